@@ -1,0 +1,25 @@
+"""Creative pictures from an unCLIP stack, judged against a world whose true probabilities are known."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that `import creativelib` stays fast. `optimize` and `create` share their modules' names: import those from there.
+_HOMES = {
+    "load": "pipeline",
+    "TokenConcept": "concept",
+    "GaussianDensity": "density",
+    "Rarity": "objectives",
+    "Anchor": "objectives",
+    "Spread": "objectives",
+    "steer": "recipes",
+    "SteerConfig": "recipes",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'creativelib' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,127 @@
+"""What a concept is optimised for: small terms on image embeddings, added and weighted with + and *.
+
+    objective = Rarity(density, target=90.0) + 40 * Anchor(pipe, "a photo of a pet")
+    objective(z).total      # what is minimised, one value per concept
+
+Every term gives one value for each of k concepts and looks at each concept alone (but for `Spread`), so that concepts optimised in one
+batch go the same way as they would alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize, smooth_l1_loss
+
+from .density import GaussianDensity
+from .pipeline import Pipeline
+
+# Within this many nats of a target the pull grows softer, so that a concept settles instead of trembling around it.
+SOFT_NATS = 5.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an objective says of k concepts: the weighted sum to be minimised, and every term by name before weighting."""
+
+    total: Float[Tensor, " k"]
+    named: Mapping[str, Float[Tensor, " k"]]
+
+
+class Term:
+    """One part of an objective. A term called on embeddings is an objective of its own, with weight 1."""
+
+    name: str
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        """The value to be minimised, one for each concept."""
+        raise NotImplementedError
+
+    def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
+        return (1 * self)(z)
+
+    def __mul__(self, weight: float) -> "Objective":
+        return Objective(((weight, self),))
+
+    def __add__(self, other: "Term | Objective") -> "Objective":
+        return 1 * self + other
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms. Two terms of the same name are told apart by numbers."""
+
+    parts: tuple[tuple[float, Term], ...]
+
+    def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
+        total, named = z.new_zeros(len(z)), {}
+        for weight, term in self.parts:
+            same = sum(name.split(" ")[0] == term.name for name in named)
+            value = term.loss(z)
+            named[f"{term.name} {same + 1}" if same else term.name] = value
+            total = total + weight * value
+        return Terms(total, named)
+
+    def __mul__(self, weight: float) -> "Objective":
+        return Objective(tuple((weight * own, term) for own, term in self.parts))
+
+    def __add__(self, other: "Term | Objective") -> "Objective":
+        return Objective(self.parts + (other if isinstance(other, Objective) else 1 * other).parts)
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True)
+class Rarity(Term):
+    """Make embeddings rarer, in nats: minimises the mean log-density, which is plus log p (Song and Elgammal, arXiv 2601.22125).
+
+    The seed text of the method prints -log p as the loss to be minimised; that sign, here `-1 * Rarity(density)`, makes images more typical.
+
+    With a `target` every embedding's surprisal is pulled to that many nats, from below and from above: preference falls beyond medium
+    rarity, and pictures turn to mush. The pull is the distance, softened near the target (a Huber loss): far away it is exactly the pull
+    without a target, so the weights of other terms keep their meaning, which a squared distance would change from nat to nat.
+    """
+
+    density: GaussianDensity
+    target: float | None = None
+    name = "rarity"
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        surprisal = self.density.surprisal(z)
+        if self.target is None:
+            return -surprisal.mean(1)
+        return smooth_l1_loss(surprisal, torch.full_like(surprisal, self.target), beta=SOFT_NATS, reduction="none").mean(1)
+
+
+class Anchor(Term):
+    """Stay what the text says: 1 minus the mean cosine between the embeddings and CLIP's embedding of the text, which is computed once."""
+
+    name = "anchor"
+
+    def __init__(self, pipe: Pipeline, prompt: str) -> None:
+        self.text = pipe.encode_text([prompt]).pooled[0].detach().float()
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        return 1 - cosine_similarity(z, self.text.to(z), dim=-1).mean(1)
+
+
+@dataclass(frozen=True)
+class Spread(Term):
+    """Push concepts apart, so that seeds do not all end at the same creature.
+
+    The mean cosine, where positive, between a concept's mean embedding and each other's, in the density's whitened coordinates: around
+    the typical embedding, where every direction counts alike. With one concept it is 0. This term couples the concepts of a batch.
+    """
+
+    density: GaussianDensity
+    name = "spread"
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        k = len(z)
+        ways = normalize(self.density.whiten(z).mean(1), dim=-1)
+        cosines = (ways @ ways.T).clamp_min(0)
+        return (cosines - torch.diag(cosines.diagonal())).sum(1) / max(k - 1, 1)

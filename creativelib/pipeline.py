@@ -1,0 +1,273 @@
+"""An unCLIP stack as four functions: text to condition, condition to image embedding, embedding to picture, picture to embedding.
+
+Nothing here switches gradients off: the weights are frozen, so a graph is built only where the input asks for one.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from . import zoo
+from .errors import InputError, at_least
+from .pictures import fit_picture
+
+# Rows sent through a network at once: bounds memory without changing any result, because noise is drawn for the whole batch.
+EMBEDDING_ROWS = 256
+PICTURE_ROWS = 32
+
+Generators = torch.Generator | Sequence[torch.Generator]
+
+
+@dataclass(frozen=True)
+class TextCondition:
+    """What the prior is told about k texts: CLIP's projected embedding, its last hidden states, and True at real tokens."""
+
+    pooled: Float[Tensor, "k d"]
+    tokens: Float[Tensor, "k l w"]
+    mask: Bool[Tensor, "k l"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A loaded stack (see `load`). Embeddings leave it in float32 and unnormalised; pictures are in [0, 1]."""
+
+    name: str
+    fingerprint: str
+    has_truth: bool
+    tokenizer: Any
+    text_encoder: nn.Module
+    image_encoder: nn.Module
+    image_processor: Any
+    prior: nn.Module
+    prior_scheduler: Any
+    unet: nn.Module
+    movq: nn.Module
+    decoder_scheduler: Any
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.prior.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.prior.parameters()).dtype
+
+    @property
+    def token_table(self) -> Float[Tensor, "v w"]:
+        """The text encoder's input embedding of every token."""
+        return self.text_encoder.get_input_embeddings().weight
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the tokenizer has to cut into pieces; the bundled models never saw them."""
+        return [word for word in text.split() if not all(token.endswith("</w>") for token in self.tokenizer.tokenize(word))]
+
+    def token_ids(self, texts: Sequence[str]) -> Int[Tensor, "k l"]:
+        """Token ids padded to the text length. Raises InputError for a text that does not fit: nothing is cut off silently."""
+        for text in texts:
+            length, limit = len(self.tokenizer(text).input_ids), self.tokenizer.model_max_length
+            if length > limit:
+                raise InputError(f"prompt {text!r} has {length - 2} tokens; at most {limit - 2} are allowed")
+        return self.tokenizer(list(texts), padding="max_length", return_tensors="pt").input_ids.to(self.device)
+
+    def encode_text(self, prompts: Sequence[str]) -> TextCondition:
+        """Encode k prompts. Raises InputError for no prompt, and for one that is too long."""
+        if isinstance(prompts, str) or not prompts:
+            raise InputError(f"prompts is {prompts!r}; allowed is a list of at least one text")
+        return self._encode_ids(self.token_ids(prompts))
+
+    def encode_spliced(self, text: str, position: int, vectors: Float[Tensor, "k w"]) -> TextCondition:
+        """Encode one text k times, each time with one of k vectors in place of the token at `position`.
+
+        The token ids stay as they are, so pooling still finds the true end of the text, whichever rule the text encoder pools by.
+        """
+        def splice(_module: nn.Module, _inputs: object, rows: Tensor) -> Tensor:
+            here = torch.arange(rows.shape[1], device=rows.device)[None, :, None] == position
+            return torch.where(here, vectors.to(rows)[:, None, :], rows)
+
+        hook = self.text_encoder.get_input_embeddings().register_forward_hook(splice)
+        try:
+            return self._encode_ids(self.token_ids([text] * len(vectors)))
+        finally:
+            hook.remove()
+
+    def encode_images(self, pictures: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b d"]:
+        """CLIP's image embeddings of pictures in [0, 1] of any size; differentiable."""
+        flat = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
+        return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
+
+    def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 2.0,
+                     steps: int = 5) -> Float[Tensor, "k n d"]:
+        """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
+
+        One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
+        embeddings it would get alone. Guidance above 1 is classifier-free guidance away from the empty prompt.
+        Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k.
+        """
+        from diffusers.utils.torch_utils import randn_tensor
+
+        at_least("n", n, 1)
+        at_least("steps", steps, 2)
+        k = len(cond.pooled)
+        noise = _for_rows(generator, k, n)
+        scheduler = copy.deepcopy(self.prior_scheduler)
+        scheduler.set_timesteps(steps, device=self.device)
+        shape = (k * n, self.prior.config.embedding_dim)
+        z = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
+        owner = torch.arange(k * n, device=self.device) // n
+        for t, previous in zip(scheduler.timesteps, [*scheduler.timesteps[1:], None], strict=True):
+            clean = _in_chunks(partial(self._predict_embedding, t=t, cond=cond, guidance=guidance), EMBEDDING_ROWS, z, owner)
+            z = scheduler.step(clean, timestep=t, sample=z, generator=noise, prev_timestep=previous).prev_sample
+        return self.prior.post_process_latents(z).float().view(k, n, -1)
+
+    def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0,
+               steps: int = 20) -> Float[Tensor, "k n 3 h w"]:
+        """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
+
+        Generators as in `sample_prior`. Guidance above 1 is classifier-free guidance away from the embedding of the blank picture, as in
+        KandinskyV22Pipeline. Raises InputError unless steps >= 1 and generators number 1 or k.
+        """
+        from diffusers.utils.torch_utils import randn_tensor
+
+        at_least("steps", steps, 1)
+        k, n, _ = z.shape
+        noise = _for_rows(generator, k, n)
+        scheduler = copy.deepcopy(self.decoder_scheduler)
+        scheduler.set_timesteps(steps, device=self.device)
+        size = self.unet.config.sample_size
+        embeddings = z.flatten(0, 1).to(self.device, self.dtype)
+        shape = (k * n, self.unet.config.in_channels, size, size)
+        latents = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            output = _in_chunks(partial(self._predict_noise, t=t, guidance=guidance), PICTURE_ROWS, latents, embeddings)
+            latents = scheduler.step(output, t, latents, generator=noise).prev_sample
+        pictures = _in_chunks(lambda rows: self.movq.decode(rows, force_not_quantize=True).sample, PICTURE_ROWS, latents)
+        return (pictures.float() * 0.5 + 0.5).clamp(0, 1).unflatten(0, (k, n))
+
+    @cached_property
+    def _empty(self) -> TextCondition:
+        return self.encode_text([""])
+
+    @cached_property
+    def _blank(self) -> Float[Tensor, "1 d"]:
+        """What diffusers calls the zero embedding: zeros after normalisation, so a picture of CLIP's mean colour."""
+        size = self.image_encoder.config.image_size
+        return self.image_encoder(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).image_embeds
+
+    def _encode_ids(self, ids: Int[Tensor, "k l"]) -> TextCondition:
+        output = self.text_encoder(ids)
+        ends = (ids == self.tokenizer.eos_token_id).int().argmax(1, keepdim=True)
+        mask = torch.arange(ids.shape[1], device=ids.device) <= ends
+        return TextCondition(output.text_embeds, output.last_hidden_state, mask)
+
+    def _embed_pictures(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c d"]:
+        processor = self.image_processor
+        pixels = fit_picture(pictures.to(self.device, torch.float32), processor.size["shortest_edge"], processor.crop_size["height"])
+        mean, std = (pixels.new_tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
+        return self.image_encoder(((pixels - mean) / std).to(self.dtype)).image_embeds
+
+    def _predict_embedding(self, z: Float[Tensor, "c d"], owner: Int[Tensor, " c"], t: Tensor, cond: TextCondition,
+                           guidance: float) -> Float[Tensor, "c d"]:
+        pooled, tokens, mask = cond.pooled[owner], cond.tokens[owner], cond.mask[owner]
+        if guidance <= 1:
+            return self.prior(z, t, pooled, tokens, mask).predicted_image_embedding
+        empty = self._empty
+        c = len(z)
+        both = self.prior(torch.cat([z, z]), t, torch.cat([empty.pooled.expand(c, -1), pooled]),
+                          torch.cat([empty.tokens.expand(c, -1, -1), tokens]), torch.cat([empty.mask.expand(c, -1), mask]))
+        without, given = both.predicted_image_embedding.chunk(2)
+        return without + guidance * (given - without)
+
+    def _predict_noise(self, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"], t: Tensor,
+                       guidance: float) -> Float[Tensor, "c o h w"]:
+        m = latents.shape[1]
+        if guidance > 1:
+            both = self.unet(torch.cat([latents, latents]), t, None, added_cond_kwargs={"image_embeds": torch.cat([self._blank.expand_as(z), z])})
+            without, given = both.sample.chunk(2)
+            noise, variance = without[:, :m] + guidance * (given[:, :m] - without[:, :m]), given[:, m:]
+        else:
+            output = self.unet(latents, t, None, added_cond_kwargs={"image_embeds": z}).sample
+            noise, variance = output[:, :m], output[:, m:]
+        learned = getattr(self.decoder_scheduler.config, "variance_type", None) in ("learned", "learned_range")
+        return torch.cat([noise, variance], 1) if learned else noise
+
+
+def load(name_or_path: str | Path, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Pipeline:
+    """Load a stack by name (see `zoo.MODELS`) or from a folder, in float32 unless told otherwise, on a CUDA GPU if there is one.
+
+    Raises InputError for an unknown model or device, and for damaged bundled files, before anything slow is imported.
+    """
+    found = zoo.locate(name_or_path)
+    device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or torch.float32
+    with _quiet():
+        return _load_parts(found, device, dtype)
+
+
+def _load_parts(found: zoo.Located, device: torch.device, dtype: torch.dtype) -> Pipeline:
+    import diffusers
+    from transformers import CLIPImageProcessor, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+
+    prior, decoder = found.folder / "prior", found.folder / "decoder"
+
+    def network(cls: Any, folder: Path) -> nn.Module:
+        return cls.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device).eval().requires_grad_(False)
+
+    def scheduler(folder: Path) -> Any:
+        name = json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
+        return getattr(diffusers, name).from_pretrained(folder)
+
+    return Pipeline(
+        found.name, found.fingerprint, found.has_truth,
+        tokenizer=CLIPTokenizer.from_pretrained(prior / "tokenizer"),
+        text_encoder=network(CLIPTextModelWithProjection, prior / "text_encoder"),
+        image_encoder=network(CLIPVisionModelWithProjection, prior / "image_encoder"),
+        image_processor=CLIPImageProcessor.from_pretrained(prior / "image_processor"),
+        prior=network(diffusers.PriorTransformer, prior / "prior"),
+        prior_scheduler=scheduler(prior / "scheduler"),
+        unet=network(diffusers.UNet2DConditionModel, decoder / "unet"),
+        movq=network(diffusers.VQModel, decoder / "movq"),
+        decoder_scheduler=scheduler(decoder / "scheduler"),
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading tiny models needs no progress bars of other libraries."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device is {str(device)!r}, which does not work here ({reason}); allowed: cpu, or cuda where there is a GPU") from None
+
+
+def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[torch.Generator]:
+    if isinstance(generator, torch.Generator):
+        return generator
+    if len(generator) != k:
+        raise InputError(f"generator is a list of {len(generator)}; allowed is one generator, or one for each of the {k} conditions")
+    return [own for own in generator for _ in range(n)]
+
+
+def _in_chunks(function: Callable[..., Tensor], rows: int, *tensors: Tensor) -> Tensor:
+    return torch.cat([function(*part) for part in zip(*(tensor.split(rows) for tensor in tensors), strict=True)])

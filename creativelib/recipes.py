@@ -1,0 +1,124 @@
+"""The methods as recipes over the one loop: they build an objective, drain the loop, and return a frozen result."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .concept import TokenConcept
+from .density import GaussianDensity
+from .errors import InputError, at_least
+from .objectives import Anchor, Rarity, Spread
+from .optimize import Step, optimize
+from .pipeline import Pipeline
+
+# Where the tail of what a model usually makes begins, as a share of it.
+TAIL = 0.99
+
+
+@dataclass(frozen=True)
+class SteerConfig:
+    """Rarity steering's settings.
+
+    `dial` sets the aim on the scale of what the model usually makes: 0 is its median surprisal, 1 its 99th percentile, above 1 beyond its
+    tail. The default aims just past the tail: far past it pictures turn to mush and all seeds to the same creature.
+    """
+
+    concepts: int = 4
+    samples: int = 4
+    steps: int = 60
+    lr: float = 0.05
+    dial: float = 1.3
+    anchor: float = 40.0
+    spread: float = 5.0
+    prior_steps: int = 5
+    guidance: float = 2.0
+    baseline: int = 2000
+    pca: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name, least in {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "dial": 0, "anchor": 0, "spread": 0}.items():
+            at_least(name, getattr(self, name), least)
+        if not self.lr > 0:
+            raise InputError(f"lr is {self.lr}; allowed is a number above 0")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Surprisals in nats: where the pull leads, and where a concept has gone far enough."""
+
+    target: float
+    goal: float
+
+
+@dataclass(frozen=True, eq=False)
+class SteerResult:
+    """Steered concepts, the density they were steered under, and for each concept its median surprisal in nats and whether it passed the
+    goal; `steps` were taken."""
+
+    concept: TokenConcept
+    density: GaussianDensity
+    aim: Aim
+    surprisal: Float[Tensor, " k"]
+    passed: Bool[Tensor, " k"]
+    steps: int
+
+
+def fit_baseline(pipe: Pipeline, prompt: str, config: SteerConfig = SteerConfig()) -> GaussianDensity:
+    """The density of what the prior usually makes of a prompt: what a viewer has already seen.
+
+    Always drawn with the same seed: it stands for the model and belongs to no run.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        z = pipe.sample_prior(pipe.encode_text([prompt]), config.baseline, generator=generator, guidance=config.guidance,
+                              steps=config.prior_steps)
+    return GaussianDensity.fit(z, pca=config.pca)
+
+
+def aim(density: GaussianDensity, dial: float) -> Aim:
+    """Where the dial points. The goal lies half way from the baseline's 99th percentile to the target, or at a target below that."""
+    typical, tail = density.quantile(0.5), density.quantile(TAIL)
+    target = typical + dial * (tail - typical)
+    return Aim(target, min(target, (tail + target) / 2))
+
+
+def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerConfig = SteerConfig(), seed: int = 0,
+             template: str = "a photo of a {}") -> Iterator[Step]:
+    """The loop of rarity steering, for who wants to watch; `steer` drains it (Song and Elgammal, arXiv 2601.22125)."""
+    concept = TokenConcept.init(pipe, word, config.concepts, torch.Generator().manual_seed(seed))
+    objective = Rarity(density, aim(density, config.dial).target) + config.anchor * Anchor(pipe, template.format(word)) + config.spread * Spread(density)
+    return optimize(pipe, concept, objective, [template], config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps, config.guidance)
+
+
+def steer(pipe: Pipeline, word: str, density: GaussianDensity | None = None, config: SteerConfig = SteerConfig(), seed: int = 0,
+          template: str = "a photo of a {}") -> SteerResult:
+    """Steer k concepts of a word towards rare members of it.
+
+    Each concept is kept as it was when the median surprisal of its samples first passed the goal (see `aim`): going on would cost
+    validity and gain nothing. The loop ends when all have passed, or after `config.steps`.
+    """
+    density = density or fit_baseline(pipe, template.format(word), config)
+    return drain(steering(pipe, word, density, config, seed, template), density, aim(density, config.dial))
+
+
+def drain(steps: Iterable[Step], density: GaussianDensity, aim: Aim) -> SteerResult:
+    """Take steps until every concept has passed the goal, and keep each as it was then."""
+    kept = None
+    for step in steps:
+        surprisal = density.surprisal(step.z).median(1).values
+        now = SteerResult(step.concept, density, aim, surprisal, surprisal >= aim.goal, step.index)
+        kept = now if kept is None else _keep_passed(kept, now)
+        if kept.passed.all():
+            break
+    if kept is None:
+        raise InputError("steps is empty; allowed is at least one step")
+    return kept
+
+
+def _keep_passed(kept: SteerResult, now: SteerResult) -> SteerResult:
+    vectors = torch.where(kept.passed[:, None], kept.concept.vectors, now.concept.vectors)
+    surprisal = torch.where(kept.passed, kept.surprisal, now.surprisal)
+    return replace(now, concept=replace(now.concept, vectors=vectors), surprisal=surprisal, passed=kept.passed | now.passed)

@@ -1,0 +1,70 @@
+"""The training set: pictures rendered once and kept on disk, captions made as they are asked for."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..world.scenes import Scenes, draw, sample_scenes
+
+WILD = 0.30  # share of wild pictures: what is to be seen and drawn must have been seen
+
+
+def cache_folder() -> Path:
+    """Where training keeps data and checkpoints: $CREATIVELIB_CACHE or ~/.cache/creativelib."""
+    return Path(os.environ.get("CREATIVELIB_CACHE", Path.home() / ".cache" / "creativelib"))
+
+
+@dataclass(frozen=True)
+class Set:
+    """Pictures as bytes on disk and the scenes they were drawn from."""
+
+    pictures: np.ndarray
+    scenes: Scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def batch(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 h w"]:
+        """Pictures in [0, 1]."""
+        return torch.from_numpy(self.pictures[rows.numpy()]).float() / 255
+
+
+def _render(job: tuple[Path, int, int]) -> int:
+    """Draw one chunk into the file; runs in a worker process."""
+    torch.set_num_threads(1)
+    folder, start, stop = job
+    pictures = np.lib.format.open_memmap(folder / "pictures.npy", mode="r+")
+    part = Scenes(**load_file(folder / "scenes.safetensors"))[slice(start, stop)]
+    pictures[start:stop] = (draw(part) * 255 + 0.5).byte().numpy()
+    pictures.flush()
+    return stop - start
+
+
+def load(name: str = "train", n: int = 120_000, seed: int = 0, wild: float = WILD, chunk: int = 500) -> Set:
+    """The set of that name, rendered first if it is not on disk yet."""
+    folder = cache_folder() / "data" / f"{name}-{n}-{seed}"
+    if not (folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(asdict(sample_scenes(n, torch.Generator().manual_seed(seed), wild)), folder / "scenes.safetensors")
+        np.lib.format.open_memmap(folder / "pictures.npy", mode="w+", dtype=np.uint8, shape=(n, 3, 64, 64))
+        jobs = [(folder, start, min(start + chunk, n)) for start in range(0, n, chunk)]
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool, \
+                tqdm(total=n, desc=f"rendering {name}", mininterval=5) as bar:
+            for count in pool.map(_render, jobs):
+                bar.update(count)
+        (folder / "done").touch()
+    return Set(np.load(folder / "pictures.npy", mmap_mode="r"), Scenes(**load_file(folder / "scenes.safetensors")))
+
+
+def main() -> dict:
+    """Render the training set."""
+    return {"pictures": len(load())}

@@ -1,0 +1,113 @@
+"""The training loop shared by all models: bfloat16, averaged weights, atomic checkpoints, resume to the same result."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .data import cache_folder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast. The learning rate rises for `warmup` steps, then falls along a cosine to 2 % of `lr`.
+    `average` is the decay of the averaged weights, which are what is kept."""
+
+    name: str
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 100
+    weight_decay: float = 0.01
+    average: float = 0.998
+    seed: int = 0
+    save_every: float = 60.0  # seconds
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """The learning rate at a step."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.lr * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, t))))
+
+
+def generator(recipe: Recipe, step: int) -> torch.Generator:
+    """The randomness of one step depends on the seed and the step alone, so a resumed run repeats an unbroken one."""
+    return torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+
+
+def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:
+    """Write a safetensors file with json facts in its header; a crash leaves the old file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, file.with_suffix(".tmp"), {"facts": json.dumps(facts)})
+    file.with_suffix(".tmp").replace(file)
+
+
+def read_facts(file: Path) -> dict:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as f:
+        return json.loads(f.metadata()["facts"])
+
+
+def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe) -> dict:
+    """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
+
+    Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not finite;
+    the last checkpoint is then still good.
+    """
+    params = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    average = {k: p.detach().clone() for k, p in params.items()}
+    optimizer = torch.optim.AdamW(params.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    file = cache_folder() / "training" / f"{recipe.name}.safetensors"
+    start, seconds, smooth = 0, 0.0, {}
+    if file.exists():
+        state, facts = load_file(file), read_facts(file)
+        start, seconds, smooth = facts["step"], facts["seconds"], facts["losses"]
+        for i, (k, p) in enumerate(params.items()):
+            p.data.copy_(state[f"model.{k}"])
+            average[k].copy_(state[f"average.{k}"])
+            if start:
+                optimizer.state[p] = {"step": torch.tensor(float(start)), "exp_avg": state[f"m.{i}"], "exp_avg_sq": state[f"v.{i}"]}
+
+    def save(step: int) -> None:
+        state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
+        for i, p in enumerate(params.values()):
+            state |= {f"m.{i}": optimizer.state[p]["exp_avg"], f"v.{i}": optimizer.state[p]["exp_avg_sq"]}
+        save_atomically(state, {"step": step, "seconds": seconds, "losses": smooth}, file)
+
+    bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
+    saved = clock = time.monotonic()
+    model.train()
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(recipe, step)
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = loss(step, generator(recipe, step))
+        if not torch.isfinite(terms["loss"]):
+            raise FloatingPointError(f"{recipe.name}: the loss is {terms['loss'].item()} at step {step}; last good state in {file}")
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        nn.utils.clip_grad_norm_(params.values(), 1.0)
+        optimizer.step()
+        decay = min(recipe.average, (step + 1) / (step + 10))
+        torch._foreach_lerp_(list(average.values()), [p.data for p in params.values()], 1 - decay)
+        smooth = {k: v.item() if k not in smooth else 0.98 * smooth[k] + 0.02 * v.item() for k, v in terms.items()}
+        seconds, clock = seconds + time.monotonic() - clock, time.monotonic()
+        if step % 20 == 0:
+            bar.set_postfix({k: f"{v:.4f}" for k, v in smooth.items()}, refresh=False)
+        if clock - saved > recipe.save_every or step + 1 == recipe.steps:
+            save(step + 1)
+            saved = clock
+    for k, p in params.items():
+        p.data.copy_(average[k])
+    model.eval()
+    return {"steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr, "seed": recipe.seed, "seconds": round(seconds), "losses": smooth}

@@ -1,0 +1,165 @@
+"""The oracles: trained on clean, autoencoded and decoded pictures, and on broken ones; then calibrated.
+
+Two stages a net: clean and broken pictures first, then with autoencoded and decoded ones mixed in. Two nets of different
+architecture see different batches.
+"""
+
+import json
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, smooth_l1_loss
+from tqdm.auto import tqdm
+
+from ..world import CATEGORIES
+from ..world.oracle import BODIES, FOLDER, Net, Oracle
+from ..world.render import POSE
+from ..world.scenes import Scenes
+from . import data, export
+from .clip import visible_factors
+from .loop import Recipe, train
+
+BROKEN = 0.15  # share of broken pictures in a batch
+SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
+
+
+def recipe(name: str, stage: int) -> Recipe:
+    steps = (6000, 3000)[stage]
+    return Recipe(f"oracle-{name}-{stage + 1}", steps=steps, batch=128, lr=(2e-3, 6e-4)[stage], warmup=100, weight_decay=0.02,
+                  average=0.995, seed=10 + 2 * list(BODIES).index(name) + stage)
+
+
+def blur(x: Tensor, generator: torch.Generator) -> Tensor:
+    """So soft that parts melt: down to a fifth or less and up again."""
+    size = int(torch.randint(5, 12, (1,), generator=generator))
+    return interpolate(interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
+
+
+def shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Patches of 16 or 32 pixels in a random other order."""
+    patch = 16 * int(torch.randint(1, 3, (1,), generator=generator))
+    n, c, h, _ = x.shape
+    k = h // patch
+    tiles = x.view(n, c, k, patch, k, patch).permute(0, 2, 4, 1, 3, 5).reshape(n, k * k, c, patch, patch)
+    order = torch.rand(n, k * k, generator=generator).argsort(1)
+    order = torch.where((order == torch.arange(k * k)).all(1, keepdim=True), order.roll(1, 1), order)
+    tiles = tiles.gather(1, order[:, :, None, None, None].expand_as(tiles))
+    return tiles.view(n, k, k, c, patch, patch).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, h)
+
+
+def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
+    """Left half or upper half of one picture, the rest of another."""
+    cut = x.shape[-1] // 2 + int(torch.randint(-6, 7, (1,), generator=generator))
+    out = x.clone()
+    if torch.rand((), generator=generator) < 0.5:
+        out[..., cut:] = other[..., cut:]
+    else:
+        out[:, :, cut:] = other[:, :, cut:]
+    return out
+
+
+def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> Tensor:
+    """A third each: blurred, patches shuffled, half-and-half of two categories."""
+    n = len(x)
+    a, b = n // 3, 2 * n // 3
+    partner = torch.arange(n)
+    for shift in range(1, n):  # the nearest later picture of another category
+        rolled = torch.arange(n).roll(-shift)
+        take = (category[partner] == category) & (category[rolled] != category)
+        partner = torch.where(take, rolled, partner)
+    whole = x.clone()
+    x[:a] = blur(whole[:a], generator)
+    x[a:b] = shuffle(whole[a:b], generator)
+    x[b:] = halves(whole[b:], whole[partner[b:]], generator)
+    return x
+
+
+def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[str, Tensor]:
+    """Cross-entropies in nats and a pose error; broken pictures count for "broken" alone."""
+    out, whole = net(pictures), ~broken
+    low, high = torch.tensor(list(POSE.values())).T
+    pose = 2 * (scenes.pose - low) / (high - low) - 1
+    factors = out.of(scenes.category)[whole]
+    terms = {
+        "factors": cross_entropy(factors.flatten(0, 1), visible_factors(scenes)[whole].flatten(), ignore_index=-1),
+        "category": cross_entropy(out.category.float()[whole], scenes.category[whole]),
+        "broken": binary_cross_entropy_with_logits(out.broken.float(), broken.float()),
+        "style": torch.stack([cross_entropy(s.float()[whole], t) for s, t in zip(out.style, scenes.style[whole].T, strict=True)]).mean(),
+        "pose": smooth_l1_loss(out.pose.float()[whole], pose[whole], beta=0.1),
+    }
+    total = 4 * terms["factors"] + terms["category"] + terms["broken"] + terms["style"] + 2 * terms["pose"]
+    return {"loss": total} | {k: v.detach() for k, v in terms.items()}
+
+
+@torch.no_grad()
+def second_hand(pictures: data.Set, n: int = 12_000, seed: int = 7) -> tuple[Tensor, Tensor]:
+    """Bytes (2n, 3, 64, 64) of autoencoded, then decoded pictures, and the rows of the set that they show. Kept on disk."""
+    from ..pipeline import load
+
+    file = data.cache_folder() / "data" / f"second-hand-{n}.safetensors"
+    if not file.exists():
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randint(len(pictures), (2 * n,), generator=generator)
+        movq, z, pipe, out = export.load_movq(), export.embeddings(pictures), load("menagerie"), []
+        for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
+            part = rows[start : start + 100]
+            with torch.autocast("cpu", torch.bfloat16):
+                if start < n:
+                    latents = movq.encode(pictures.batch(part) * 2 - 1).latents
+                    x = movq.decode(latents.float(), force_not_quantize=True).sample.float() / 2 + 0.5
+                else:
+                    x = pipe.decode(z[part][None], generator=generator, steps=12)[0]
+            out.append((x.clamp(0, 1) * 255 + 0.5).byte())
+        save_file({"pictures": torch.cat(out), "rows": rows}, file)
+    stored = load_file(file)
+    return stored["pictures"], stored["rows"]
+
+
+def settle_statistics(net: Net, pictures: data.Set, batches: int = 60) -> None:
+    """Measure batch norm's running statistics anew: those of the last steps do not belong to the averaged weights."""
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # a plain average
+    net.train()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(batches):
+            net(pictures.batch(torch.randint(len(pictures), (128,), generator=generator)))
+    net.eval()
+
+
+def train_net(name: str, stage: int) -> tuple[Net, dict]:
+    plan = recipe(name, stage)
+    torch.manual_seed(plan.seed)
+    pictures, net = data.load(), Net(name)
+    if stage == 1:
+        net.load_state_dict(load_file(data.cache_folder() / "training" / f"oracle-{name}.safetensors"))
+        used, used_rows = second_hand(pictures)
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(pictures), (plan.batch,), generator=generator)
+        x = pictures.batch(rows)
+        if stage == 1:
+            second = torch.randint(len(used_rows), (int(plan.batch * SECOND),), generator=generator)
+            rows[-len(second):] = used_rows[second]
+            x[-len(second):] = used[second].float() / 255
+        scenes = pictures.scenes[rows]
+        broken = torch.arange(plan.batch) < plan.batch * BROKEN
+        x[broken] = break_pictures(x[broken], scenes.category[broken], generator)
+        x = (x + 0.02 * torch.rand((), generator=generator) * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+        return losses(net, x, scenes, broken)
+
+    facts = train(net, loss, plan)
+    settle_statistics(net, pictures)
+    save_file(net.state_dict(), data.cache_folder() / "training" / f"oracle-{name}.safetensors")
+    return net, facts
+
+
+def main() -> dict:
+    """Train, calibrate and export both oracles."""
+    facts = {}
+    for name in BODIES:
+        facts[name] = [train_net(name, stage)[1] for stage in (0, 1)]
+    return facts

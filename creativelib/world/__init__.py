@@ -1,0 +1,23 @@
+"""The Menagerie: a procedural world of small pictures whose factors, and so whose exact probabilities, are known."""
+
+from functools import cache
+
+from .categories import CATEGORIES
+from .plan import Category
+from .truth import Given, Truth
+
+__all__ = ["CATEGORIES", "Category", "Given", "Truth", "category", "truth"]
+
+
+def category(name: str) -> Category:
+    """A category by its name. Raises ValueError for a name the world does not have."""
+    for found in CATEGORIES:
+        if found.name == name:
+            return found
+    raise ValueError(f"category {name!r} is not in the Menagerie; allowed are {', '.join(c.name for c in CATEGORIES)}")
+
+
+@cache
+def truth(name: str) -> Truth:
+    """The exact distribution of a category's factors."""
+    return Truth.of(category(name))

@@ -1,0 +1,210 @@
+"""The oracle: reads what is on a picture and judges it against the truth.
+
+*Valid*: category posterior >= 0.9, not broken, and drawing the read factors and pose again comes as close to the picture as 99 %
+of decoded typical pictures come. *Novel in form*: for every species, at least two structural factors, each read with posterior
+>= 0.9, lie outside its table. *Novel in surface only*: not novel in form, and only colour or pattern lies outside.
+Nothing is ever optimised against the oracle.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from . import CATEGORIES, styles, truth
+from .render import POSE
+from .scenes import MAX_FACTORS, Scenes, draw
+
+SURE = 0.9
+FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie" / "oracle"
+STYLE_SIZES = [len(values) for values in styles.FACTORS.values()]
+MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
+
+
+def slots() -> Int[Tensor, "c f v"]:
+    """Where each value of each factor of each category stands among the outputs; one past the last where there is none."""
+    total = sum(len(f.values) for c in CATEGORIES for f in c.factors)
+    index, start = torch.full((len(CATEGORIES), MAX_FACTORS, MAX_VALUES), total), 0
+    for i, category in enumerate(CATEGORIES):
+        for j, factor in enumerate(category.factors):
+            index[i, j, : len(factor.values)] = torch.arange(start, start + len(factor.values))
+            start += len(factor.values)
+    return index
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Raw outputs. factors holds every value of every category, see `slots`; pose is in units of its range, -1..1."""
+
+    category: Float[Tensor, "n c"]
+    broken: Float[Tensor, "n"]
+    factors: Float[Tensor, "n v"]
+    style: tuple[Float[Tensor, "n s"], ...]
+    pose: Float[Tensor, "n 9"]
+
+    def of(self, category: Int[Tensor, "n"]) -> Float[Tensor, "n f v"]:
+        """Factor logits of the given category of each row; -1e4 where there is no such value."""
+        padded = torch.cat([self.factors.float(), self.factors.new_full((len(category), 1), -1e4).float()], 1)
+        index = slots().to(category.device)[category]
+        return padded.gather(1, index.flatten(1)).view(index.shape)
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+                                  nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))
+
+
+class Mix(nn.Module):
+    """Depthwise 7x7 convolution, then a pointwise network, as in ConvNeXt (Liu et al. 2022)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(width, width, 7, 1, 3, groups=width, bias=False), nn.BatchNorm2d(width),
+                                  nn.Conv2d(width, 3 * width, 1), nn.GELU(), nn.Conv2d(3 * width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def _down(before: int, after: int, size: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, size, stride, (size - stride + 1) // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+
+
+BODIES = {
+    "residual": lambda: nn.Sequential(_down(3, 32, 3, 2), Residual(32), _down(32, 64, 3, 2), Residual(64), _down(64, 112, 3, 2),
+                                      Residual(112), nn.Conv2d(112, 20, 1)),
+    "mix": lambda: nn.Sequential(_down(3, 72, 4, 4), Mix(72), Mix(72), Mix(72), _down(72, 112, 2, 2), Mix(112), Mix(112), Mix(112),
+                                 nn.Conv2d(112, 20, 1)),
+}
+
+
+class Net(nn.Module):
+    """Pictures (n, 3, 64, 64) in [0, 1] to logits. `body` is "residual" or "mix"."""
+
+    def __init__(self, body: str):
+        super().__init__()
+        self.sizes = [len(CATEGORIES), 1, int(slots().max()), *STYLE_SIZES, len(POSE)]
+        self.body = BODIES[body]()
+        self.neck = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(20 * 64, 176), nn.ReLU())
+        self.head = nn.Linear(176, sum(self.sizes))
+
+    def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Logits:
+        category, broken, factors, *style, pose = self.head(self.neck(self.body(pictures * 2 - 1))).split(self.sizes, 1)
+        return Logits(category, broken[:, 0], factors, tuple(style), pose)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is on each picture, as calibrated probabilities.
+
+    category: (n, c). broken: (n,). assumed: (n,) the category whose factors were read. factors: (n, f, v), zero beyond a
+    factor's values. style: one (n, values) per style factor. pose: (n, 9) in the units of `render.POSE`.
+    """
+
+    category: Float[Tensor, "n c"]
+    broken: Float[Tensor, "n"]
+    assumed: Int[Tensor, "n"]
+    factors: Float[Tensor, "n f v"]
+    style: tuple[Float[Tensor, "n s"], ...]
+    pose: Float[Tensor, "n 9"]
+
+    def scenes(self) -> Scenes:
+        """The most probable scene of each picture (its species is not read: -1)."""
+        counts = torch.tensor([len(c.factors) for c in CATEGORIES], device=self.pose.device)[self.assumed]
+        factors = self.factors.argmax(2)
+        factors[torch.arange(factors.shape[1], device=factors.device) >= counts[:, None]] = -1
+        style = torch.stack([s.argmax(1) for s in self.style], 1)
+        return Scenes(self.assumed, factors, torch.full_like(self.assumed, -1), style, self.pose)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Row by row: the definitions above. log_prob: true log-probability of the visible factors in nats, averaged over the
+    reading's posterior. distance: to the redrawn picture, mean absolute difference of blurred pictures in [0, 1]."""
+
+    reading: Reading
+    valid: Bool[Tensor, "n"]
+    novel_in_form: Bool[Tensor, "n"]
+    novel_in_surface: Bool[Tensor, "n"]
+    log_prob: Float[Tensor, "n"]
+    distance: Float[Tensor, "n"]
+
+
+def blurred_distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
+    """Mean absolute difference after a 4x4 box blur, which forgives half a pixel."""
+    return (avg_pool2d(a, 4, 2) - avg_pool2d(b, 4, 2)).abs().mean((1, 2, 3))
+
+
+def novelty(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
+    """Novel in form, and novel in surface only, from posteriors of one category's factors."""
+    known = truth(category)
+    best, value = factors.max(2)
+    outside = known.outside(value) & (visible & (best >= SURE)).cpu()[:, None]
+    structural = torch.tensor([f.structural for f in known.category.factors])
+    form, surface = outside[:, :, structural].sum(2), outside[:, :, ~structural].sum(2)
+    in_form = form.amin(1) >= 2
+    same_form = form == 0
+    in_surface = ~in_form & same_form.any(1) & ~(same_form & (surface == 0)).any(1)
+    return in_form, in_surface
+
+
+def true_log_prob(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, draws: int = 64) -> Float[Tensor, "n"]:
+    """The truth's log-probability in nats averaged over `draws` samples of the posterior (with a fixed seed)."""
+    n, f, v = factors.shape
+    generator = torch.Generator().manual_seed(0)
+    values = torch.multinomial(factors.cpu().flatten(0, 1), draws, replacement=True, generator=generator).view(n, f, draws)
+    flat = values.permute(2, 0, 1).reshape(draws * n, f)
+    return truth(category).log_prob(flat, visible=visible.cpu().repeat(draws, 1)).view(draws, n).mean(0)
+
+
+class Oracle:
+    """A trained net with its calibration: one temperature per kind of output, one distance limit per category."""
+
+    def __init__(self, net: Net, temperatures: dict[str, float], limits: dict[str, float], broken_limit: float = 0.5):
+        self.net, self.temperatures, self.limits, self.broken_limit = net.eval().requires_grad_(False), temperatures, limits, broken_limit
+
+    @classmethod
+    def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
+        """The bundled oracle ("residual"), or the second one of another architecture ("mix")."""
+        if name not in BODIES:
+            raise ValueError(f"name {name!r} is no oracle; allowed are {', '.join(BODIES)}")
+        net = Net(name)
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / f"{name}.safetensors").items()})
+        return cls(net, **json.loads((folder / f"{name}.json").read_text()))
+
+    @torch.no_grad()
+    def read(self, pictures: Float[Tensor, "n 3 h w"], category: str | None = None) -> Reading:
+        """Read pictures in [0, 1]. `category` None takes each picture's most probable one."""
+        logits, t = self.net(pictures), self.temperatures
+        found = (logits.category / t["category"]).softmax(1)
+        assumed = found.argmax(1) if category is None else torch.full_like(found.argmax(1), [c.name for c in CATEGORIES].index(category))
+        factors = (logits.of(assumed) / t["factors"]).softmax(2)
+        low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
+        pose = low + (high - low) * (logits.pose.clamp(-1, 1) + 1) / 2
+        return Reading(found, (logits.broken / t["broken"]).sigmoid(), assumed, factors,
+                       tuple((s / t["style"]).softmax(1) for s in logits.style), pose)
+
+    @torch.no_grad()
+    def judge(self, pictures: Float[Tensor, "n 3 h w"], category: str) -> Judgement:
+        """Judge pictures that are meant to show a member of `category`."""
+        reading = self.read(pictures, category)
+        i = [c.name for c in CATEGORIES].index(category)
+        scenes = reading.scenes()
+        count = len(CATEGORIES[i].factors)
+        visible = torch.ones(len(pictures), count, dtype=torch.bool, device=pictures.device)
+        visible[:, -1] = styles.color_visible(scenes.style)  # colour is every category's last factor
+        factors = reading.factors[:, :count]
+        distance = blurred_distance(pictures, draw(scenes, pictures.shape[-1]))
+        valid = (reading.category[:, i] >= SURE) & (reading.broken < self.broken_limit) & (distance <= self.limits[category])
+        in_form, in_surface = novelty(factors, visible, category)
+        return Judgement(reading, valid.cpu(), in_form, in_surface, true_log_prob(factors, visible, category), distance.cpu())

@@ -1,0 +1,147 @@
+"""Signed distances of simple shapes: negative inside, zero on the edge, positive outside.
+
+Every function takes points `p` of shape (..., 2), x to the right and y up, and plain numbers, and returns distances in the
+units of `p`. Distances are exact or lower in absolute value near edges; that is all antialiasing needs. The formulas follow
+Inigo Quilez's published list of two-dimensional distance functions.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Points = Float[Tensor, "*grid 2"]
+Distance = Float[Tensor, "*grid"]
+XY = tuple[float, float]
+
+
+def move(p: Points, xy: XY, degrees: float = 0.0) -> Points:
+    """Points seen from a frame placed at `xy` and turned counter-clockwise by `degrees`."""
+    p = p - p.new_tensor(xy)
+    if degrees:
+        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        p = p @ p.new_tensor([[c, -s], [s, c]])
+    return p
+
+
+def mirror(p: Points) -> Points:
+    """Fold the left half onto the right one: what is drawn at x > 0 appears on both sides."""
+    return torch.stack([p[..., 0].abs(), p[..., 1]], -1)
+
+
+def _length(v: Points) -> Distance:
+    x, y = v.unbind(-1)
+    return torch.addcmul(x * x, y, y).sqrt()  # several times faster than norm() on short vectors
+
+
+def circle(p: Points, xy: XY, r: float) -> Distance:
+    return _length(p - p.new_tensor(xy)) - r
+
+
+def ellipse(p: Points, xy: XY, radii: XY, degrees: float = 0.0) -> Distance:
+    """First-order distance to an ellipse: exact on the edge, which is where it is looked at."""
+    p = move(p, xy, degrees)
+    r = p.new_tensor(radii)
+    k0 = _length(p / r)
+    k1 = _length(p / r**2)
+    return torch.where(k1 > 1e-6, k0 * (k0 - 1) / k1.clamp_min(1e-6), torch.full_like(k0, -min(radii)))
+
+
+def box(p: Points, xy: XY, half: XY, rounding: float = 0.0, degrees: float = 0.0) -> Distance:
+    """A box by its centre and half sides (rounding included)."""
+    q = move(p, xy, degrees).abs() - p.new_tensor(half) + rounding
+    return _length(q.clamp_min(0)) + q.amax(-1).clamp_max(0) - rounding
+
+
+def capsule(p: Points, a: XY, b: XY, r: float, r_end: float | None = None) -> Distance:
+    """A thick line from a to b, tapering from radius `r` to `r_end`."""
+    a_, b_ = p.new_tensor(a), p.new_tensor(b)
+    t = ((p - a_) @ (b_ - a_) / (b_ - a_).square().sum()).clamp(0, 1)
+    d = _length(p - a_ - t[..., None] * (b_ - a_))
+    return d - (r if r_end is None else r + (r_end - r) * t)
+
+
+def path(p: Points, points: list[XY], r: float, r_end: float | None = None) -> Distance:
+    """A thick open line through several points."""
+    n = len(points) - 1
+    radii = [r if r_end is None else r + (r_end - r) * i / n for i in range(n + 1)]
+    return union(*(capsule(p, points[i], points[i + 1], radii[i], radii[i + 1]) for i in range(n)))
+
+
+def curve(p: Points, a: XY, bend: XY, b: XY, r: float, r_end: float | None = None, pieces: int = 7) -> Distance:
+    """A thick quadratic Bezier curve from a to b, pulled towards `bend`."""
+    ts = [i / pieces for i in range(pieces + 1)]
+    points = [tuple((1 - t) ** 2 * a[k] + 2 * t * (1 - t) * bend[k] + t * t * b[k] for k in (0, 1)) for t in ts]
+    return path(p, points, r, r_end)  # pyright: ignore[reportArgumentType]
+
+
+def polygon(p: Points, points: list[XY]) -> Distance:
+    """A filled polygon, convex or not, given by its corners in order."""
+    d = torch.full_like(p[..., 0], float("inf"))
+    inside = torch.zeros_like(d, dtype=torch.bool)
+    for a, b in zip(points, points[-1:] + points[:-1], strict=True):
+        a_, b_ = p.new_tensor(a), p.new_tensor(b)
+        e, w = b_ - a_, p - a_
+        t = (w @ e / e.square().sum()).clamp(0, 1)
+        d = torch.minimum(d, (w - t[..., None] * e).square().sum(-1))
+        crosses = (p[..., 1] >= a[1]) != (p[..., 1] >= b[1])
+        side = e[0] * w[..., 1] - e[1] * w[..., 0]
+        inside ^= crosses & ((side > 0) == (b[1] > a[1]))
+    return d.sqrt() * torch.where(inside, -1.0, 1.0)
+
+
+def ring(d: Distance, width: float) -> Distance:
+    """The band of the given half width along a shape's edge."""
+    return d.abs() - width
+
+
+def arc(p: Points, xy: XY, radius: float, start: float, end: float, r: float, pieces: int = 10) -> Distance:
+    """A thick circular arc between two angles in degrees, counter-clockwise from the right."""
+    angles = [math.radians(start + (end - start) * i / pieces) for i in range(pieces + 1)]
+    return path(p, [(xy[0] + radius * math.cos(a), xy[1] + radius * math.sin(a)) for a in angles], r)
+
+
+def petals(p: Points, xy: XY, count: int, distance: float, radii: XY, turn: float = 90.0) -> Distance:
+    """`count` ellipses around a centre, the first in the direction `turn` degrees; radii are along and across a petal."""
+    q = p - p.new_tensor(xy)
+    step = 2 * math.pi / count
+    angle = torch.atan2(q[..., 1], q[..., 0]) - math.radians(turn)
+    angle = angle - step * torch.round(angle / step)
+    q = q.norm(dim=-1, keepdim=True) * torch.stack([angle.cos(), angle.sin()], -1)
+    return ellipse(q, (distance, 0.0), radii)
+
+
+def stripes(p: Points, period: float, degrees: float = 0.0, share: float = 0.5) -> Distance:
+    """Endless parallel stripes across the x axis of the turned frame; `share` of the period is inside."""
+    x = move(p, (0.0, 0.0), degrees)[..., 0]
+    return (x - period * torch.round(x / period)).abs() - period * share / 2
+
+
+def dots(p: Points, period: float, r: float) -> Distance:
+    """An endless hexagonal pattern of dots."""
+    rows = torch.round(p[..., 1] / period)
+    x = p[..., 0] - period * 0.5 * (rows % 2)
+    q = torch.stack([x - period * torch.round(x / period), p[..., 1] - period * rows], -1)
+    return _length(q) - r
+
+
+def union(*d: Distance) -> Distance:
+    out = d[0]
+    for other in d[1:]:
+        out = torch.minimum(out, other)
+    return out
+
+
+def intersect(*d: Distance) -> Distance:
+    return -union(*(-x for x in d))
+
+
+def subtract(d: Distance, hole: Distance) -> Distance:
+    return torch.maximum(d, -hole)
+
+
+def blend(a: Distance, b: Distance, k: float) -> Distance:
+    """Union with a smooth seam of width about `k`."""
+    h = (k - (a - b).abs()).clamp_min(0) / k
+    return torch.minimum(a, b) - h * h * k / 4

@@ -1,0 +1,120 @@
+"""Each term's direction, gradient, and its place in a sum."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from creativelib.density import GaussianDensity
+from creativelib.objectives import Anchor, Rarity, Spread
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def embeddings(k=3, n=4, seed=0):
+    return torch.randn(k, n, 16, generator=seeded(seed), dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def density():
+    return GaussianDensity.fit(embeddings(1, 500, seed=1) * torch.linspace(2, 0.1, 16))
+
+
+def moved(objective, z, rate=1e-3):
+    """Embeddings after one small step downhill."""
+    z = z.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(z).total.sum(), z)
+    return (z - rate * gradient).detach()
+
+
+def test_rarity_makes_rarer(density):
+    z = embeddings()
+    assert (density.log_prob(moved(Rarity(density), z)) < density.log_prob(z)).all()
+
+
+def test_the_printed_sign_makes_more_typical(density):
+    """The seed text prints -log p as the loss to be minimised."""
+    z = embeddings()
+    assert (density.log_prob(moved(-1 * Rarity(density), z)) > density.log_prob(z)).all()
+
+
+def test_rarity_is_in_nats(density):
+    z = embeddings()
+    assert torch.allclose(Rarity(density)(z).total, density.log_prob(z).mean(1))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_target_pulls_from_both_sides(density, side):
+    z = embeddings(1, 1)
+    target = density.surprisal(z).item() + side * 30
+    after = density.surprisal(moved(Rarity(density, target), z)).item()
+    assert (after - density.surprisal(z).item()) * side > 0
+
+
+def test_far_from_the_target_the_pull_is_the_plain_one(density):
+    z = embeddings()
+    plain, aimed = moved(Rarity(density), z), moved(Rarity(density, 1e4), z)
+    assert torch.allclose(plain, aimed, atol=1e-12)
+
+
+def test_at_the_target_nothing_pulls(density):
+    z = embeddings(1, 1)
+    assert torch.allclose(moved(Rarity(density, density.surprisal(z).item()), z), z, atol=1e-12)
+
+
+def test_anchor_brings_closer_to_the_text(pipe):
+    anchor = Anchor(pipe, "a photo of a pet")
+    text, z = anchor.text.double(), embeddings()
+
+    def cosine(rows):
+        return torch.nn.functional.cosine_similarity(rows, text, dim=-1)
+
+    assert (cosine(moved(anchor, z)) > cosine(z)).all()
+    assert torch.allclose(anchor(z).total, 1 - cosine(z).mean(1))
+    assert anchor(text.expand(1, 1, -1)).total.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_spread_pushes_apart(density):
+    z = embeddings(2, 4) + 3 * embeddings(1, 1, seed=2)
+
+    def cosine(rows):
+        one, other = density.whiten(rows).mean(1)
+        return torch.nn.functional.cosine_similarity(one, other, dim=0)
+
+    assert cosine(moved(Spread(density), z)) < cosine(z)
+
+
+def test_spread_knows_its_ends(density):
+    same = embeddings(1, 4).expand(3, -1, -1)
+    assert torch.allclose(Spread(density)(same).total, torch.ones(3, dtype=torch.float64))
+    opposite = torch.stack([density.mean + density.axes[:1], density.mean - density.axes[:1]])
+    assert torch.allclose(Spread(density)(opposite).total, torch.zeros(2, dtype=torch.float64))
+    assert Spread(density)(embeddings(1, 4)).total.item() == 0
+
+
+@given(seed=st.integers(0, 99), kind=st.sampled_from(["rarity", "target", "anchor", "spread"]))
+@settings(max_examples=20, deadline=None)
+def test_gradients_equal_finite_differences(pipe, density, seed, kind):
+    term = {"rarity": Rarity(density), "target": Rarity(density, 40.0), "anchor": Anchor(pipe, "a pet"), "spread": Spread(density)}[kind]
+    z = embeddings(seed=seed).requires_grad_()
+    (gradient,) = torch.autograd.grad(term(z).total.sum(), z)
+    direction, step = embeddings(seed=seed + 100), 1e-6
+    with torch.no_grad():
+        numeric = (term(z + step * direction).total.sum() - term(z - step * direction).total.sum()) / (2 * step)
+    assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-4, abs=1e-6)
+
+
+@given(weights=st.lists(st.floats(-10, 10), min_size=3, max_size=3))
+@settings(max_examples=20, deadline=None)
+def test_sums_are_weighted_and_reported_by_name(pipe, density, weights):
+    a, b, c = weights
+    rarity, anchor, spread = Rarity(density), Anchor(pipe, "a pet"), Spread(density)
+    z = embeddings()
+    terms = (a * rarity + b * anchor + spread * c + Anchor(pipe, "a plant"))(z)
+    assert list(terms.named) == ["rarity", "anchor", "spread", "anchor 2"]
+    expected = a * terms.named["rarity"] + b * terms.named["anchor"] + c * terms.named["spread"] + terms.named["anchor 2"]
+    assert torch.allclose(terms.total, expected)
+    assert torch.equal(terms.named["anchor"], anchor(z).total)
+    assert torch.allclose((2 * (rarity + anchor))(z).total, 2 * (anchor + rarity)(z).total)
