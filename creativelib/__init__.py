@@ -16,7 +16,6 @@ _HOMES = {
     "steer": "recipes",
     "SteerConfig": "recipes",
 }
-__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

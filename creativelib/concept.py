@@ -38,7 +38,7 @@ class TokenConcept:
         at_least("k", k, 1)
         tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
         if len(tokens) != 1:
-            raise InputError(f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; allowed is a word that is one token")
+            raise InputError(f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; allowed is exactly one token")
         table = pipe.token_table.float()
         scale = table.square().mean().sqrt().item()
         vectors = table[pipe.tokenizer.convert_tokens_to_ids(tokens)].repeat(k, 1)
@@ -55,7 +55,7 @@ class TokenConcept:
         Raises InputError for a template without exactly one free-standing {}.
         """
         if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
-            raise InputError(f"template is {template!r}; allowed is a text with exactly one {{}}, as a word of its own: the concept's place")
+            raise InputError(f"template is {template!r}; allowed is a text with exactly one {{}} as a word of its own: the concept's place")
         before = pipe.tokenizer(template.split("{}")[0] + self.word).input_ids[:-1]
         return pipe.encode_spliced(template.replace("{}", self.word), len(before) - 1, self.vectors)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -23,7 +24,7 @@ from .errors import InputError, at_least
 from .optimize import Step
 from .pictures import save_gallery, save_picture
 from .pipeline import Pipeline, load
-from .recipes import SteerConfig, SteerResult, aim, drain, fit_baseline, steering
+from .recipes import DEFAULTS, SteerConfig, SteerResult, aim, drain, fit_baseline, steering
 from .report import describe, summarise, versions
 
 
@@ -56,7 +57,7 @@ class Creation:
 
 
 def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: str | Path = "menagerie", device: str | None = None,
-           config: SteerConfig = SteerConfig()) -> Creation:
+           config: SteerConfig = DEFAULTS) -> Creation:
     """Draw `count` typical and `count` creative pictures of a prompt and write them, a gallery, a report and the concept into `out`.
 
     Raises InputError, before any long work, for an empty prompt, words the bundled model does not know, an unwritable folder, a count
@@ -120,7 +121,7 @@ def find_subject(pipe: Pipeline, prompt: str) -> Subject:
         if not words:
             raise InputError(f"prompt is {prompt!r}; allowed is a text with at least one word")
         return _subject(prompt, words[-1], None)
-    from .world.categories import CATEGORIES
+    from .world import CATEGORIES
 
     unknown = pipe.unknown_words(prompt)
     if unknown:
@@ -152,8 +153,8 @@ def keep(density: GaussianDensity, file: Path) -> None:
 
 def draw(pipe: Pipeline, concept: TokenConcept, template: str, count: int, config: SteerConfig, generator: torch.Generator) -> Drawn:
     """Draw `count` pictures of a concept's k vectors in turn, so that any count shows as many of them as it can."""
-    k = len(concept.vectors)
-    z = pipe.sample_prior(concept.condition(pipe, template), -(-count // k), generator=generator, guidance=config.guidance, steps=config.prior_steps)
+    each = math.ceil(count / len(concept.vectors))
+    z = pipe.sample_prior(concept.condition(pipe, template), each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
     z = z.transpose(0, 1).flatten(0, 1)[:count]
     return Drawn(z, pipe.decode(z[None], generator=generator)[0])
 

@@ -79,7 +79,8 @@ class Objective:
 class Rarity(Term):
     """Make embeddings rarer, in nats: minimises the mean log-density, which is plus log p (Song and Elgammal, arXiv 2601.22125).
 
-    The seed text of the method prints -log p as the loss to be minimised; that sign, here `-1 * Rarity(density)`, makes images more typical.
+    The seed text of the method prints -log p as the loss to be minimised; that sign, here `-1 * Rarity(density)`, makes images more
+    typical.
 
     With a `target` every embedding's surprisal is pulled to that many nats, from below and from above: preference falls beyond medium
     rarity, and pictures turn to mush. The pull is the distance, softened near the target (a Huber loss): far away it is exactly the pull

@@ -63,7 +63,8 @@ def _steps(pipe: Pipeline, concept: TokenConcept, objective: Callable[[Tensor], 
             terms = objective(z)
             optimizer.zero_grad()
             terms.total.sum().backward()
-        broken = [name for name, value in {"total": terms.total, **terms.named, "gradient": vectors.grad}.items() if not value.isfinite().all()]
+        checked = {"total": terms.total, **terms.named, "gradient": vectors.grad}
+        broken = [name for name, value in checked.items() if not value.isfinite().all()]
         if broken:
             raise Diverged(f"step {index}: {', '.join(broken)} not finite; a smaller lr than {lr} may help", last)
         last = Step(index, replace(concept, vectors=vectors.detach().clone()), z.detach(),

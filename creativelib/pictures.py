@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -26,9 +26,14 @@ def fit_picture(pictures: Float[Tensor, "c 3 h w"], edge: int, crop: int) -> Flo
     return pictures[..., top:top + crop, left:left + crop]
 
 
+def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:
+    """One picture in [0, 1] as an 8-bit image."""
+    return Image.fromarray((picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
 def save_picture(picture: Float[Tensor, "3 h w"], file: Path) -> None:
     """Write one picture in [0, 1] as a PNG of its own size."""
-    Image.fromarray(_bytes(picture).numpy()).save(file)
+    to_image(picture).save(file)
 
 
 def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> None:
@@ -43,11 +48,7 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> No
         draw.text((GAP, y + TITLE // 2), title, fill="black", font=font, anchor="lm")
         y += TITLE
         for index, picture in enumerate(pictures):
-            tile = Image.fromarray(_bytes(picture).numpy()).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            tile = to_image(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (GAP + index % COLUMNS * step, y + index // COLUMNS * step))
         y += blocks[title] * step
     sheet.save(file)
-
-
-def _bytes(picture: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "h w 3"]:
-    return (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()

@@ -39,10 +39,14 @@ class SteerConfig:
     pca: float = 0.95
 
     def __post_init__(self) -> None:
-        for name, least in {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "dial": 0, "anchor": 0, "spread": 0}.items():
+        limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "dial": 0, "anchor": 0, "spread": 0}
+        for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         if not self.lr > 0:
             raise InputError(f"lr is {self.lr}; allowed is a number above 0")
+
+
+DEFAULTS = SteerConfig()
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class SteerResult:
     steps: int
 
 
-def fit_baseline(pipe: Pipeline, prompt: str, config: SteerConfig = SteerConfig()) -> GaussianDensity:
+def fit_baseline(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) -> GaussianDensity:
     """The density of what the prior usually makes of a prompt: what a viewer has already seen.
 
     Always drawn with the same seed: it stands for the model and belongs to no run.
@@ -85,15 +89,18 @@ def aim(density: GaussianDensity, dial: float) -> Aim:
     return Aim(target, min(target, (tail + target) / 2))
 
 
-def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerConfig = SteerConfig(), seed: int = 0,
+def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerConfig = DEFAULTS, seed: int = 0,
              template: str = "a photo of a {}") -> Iterator[Step]:
     """The loop of rarity steering, for who wants to watch; `steer` drains it (Song and Elgammal, arXiv 2601.22125)."""
     concept = TokenConcept.init(pipe, word, config.concepts, torch.Generator().manual_seed(seed))
-    objective = Rarity(density, aim(density, config.dial).target) + config.anchor * Anchor(pipe, template.format(word)) + config.spread * Spread(density)
-    return optimize(pipe, concept, objective, [template], config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps, config.guidance)
+    rarity, anchor = Rarity(density, aim(density, config.dial).target), Anchor(pipe, template.format(word))
+    objective = rarity + config.anchor * anchor + config.spread * Spread(density)
+    # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
+    return optimize(pipe, concept, objective, [template], steps=config.steps, lr=config.lr, seed=1000 * seed, n=config.samples,
+                    prior_steps=config.prior_steps, guidance=config.guidance)
 
 
-def steer(pipe: Pipeline, word: str, density: GaussianDensity | None = None, config: SteerConfig = SteerConfig(), seed: int = 0,
+def steer(pipe: Pipeline, word: str, density: GaussianDensity | None = None, config: SteerConfig = DEFAULTS, seed: int = 0,
           template: str = "a photo of a {}") -> SteerResult:
     """Steer k concepts of a word towards rare members of it.
 

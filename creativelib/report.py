@@ -27,12 +27,13 @@ def describe(kind: str, z: Float[Tensor, "n d"], pictures: Float[Tensor, "n 3 h 
         "surprisal_seen": density.surprisal(pipe.encode_images(pictures)),
     }
     if pipe.has_truth and category is not None:
-        from .world.oracle import Oracle, judge
+        from .world.oracle import Oracle
 
-        judgement = judge(Oracle.load().read(pictures.cpu(), category), pictures.cpu(), category)
+        judgement = Oracle.load().judge(pictures.cpu(), category)
         columns |= {name: getattr(judgement, name) for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob")}
     values = {name: column.tolist() for name, column in columns.items()}
-    return [{"file": f"{kind}-{i:02d}.png", "kind": kind, **{name: plain(column[i]) for name, column in values.items()}} for i in range(len(z))]
+    files = [f"{kind}-{i:02d}.png" for i in range(len(z))]
+    return [{"file": file, "kind": kind, **{name: plain(values[name][i]) for name in values}} for i, file in enumerate(files)]
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:

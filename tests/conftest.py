@@ -1,6 +1,7 @@
 """Shape checks on every call of the package, and a complete Kandinsky 2.2 stack of a few thousand random weights."""
 
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -25,7 +26,7 @@ def make_tokenizer(folder: Path) -> None:
 
     letters = sorted(ByteLevel.alphabet())
     vocab = [*letters, *(letter + "</w>" for letter in letters)]
-    merges: list[tuple[str, str]] = []
+    merges: list[Any] = []
     for word in WORDS:
         pieces = [*word[:-1], word[-1] + "</w>"]
         while len(pieces) > 1:
@@ -55,15 +56,18 @@ def make_stack(folder: Path) -> None:
     torch.manual_seed(0)
     make_tokenizer(folder / "words")
     tokenizer = CLIPTokenizer.from_pretrained(folder / "words")
-    small = {"hidden_size": DIM, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": DIM}
+    small: dict[str, Any] = {"hidden_size": DIM, "projection_dim": DIM, "intermediate_size": 32, "num_hidden_layers": 1,
+                             "num_attention_heads": 2}
     text = CLIPTextModelWithProjection(CLIPTextConfig(
         vocab_size=len(tokenizer), max_position_embeddings=LENGTH, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_factor=10.0, **small))
-    image = CLIPVisionModelWithProjection(CLIPVisionConfig(image_size=16, patch_size=8, initializer_factor=10.0, **small))
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **small))
+    image = CLIPVisionModelWithProjection(CLIPVisionConfig(image_size=16, patch_size=8, **small))
     prior = diffusers.PriorTransformer(num_attention_heads=2, attention_head_dim=8, num_layers=1, embedding_dim=DIM, num_embeddings=LENGTH)
     torch.nn.init.normal_(prior.clip_mean)
     torch.nn.init.uniform_(prior.clip_std, 0.5, 1.0)
-    torch.nn.init.normal_(prior.positional_embedding)
+    # Louder than a fresh network, whose output hardly depends on the noise: samples have to differ for a density to be fitted.
+    torch.nn.init.normal_(prior.proj_in.weight)
+    torch.nn.init.normal_(prior.proj_to_clip_embeddings.weight, std=0.5)
     unet = diffusers.UNet2DConditionModel(
         sample_size=4, in_channels=4, out_channels=8, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4,
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"), mid_block_type="UNetMidBlock2DSimpleCrossAttn",
@@ -77,9 +81,10 @@ def make_stack(folder: Path) -> None:
         image_processor=CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
         scheduler=diffusers.UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=5.0),
     ).save_pretrained(folder / "prior")
-    diffusers.KandinskyV22Pipeline(unet=unet, movq=movq, scheduler=diffusers.DDIMScheduler(
-        prediction_type="v_prediction", clip_sample=False, timestep_spacing="trailing", rescale_betas_zero_snr=True,
-    )).save_pretrained(folder / "decoder")
+    # The pipeline's annotation asks for a DDPMScheduler, its docstring and its code take a DDIMScheduler too.
+    scheduler: Any = diffusers.DDIMScheduler(prediction_type="v_prediction", clip_sample=False, timestep_spacing="trailing",
+                                             rescale_betas_zero_snr=True)
+    diffusers.KandinskyV22Pipeline(unet=unet, movq=movq, scheduler=scheduler).save_pretrained(folder / "decoder")
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_save_and_load(pipe, tmp_path):
 @pytest.mark.parametrize(("call", "words"), [
     (lambda pipe: TokenConcept.init(pipe, "pet", k=0), "k is 0"),
     (lambda pipe: TokenConcept.init(pipe, "pet", k=2), "generator is None"),
-    (lambda pipe: TokenConcept.init(pipe, "gryphon"), "'gryphon'.*one token"),
+    (lambda pipe: TokenConcept.init(pipe, "gryphon"), "'gryphon'.*exactly one token"),
     (lambda pipe: TokenConcept.init(pipe, " "), "0 tokens"),
     (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a photo"), "exactly one"),
     (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a {} or {}"), "exactly one"),

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import types
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +14,7 @@ from PIL import Image
 from creativelib import cli
 from creativelib.concept import TokenConcept
 from creativelib.create import create, find_subject
+from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.recipes import SteerConfig
 from creativelib.report import describe, summarise
@@ -31,14 +31,16 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def make(stack, tmp_path):
     def made(**settings):
-        return create(**{"prompt": "a photo of a pet", "out": tmp_path / "out", "count": 3, "model": stack, "device": "cpu", "config": CONFIG} | settings)
+        usual = {"prompt": "a photo of a pet", "out": tmp_path / "out", "count": 3, "model": stack, "device": "cpu", "config": CONFIG}
+        return create(**usual | settings)
     return made
 
 
 def test_everything_is_written(make, tmp_path):
     creation = make()
     names = {f"{kind}-0{i}.png" for kind in ("typical", "creative") for i in range(3)}
-    assert {file.name for file in (tmp_path / "out").iterdir()} == names | {"gallery.png", "report.json", "concept.json", "concept.safetensors"}
+    others = {"gallery.png", "report.json", "concept.json", "concept.safetensors"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names | others
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report == creation.report
     assert set(report["seconds"]) == {"load", "density", "steer", "draw", "judge"}
@@ -103,17 +105,11 @@ def test_oracle_fields_where_there_is_a_truth(pipe, monkeypatch):
         def load():
             return Oracle()
 
-        def read(self, pictures, category=None):
-            return category
+        def judge(self, pictures, category):
+            yes = torch.tensor([True, True, False])
+            return Judgement(yes, ~yes, ~yes, torch.tensor([-3.0, -torch.inf, -5.0]))
 
-    def judge(reading, pictures, category):
-        yes = torch.tensor([True, True, False])
-        return Judgement(yes, ~yes, ~yes, torch.tensor([-3.0, -torch.inf, -5.0]))
-
-    fake = types.ModuleType("creativelib.world.oracle")
-    fake.Oracle, fake.judge = Oracle, judge
-    monkeypatch.setitem(sys.modules, "creativelib.world.oracle", fake)
-    from creativelib.density import GaussianDensity
+    monkeypatch.setattr("creativelib.world.oracle.Oracle", Oracle)
     z = torch.randn(30, 16, generator=torch.Generator().manual_seed(0))
     rows = describe("creative", z[:3], torch.rand(3, 3, 16, 16), GaussianDensity.fit(z), replace(pipe, has_truth=True), "pet")
     assert [row["valid"] for row in rows] == [True, True, False]
@@ -136,7 +132,7 @@ def test_bad_input_ends_the_command_with_2_and_one_line(stack, tmp_path, capsys,
     (tmp_path / "file").touch()
     places = {"OUT": str(tmp_path / "out"), "STACK": str(stack), "FILE/below": str(tmp_path / "file" / "below")}
     with pytest.raises(SystemExit) as ended:
-        cli.main(["create", *(places.get(argument, argument) for argument in arguments)])
+        cli.main(["create", *[str(places.get(argument, argument)) for argument in arguments]])
     assert ended.value.code == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "%" not in line and line]
     assert len(errors) == 1 and errors[0].startswith("error: ")

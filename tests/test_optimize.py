@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_run(pipe, density):
 
 
 def test_prompts_take_turns(pipe, density):
-    first, second, third = optimize(pipe, start(pipe), lambda z: Terms(0 * z.sum((1, 2)), {}), ["a {}", "a red {}"], steps=3, n=1)
+    first, _, third = optimize(pipe, start(pipe), lambda z: Terms(0 * z.sum((1, 2)), {}), ["a {}", "a red {}"], steps=3, n=1)
     alone = [next(optimize(pipe, start(pipe), Rarity(density), [prompt], n=1)).z for prompt in ("a {}", "a red {}")]
     assert torch.equal(first.z, alone[0]) and not torch.equal(alone[0], alone[1])
     assert torch.equal(first.concept.vectors, third.concept.vectors)

@@ -125,7 +125,7 @@ def test_prior_gradient_equals_finite_differences(stack):
     vector.requires_grad_()
     (gradient,) = torch.autograd.grad(value(vector), vector)
     direction = torch.randn(vector.shape, generator=seeded(9), dtype=torch.float64)
-    step = 1e-2
+    step = 1e-4
     numeric = (value(vector.detach() + step * direction) - value(vector.detach() - step * direction)) / (2 * step)
     assert gradient.abs().max() > 1e-3
     assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=2e-2)
@@ -133,11 +133,11 @@ def test_prior_gradient_equals_finite_differences(stack):
 
 def test_images_and_pictures_carry_gradients(pipe):
     picture = torch.rand(1, 3, 20, 20, generator=seeded(1)).requires_grad_()
-    pipe.encode_images(picture).sum().backward()
-    assert picture.grad.abs().max() > 0
+    (gradient,) = torch.autograd.grad(pipe.encode_images(picture).sum(), picture)
+    assert gradient.abs().max() > 0
     z = torch.randn(1, 1, 16, generator=seeded(1)).requires_grad_()
-    pipe.decode(z, steps=2, generator=seeded(1)).sum().backward()
-    assert z.grad.abs().max() > 0
+    (gradient,) = torch.autograd.grad(pipe.decode(z, steps=2, generator=seeded(1)).sum(), z)
+    assert gradient.abs().max() > 0
     assert not pipe.decode(z.detach(), steps=2, generator=seeded(1)).requires_grad
 
 

@@ -16,7 +16,7 @@ def test_every_model_says_what_it_needs():
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(InputError, match="'kandinski' is neither.*menagerie, kandinsky-2-1, kandinsky-2-2"):
+    with pytest.raises(InputError, match=r"'kandinski' is neither.*menagerie, kandinsky-2-1, kandinsky-2-2"):
         zoo.locate("kandinski")
 
 

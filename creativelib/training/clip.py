@@ -19,6 +19,7 @@ from .loop import Recipe, train
 
 RECIPE = Recipe("clip", steps=2600, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
 DIM = 96
+POSITIONS = 32  # the longest caption of the training set fits whole
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
@@ -60,13 +61,12 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Ten
 
 class Clip(nn.Module):
     def __init__(self, words) -> None:
-        from transformers import (CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig,
-                                  CLIPVisionModelWithProjection)
+        from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
         super().__init__()
         self.text = CLIPTextModelWithProjection(CLIPTextConfig(
             vocab_size=len(words), hidden_size=DIM, intermediate_size=4 * DIM, projection_dim=DIM, num_hidden_layers=3,
-            num_attention_heads=4, max_position_embeddings=tokenizer.LENGTH, bos_token_id=words.bos_token_id,
+            num_attention_heads=4, max_position_embeddings=POSITIONS, bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id))
         self.vision = CLIPVisionModelWithProjection(CLIPVisionConfig(
             hidden_size=128, intermediate_size=512, projection_dim=DIM, num_hidden_layers=5, num_attention_heads=4,
@@ -86,7 +86,7 @@ def main() -> dict:
         rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
         scenes = pictures.scenes[rows]
         texts = caption(scenes, random.Random(step), data.WILD)
-        ids = words(texts, padding="max_length", max_length=tokenizer.LENGTH, truncation=True, return_tensors="pt").input_ids
+        ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
         ids = ids[:, : int((ids != words.eos_token_id).sum(1).max()) + 1]
         image = model.vision(pictures.batch(rows) * 2 - 1).image_embeds
         text = model.text(ids).text_embeds

@@ -13,9 +13,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from tqdm.auto import tqdm
 
 from ..world import CATEGORIES
+from ..world.captions import article
 from ..world.oracle import BODIES, FOLDER, Net, Oracle
 from ..world.render import POSE
-from ..world.scenes import Scenes
+from ..world.scenes import Scenes, draw, sample_scenes
 from . import data, export
 from .clip import visible_factors
 from .loop import Recipe, train
@@ -157,9 +158,59 @@ def train_net(name: str, stage: int) -> tuple[Net, dict]:
     return net, facts
 
 
+def best_temperature(logits: list[Tensor], targets: list[Tensor], binary: bool = False) -> float:
+    """The divisor of the logits with the least cross-entropy (Guo et al. 2017), on a fine grid."""
+    def cost(t: float) -> float:
+        score = binary_cross_entropy_with_logits if binary else cross_entropy
+        return sum(score(x / t, y, reduction="sum").item() for x, y in zip(logits, targets, strict=True))
+    return min((round(0.4 * 1.03**i, 4) for i in range(80)), key=cost)
+
+
+@torch.no_grad()
+def calibrate(net: Net, n: int = 4000, seed: int = 99) -> Oracle:
+    """Temperatures on fresh clean, autoencoded and decoded pictures; then the limits of validity on decoded typical ones."""
+    from ..pipeline import load
+
+    pipe, movq, generator = load("menagerie"), export.load_movq(), torch.Generator().manual_seed(seed)
+    scenes, pictures = sample_scenes(n, generator, data.WILD), []
+    for start in tqdm(range(0, n, 100), desc="calibrating", mininterval=5):
+        x = draw(scenes[slice(start, start + 100)])
+        if start % 300 == 100:
+            x = movq.decode(movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
+        elif start % 300 == 200:
+            x = pipe.decode(pipe.encode_images(x)[None], generator=generator, steps=12)[0]
+        pictures.append(x.clamp(0, 1))
+    pictures = torch.cat(pictures)
+    broken = torch.arange(n) % 6 == 0
+    pictures[broken] = break_pictures(pictures[broken], scenes.category[broken], generator)
+    out, whole = net.eval()(pictures), ~broken
+    target = visible_factors(scenes)[whole].flatten()
+    factors = out.of(scenes.category)[whole].flatten(0, 1)
+    temperatures = {
+        "category": best_temperature([out.category[whole]], [scenes.category[whole]]),
+        "factors": best_temperature([factors[target >= 0]], [target[target >= 0]]),
+        "broken": best_temperature([out.broken], [broken.float()], binary=True),
+        "style": best_temperature([s[whole] for s in out.style], list(scenes.style[whole].T)),
+    }
+    alarm = (out.broken / temperatures["broken"]).sigmoid()[whole].quantile(0.985).clamp(0.01, 0.99).item()
+    oracle = Oracle(net, temperatures, {c.name: 1.0 for c in CATEGORIES}, alarm)
+    for category in CATEGORIES:
+        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), 400, generator=generator)
+        typical = pipe.decode(z, generator=generator)[0]
+        oracle.limits[category.name] = round(oracle.judge(typical, category.name).distance.quantile(0.99).item(), 5)
+    return oracle
+
+
 def main() -> dict:
     """Train, calibrate and export both oracles."""
     facts = {}
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
-        facts[name] = [train_net(name, stage)[1] for stage in (0, 1)]
+        train_net(name, 0)
+        net, facts[name] = train_net(name, 1)
+        oracle = calibrate(net)
+        save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, FOLDER / f"{name}.safetensors")
+        card = {"temperatures": oracle.temperatures, "limits": oracle.limits, "broken_limit": round(oracle.broken_limit, 4)}
+        (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    export.note("oracle", facts)
     return facts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..world import CATEGORIES, captions
 
-LENGTH = 32
+LENGTH = 24  # of a prompt, ends included; short, because the prior attends to every position
 
 
 def byte_symbols() -> list[str]:

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from . import data, export
 from .loop import Recipe, train
 
-TOGETHER = Recipe("vqmodel", steps=3600, batch=32, lr=2e-3, warmup=100, weight_decay=0.0, seed=2)
+TOGETHER = Recipe("vqmodel", steps=2600, batch=32, lr=2e-3, warmup=100, weight_decay=0.0, seed=2)
 DECODER = Recipe("vqmodel-decoder", steps=4000, batch=32, lr=1.2e-3, warmup=100, weight_decay=0.0, seed=3)
 NOISE = 0.06  # of the latents' unit scale: what the decoder forgives the diffusion model
 
@@ -46,14 +46,14 @@ def fold_scale(model, mean: Tensor, std: Tensor) -> None:
 
 def main() -> dict:
     torch.manual_seed(TOGETHER.seed)
-    pictures, model = data.load(), build().to(memory_format=torch.channels_last)
+    pictures, model = data.load(), build()
+    model.quantize.requires_grad_(False)  # the code book is not used
 
     def decode(z: Tensor, generator: torch.Generator) -> Tensor:
         return model.decoder(model.post_quant_conv(z + NOISE * torch.randn(z.shape, generator=generator)))
 
     def batch(recipe: Recipe, generator: torch.Generator) -> Tensor:
-        x = pictures.batch(torch.randint(len(pictures), (recipe.batch,), generator=generator)) * 2 - 1
-        return x.contiguous(memory_format=torch.channels_last)
+        return pictures.batch(torch.randint(len(pictures), (recipe.batch,), generator=generator)) * 2 - 1
 
     def together(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         x = batch(TOGETHER, generator)

@@ -1,13 +1,15 @@
 """A batch of pictures painted part by part, back to front, from signed distances."""
 
+import copy
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from .plan import COLORS, Category
-from .shapes import Distance, Points
+from .shapes import XY, Distance, Points
 
 Color = str | tuple[float, float, float] | Float[Tensor, "m 3"]
 
@@ -16,11 +18,12 @@ class Canvas:
     """Some rows of a batch of pictures of one category, and the brushes to paint them.
 
     A category's `draw` asks `by` for the rows that share a factor's value and paints a part on them only. Parts are painted
-    over each other; each gets a dark outline. Nothing here knows about styles except how wide lines are: `paint`, `cover`,
-    `ink` and `mark` are kept apart, and `styles.compose` turns them into a picture.
+    over each other; each gets a dark outline. Nothing here knows about styles except how wide lines are: paint (three
+    channels), cover, ink and mark are kept apart in `layers`, and `styles.compose` turns them into a picture.
 
     color: (m, 3) the main colour of each picture, in [0, 1].
     p: (m, h, w, 2) points in the subject's frame, x right, y up; the picture spans about -1..1.
+    layers: (n, 6, h, w) of all n pictures.
     """
 
     def __init__(self, category: Category, factors: Int[Tensor, "n f"], p: Float[Tensor, "n h w 2"],
@@ -29,17 +32,30 @@ class Canvas:
         self.category, self._factors, self._p = category, factors, p
         self._pixel, self._line, self._color = pixel[:, None, None], line[:, None, None], color
         self.rows = torch.arange(n, device=p.device)
-        self.layers = {"paint": p.new_zeros(n, 3, h, w), "cover": p.new_zeros(n, h, w), "ink": p.new_zeros(n, h, w),
-                       "mark": p.new_zeros(n, h, w)}
+        self.layers = p.new_zeros(n, 6, h, w)
         self._spots: dict[str, Tensor] = {}
         self._shapes: dict[str, Tensor] = {}
 
     def _sub(self, rows: Int[Tensor, "m"]) -> "Canvas":
-        sub = object.__new__(Canvas)
-        sub.__dict__.update(self.__dict__, rows=rows)
+        sub = copy.copy(self)
+        sub.__dict__.pop("p", None)
+        sub.rows = rows
         return sub
 
-    @property
+    def window(self, x: XY, y: XY) -> "Canvas":
+        """This canvas cut to the pixels that can show these ranges of the subject's frame, for speed. A shape first kept in
+        a window is unknown outside it."""
+        (origin, beside), (below, _) = (row.unbind(1) for row in self._p[self.rows, :2, :2].unbind(1))
+        corners = origin.new_tensor([[x[0], x[0], x[1], x[1]], [y[0], y[1], y[0], y[1]]])
+        pixels = torch.linalg.solve(torch.stack([below - origin, beside - origin], -1), corners - origin[..., None])
+        top, left = pixels.amin((0, 2)).sub(1).clamp_min(0).int().tolist()
+        bottom, right = pixels.amax((0, 2)).add(3).clamp_min(1).int().tolist()
+        part = self._sub(self.rows)
+        part._p, part.layers = self._p[:, top:bottom, left:right], self.layers[..., top:bottom, left:right]
+        part._shapes = {name: d[:, top:bottom, left:right] for name, d in self._shapes.items()}
+        return part
+
+    @cached_property
     def p(self) -> Points:
         return self._p[self.rows]
 
@@ -86,46 +102,59 @@ class Canvas:
         """The main colour made darker (amount < 0) or lighter (amount > 0); 1 is white."""
         return self.color * (1 + amount) if amount < 0 else self.color + (1 - self.color) * amount
 
-    def _rgb(self, color: Color) -> Tensor:
+    def _rgb(self, color: Color) -> Float[Tensor, "m 3"]:
         if isinstance(color, str):
             color = COLORS[color]
         return color if isinstance(color, Tensor) else self._p.new_tensor(color).expand(len(self.rows), 3)
 
-    def _blend(self, layer: str, alpha: Tensor, value: float) -> None:
-        buffer = self.layers[layer]
-        buffer[self.rows] = buffer[self.rows] * (1 - alpha) + value * alpha
-
-    def _alpha(self, d: Distance) -> Tensor:
+    def _alpha(self, d: Distance) -> Distance:
+        """The share of each pixel that is inside."""
         return (0.5 - d / self._pixel[self.rows]).clamp(0, 1)
+
+    def _touched(self, alpha: Float[Tensor, "m h w"]) -> tuple[slice, slice]:
+        """The smallest window that holds every pixel with alpha > 0 in any picture: all that a brush has to change."""
+        seen = alpha.amax(0) > 0
+        return tuple(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
+                     for at in (seen.any(1).nonzero(), seen.any(0).nonzero()))  # pyright: ignore[reportReturnType]
 
     def paint(self, d: Distance, color: Color | None = None, outline: float = 1.0) -> None:
         """Fill a shape (default: the main colour) and draw its outline; `outline` scales the line, 0 draws none."""
         rgb = self.color if color is None else self._rgb(color)
         line = self._line[self.rows] * outline
-        inside = self._alpha(d)
         # Paint reaches under the outer half of the outline, so that coloured ink finds its colour there.
-        reach = self._alpha(d - line) if outline else inside
-        old = self.layers["paint"][self.rows]
-        self.layers["paint"][self.rows] = old + reach[:, None] * (rgb[:, :, None, None] - old)
-        self._blend("mark", inside, 0.0)
-        self._blend("cover", reach, 1.0)
-        self._blend("ink", inside, 0.0)
+        reach = self._alpha(d - line) if outline else self._alpha(d)
+        y, x = self._touched(reach)
+        d, reach, layers = d[:, y, x], reach[:, y, x], self.layers[..., y, x]
+        inside = self._alpha(d) if outline else reach
+        new = layers[self.rows]
+        new[:, :3] += reach[:, None] * (rgb[:, :, None, None] - new[:, :3])
+        new[:, 3] += reach * (1 - new[:, 3])
+        new[:, 4:] *= 1 - inside[:, None]
         if outline:
-            self._blend("ink", self._alpha(d.abs() - line), 1.0)
+            new[:, 4] += self._alpha(d.abs() - line) * (1 - new[:, 4])
+        layers[self.rows] = new
 
     def pattern(self, d: Distance, color: Color | None = None) -> None:
         """Marks without outline on what is painted already (default: a darker main colour)."""
         rgb = self._pattern_color() if color is None else self._rgb(color)
-        alpha = self._alpha(d) * (1 - self.layers["ink"][self.rows])
-        old = self.layers["paint"][self.rows]
-        self.layers["paint"][self.rows] = old + alpha[:, None] * (rgb[:, :, None, None] - old)
-        self._blend("mark", alpha, 1.0)
+        alpha = self._alpha(d)
+        y, x = self._touched(alpha)
+        layers = self.layers[..., y, x]
+        new = layers[self.rows]
+        alpha = alpha[:, y, x] * (1 - new[:, 4])
+        new[:, :3] += alpha[:, None] * (rgb[:, :, None, None] - new[:, :3])
+        new[:, 5] += alpha * (1 - new[:, 5])
+        layers[self.rows] = new
 
-    def _pattern_color(self) -> Tensor:
+    def _pattern_color(self) -> Float[Tensor, "m 3"]:
         """Dark marks on light colours, light marks on dark ones."""
         luminance = self.color @ self.color.new_tensor([0.3, 0.59, 0.11])
         return torch.where((luminance < 0.3)[:, None], self.shade(0.5), self.shade(-0.45))
 
     def ink(self, d: Distance) -> None:
         """Solid ink without fill: pupils, mouths, strings, seams."""
-        self._blend("ink", self._alpha(d), 1.0)
+        alpha = self._alpha(d)
+        y, x = self._touched(alpha)
+        ink = self.layers[:, 4, y, x]
+        old = ink[self.rows]
+        ink[self.rows] = old + alpha[:, y, x] * (1 - old)

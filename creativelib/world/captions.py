@@ -51,7 +51,7 @@ def caption(category: Category, values: Mapping[str, str], species: str | None, 
 
 def words(categories: Sequence[Category]) -> list[str]:
     """Every word a caption can hold, sorted."""
-    text = ["a an of with and picture the in style image"] + list(styles.NAMES) + list(COLORS)
+    text = ["a an of with and picture the in style image", *styles.NAMES, *COLORS]
     for category in categories:
         text += [category.name, *category.species]
         text += [phrase for factor in category.factors for phrase in factor.values.values()]
@@ -72,7 +72,7 @@ def parse(text: str, categories: Sequence[Category]) -> Given:
         phrases = [phrase.strip() for phrase in tail.split(" and ")] if tail else []
         for factor in category.factors:
             said = phrases if factor.structural else head.split()
-            values |= {factor.name: value for value, phrase in factor.values.items() if phrase in said}
+            values.update((factor.name, value) for value, phrase in factor.values.items() if phrase in said)
         return Given(category.name, species, values, style)
     names = [name for c in categories for name in (c.name, *c.species)]
     raise ValueError(f"text {text!r} names nothing of the world; allowed are {', '.join(names)}")

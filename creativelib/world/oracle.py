@@ -44,7 +44,7 @@ class Logits:
     category: Float[Tensor, "n c"]
     broken: Float[Tensor, "n"]
     factors: Float[Tensor, "n v"]
-    style: tuple[Float[Tensor, "n s"], ...]
+    style: tuple[Float[Tensor, "n _"], ...]
     pose: Float[Tensor, "n 9"]
 
     def of(self, category: Int[Tensor, "n"]) -> Float[Tensor, "n f v"]:
@@ -115,7 +115,7 @@ class Reading:
     broken: Float[Tensor, "n"]
     assumed: Int[Tensor, "n"]
     factors: Float[Tensor, "n f v"]
-    style: tuple[Float[Tensor, "n s"], ...]
+    style: tuple[Float[Tensor, "n _"], ...]
     pose: Float[Tensor, "n 9"]
 
     def scenes(self) -> Scenes:
@@ -170,7 +170,7 @@ def true_log_prob(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"],
 class Oracle:
     """A trained net with its calibration: one temperature per kind of output, one distance limit per category."""
 
-    def __init__(self, net: Net, temperatures: dict[str, float], limits: dict[str, float], broken_limit: float = 0.5):
+    def __init__(self, net: nn.Module, temperatures: dict[str, float], limits: dict[str, float], broken_limit: float = 0.5):
         self.net, self.temperatures, self.limits, self.broken_limit = net.eval().requires_grad_(False), temperatures, limits, broken_limit
 
     @classmethod

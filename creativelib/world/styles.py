@@ -45,43 +45,72 @@ class Ground:
 
 def ground(style: Int[Tensor, "n 5"], background: Float[Tensor, "n 3"], screen: Float[Tensor, "h w 2"]) -> Ground:
     """What lies behind the subject. `background` (n, 3) in [0, 1] tints it; `screen` holds points in -1..1, y up."""
-    x, y = screen[..., 0], screen[..., 1]
-    tint = background[:, :, None, None]
-    floor = (y < -0.62).to(y) * 0.10
-    scene = tint * (1 + 0.06 * y - floor)
-    paper = (0.93 + 0.05 * tint) * torch.ones_like(y)
-    night = (0.05 + 0.07 * tint) * torch.ones_like(y)
-    cell = 0.25
-    lines = torch.minimum((x - cell * (x / cell).round()).abs(), (y - cell * (y / cell).round()).abs())
-    blue = tint.new_tensor([0.13, 0.30, 0.62])[None, :, None, None] * (0.85 + 0.25 * tint) + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
-    row = (y / 0.22).round()
-    u = x - 0.11 * (row % 2)
-    spot = (0.5 - ((u - 0.22 * (u / 0.22).round()).square() + (y - 0.22 * row).square()).sqrt().sub(0.062) / 0.03).clamp(0, 1)
-    dots = (0.25 + 0.75 * tint) + (1 - tint) * 0.75 * spot
-    grounds = torch.stack([scene, paper, night, blue, dots], 1)
-    picture = grounds[torch.arange(len(style)), style[:, 0]].clamp(0, 1)
+    picture = background.new_empty(len(style), 3, *screen.shape[:2])
+    for i, kind in enumerate(FACTORS["ground"]):
+        rows = (style[:, 0] == i).nonzero()[:, 0]
+        picture[rows] = _ground(kind, background[rows, :, None, None], *screen.unbind(-1)).clamp(0, 1)
     dark = ((style[:, 0] == 2) | (style[:, 0] == 3)).to(picture)[:, None, None, None]
     return Ground(picture, dark)
 
 
-def compose(layers: dict[str, Tensor], style: Int[Tensor, "n 5"], behind: Ground) -> Float[Tensor, "n 3 h w"]:
-    """Turn painted layers into pictures in [0, 1]."""
-    paint, cover, ink, mark = layers["paint"], layers["cover"][:, None], layers["ink"][:, None], layers["mark"][:, None]
-    base, dark = behind.picture, behind.dark
-    gray = (paint * paint.new_tensor([0.3, 0.59, 0.11])[None, :, None, None]).sum(1, keepdim=True).expand_as(paint)
-    fills = torch.stack([
-        paint,
-        base + 0.62 * (paint - base),
-        torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray) - 0.16 * mark * (1 - 2 * dark),
-        base + (0.30 - 0.30 * (1 - dark)) * mark * (1 - base) - 0.30 * (1 - dark) * mark * base,
-    ], 1)
-    rows = torch.arange(len(style))
-    picture = base + cover * (fills[rows, style[:, 1]] - base)
-    glow = 0.30 + 0.70 * paint / paint.amax(1, keepdim=True).clamp_min(0.35)
+def _ground(kind: str, tint: Float[Tensor, "m 3 1 1"], x: Float[Tensor, "h w"], y: Float[Tensor, "h w"]) -> Float[Tensor, "m 3 h w"]:
+    match kind:
+        case "scene":
+            return tint * (1 + 0.06 * y - (y < -0.62).to(y) * 0.10)
+        case "paper":
+            return (0.93 + 0.05 * tint).expand(-1, -1, *y.shape)
+        case "night":
+            return (0.05 + 0.07 * tint).expand(-1, -1, *y.shape)
+        case "blue":
+            cell = 0.25
+            lines = torch.minimum((x - cell * (x / cell).round()).abs(), (y - cell * (y / cell).round()).abs())
+            return tint.new_tensor([0.13, 0.30, 0.62])[:, None, None] * (0.85 + 0.25 * tint) + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
+        case _:
+            row = (y / 0.22).round()
+            u = x - 0.11 * (row % 2)
+            far = ((u - 0.22 * (u / 0.22).round()).square() + (y - 0.22 * row).square()).sqrt()
+            spot = (0.5 - (far - 0.062) / 0.03).clamp(0, 1)
+            return (0.25 + 0.75 * tint) + (1 - tint) * 0.75 * spot
+
+
+def _fill(kind: str, paint: Tensor, mark: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor, "m 3 h w"]:
+    match kind:
+        case "solid":
+            return paint
+        case "wash":
+            return base + 0.62 * (paint - base)
+        case "gray":
+            gray = (paint * paint.new_tensor([0.3, 0.59, 0.11])[:, None, None]).sum(1, keepdim=True)
+            return (torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray) - 0.16 * mark * (1 - 2 * dark)).expand_as(paint)
+        case _:
+            return base + 0.30 * mark * torch.where(dark > 0, 1 - base, -base)
+
+
+def _line(kind: str, paint: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor, "m 3 h w"]:
     tone = torch.where(dark > 0, 0.96, 0.10)
-    inks = torch.stack([tone.expand_as(paint), (0.5 * base + 0.5 * tone), torch.where(dark > 0, glow, paint * 0.75)], 1)
-    line = inks[rows, style[:, 2]]
+    match kind:
+        case "strong":
+            return tone.expand_as(paint)
+        case "faint":
+            return 0.5 * base + 0.5 * tone
+        case _:
+            return torch.where(dark > 0, 0.30 + 0.70 * paint / paint.amax(1, keepdim=True).clamp_min(0.35), paint * 0.75)
+
+
+def compose(layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind: Ground) -> Float[Tensor, "n 3 h w"]:
+    """Turn painted layers (paint, cover, ink, mark; see `Canvas`) into pictures in [0, 1]."""
+    paint, cover, ink, mark = layers.split([3, 1, 1, 1], 1)
+    base, dark = behind.picture, behind.dark
+    fill, line = torch.empty_like(paint), torch.empty_like(paint)
+    for i, kind in enumerate(FACTORS["fill"]):
+        rows = (style[:, 1] == i).nonzero()[:, 0]
+        fill[rows] = _fill(kind, paint[rows], mark[rows], base[rows], dark[rows])
+    for i, kind in enumerate(FACTORS["ink"]):
+        rows = (style[:, 2] == i).nonzero()[:, 0]
+        line[rows] = _line(kind, paint[rows], base[rows], dark[rows])
+    picture = base + cover * (fill - base)
     picture = picture + ink * (line - picture)
-    shining = ((style[:, 2] == 2)[:, None, None, None] & (dark > 0)).to(ink)
-    halo = avg_pool2d(avg_pool2d(ink * line, 5, 1, 2), 5, 1, 2) * shining
-    return (picture + 0.55 * halo * (1 - ink)).clamp(0, 1)
+    shining = ((style[:, 2] == FACTORS["ink"].index("glow")) & (dark[:, 0, 0, 0] > 0)).nonzero()[:, 0]
+    halo = avg_pool2d(avg_pool2d((ink * line)[shining], 5, 1, 2), 5, 1, 2)
+    picture[shining] += 0.55 * halo * (1 - ink[shining])
+    return picture.clamp(0, 1)

@@ -68,6 +68,22 @@ class Truth:
             each = torch.where(visible.cpu().T[None], each, 0.0)
         return (self.log_weights[:, None] + each.sum(1)).T
 
+    def _where(self, name: str, value: str) -> tuple[int, int]:
+        """A factor's place and its value's. Raises ValueError for a name the category does not have."""
+        j = [f.name for f in self.category.factors].index(name)
+        return j, list(self.category.factors[j].values).index(value)
+
+    def _evidence(self, given: Given, log_weights: Float[Tensor, "s1"]) -> Float[Tensor, "s1"]:
+        """log p(component, what the caption says) in nats."""
+        evidence = log_weights
+        if given.species is not None:
+            kept = list(self.category.species).index(given.species)
+            evidence = torch.full_like(log_weights, -torch.inf).index_copy(0, torch.tensor([kept]), log_weights[[kept]])
+        for name, value in given.values.items():
+            j, v = self._where(name, value)
+            evidence = evidence + self.log_tables[:, j, v]
+        return evidence
+
     def log_prob(self, factors: Int[Tensor, "n f"], given: Given | None = None,
                  visible: Bool[Tensor, "n f"] | None = None) -> Float[Tensor, "n"]:
         """log p(visible factors | category, caption) in nats; -inf where the caption says otherwise. A species in a caption
@@ -75,32 +91,32 @@ class Truth:
         joint = self.joint(factors, visible)
         if given is None:
             return joint.logsumexp(1)
-        log_weights = self.log_weights.clone()
-        if given.species is not None:
-            keep = torch.tensor([name == given.species for name in self.category.species] + [False])
-            log_weights[~keep] = -torch.inf
-            joint = torch.where(keep, joint, -torch.inf)
-        evidence, fits = log_weights, torch.ones(len(factors), dtype=torch.bool)
+        evidence, fits = self._evidence(given, self.log_weights), torch.ones(len(factors), dtype=torch.bool)
         for name, value in given.values.items():
-            j = [f.name for f in self.category.factors].index(name)
-            v = list(self.category.factors[j].values).index(value)
-            evidence = evidence + self.log_tables[:, j, v]
+            j, v = self._where(name, value)
             fits &= factors[:, j].cpu() == v
+        joint = torch.where(evidence > -torch.inf, joint, -torch.inf)
         return torch.where(fits, joint.logsumexp(1) - evidence.logsumexp(0), -torch.inf)
 
     def posterior(self, factors: Int[Tensor, "n f"]) -> Float[Tensor, "n s1"]:
         """p(component | factors); the last column is the wild."""
         return self.joint(factors).softmax(1)
 
-    def sample(self, n: int, generator: torch.Generator | None = None,
-               wild: float | None = None) -> tuple[Int[Tensor, "n f"], Int[Tensor, "n"]]:
-        """Draw factors and the component each came from (the last is the wild); `wild` replaces its share."""
+    def sample(self, n: int, generator: torch.Generator | None = None, wild: float | None = None,
+               given: Given | None = None) -> tuple[Int[Tensor, "n f"], Int[Tensor, "n"]]:
+        """Draw factors and the component each came from (the last is the wild). `wild` replaces its share, before what is
+        `given` counts."""
         weights = self.log_weights.exp()
         if wild is not None:
             weights = torch.cat([weights[:-1] * (1 - wild) / weights[:-1].sum(), weights.new_tensor([wild])])
+        if given is not None:
+            weights = self._evidence(given, weights.log()).softmax(0)
         component = torch.multinomial(weights, n, replacement=True, generator=generator)
         tables = self.log_tables[component].exp().flatten(0, 1)
         factors = torch.multinomial(tables, 1, generator=generator).view(n, -1)
+        for name, value in given.values.items() if given is not None else ():
+            j, v = self._where(name, value)
+            factors[:, j] = v
         return factors, component
 
     def outside(self, factors: Int[Tensor, "n f"]) -> Bool[Tensor, "n s f"]:

@@ -118,8 +118,8 @@ def _roof(roof: str, p: s.Points, half: float, eaves: float) -> list[tuple[s.Dis
             return [(s.union(_rect(p, (0, 0.02), (e, 0.06)), s.intersect(_rect(p, (0, h / 2), (e, h / 2)), teeth)), None)]
         case "dome":
             x = min(half, 0.55)
-            dome = [(s.intersect(s.ellipse(p, (0, -0.02), (x, h)), -0.02 - p[..., 1]), None)]
-            return dome + [(_rect(p, (0, 0), (half + 0.05, 0.05)), None)] * (half > x)
+            parts: list[tuple[s.Distance, Color | None]] = [(s.intersect(s.ellipse(p, (0, -0.02), (x, h)), -0.02 - p[..., 1]), None)]
+            return parts + [(_rect(p, (0, 0), (half + 0.05, 0.05)), None)] * (half > x)
         case "spire":
             x = min(0.32, 0.85 * half)
             return [(_triangle(p, x, 0, h + 0.08), SLATE), (_rect(p, (0, 0), (half + 0.05, 0.055)), SLATE)]

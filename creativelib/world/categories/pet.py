@@ -27,25 +27,12 @@ LOW = min(LIFT.values())
 HORN, BEAK, RIM, MOUTH, TONGUE = (0.66, 0.45, 0.26), (1.0, 0.74, 0.16), (0.86, 0.70, 0.42), (0.55, 0.12, 0.18), (0.96, 0.45, 0.52)
 
 
-def _window(c: Canvas, x: s.XY, y: s.XY) -> Canvas:
-    """The canvas cut to the pixels that can show these ranges of the subject's frame, for speed."""
-    (origin, beside), (below, _) = (row.unbind(1) for row in c._p[c.rows, :2, :2].unbind(1))
-    corners = origin.new_tensor([[x[0], x[0], x[1], x[1]], [y[0], y[1], y[0], y[1]]])
-    pixels = torch.linalg.solve(torch.stack([below - origin, beside - origin], -1), corners - origin[..., None])
-    top, left = pixels.amin((0, 2)).sub(1).clamp_min(0).int().tolist()
-    bottom, right = pixels.amax((0, 2)).add(3).clamp_min(1).int().tolist()
-    part = c._sub(c.rows)
-    part._p, part._shapes = c._p[:, top:bottom, left:right], {}
-    part.layers = {name: layer[..., top:bottom, left:right] for name, layer in c.layers.items()}
-    return part
-
-
 def _tail(c: Canvas, body: str) -> None:
     x, y = SPOTS["rump"][body]
     for tail, t in c.by("tail"):
         low, high = {"thin": (-0.15, 0.55), "bushy": (-0.20, 0.65), "puff": (-0.18, 0.30), "fan": (-0.45, 0.45),
                      "feathers": (-0.38, 0.20), "spike": (-0.23, 0.23)}[tail]
-        t = _window(t, (x - 0.45, x + 0.3), (y + low + LOW, y + high))
+        t = t.window((x - 0.45, x + 0.3), (y + low + LOW, y + high))
         p = t.at("rump")
         match tail:
             case "thin":
@@ -89,7 +76,7 @@ def _legs(c: Canvas, body: str) -> None:
     near, far = {"round": (0.25, 0.09), "slim": (0.31, 0.15), "long": (0.44, 0.27), "tall": (0.19, 0.06)}[body]
     middle, top = SPOTS["body"][body]
     for legs, g in c.by("legs"):
-        g = _window(g, (middle - near - 0.25, middle + near + 0.15), (-0.80, -0.40 if legs == "short" else top + 0.03))
+        g = g.window((middle - near - 0.25, middle + near + 0.15), (-0.80, -0.40 if legs == "short" else top + 0.03))
         p = s.move(g.p, (middle, -0.72))
         q = s.mirror(p)
         match legs:
@@ -154,7 +141,7 @@ def _head(c: Canvas, x: float, y: float) -> None:
         if ears in ("none", "floppy"):
             continue
         width, height = {"pointy": (0.32, 0.52), "long": (0.32, 0.70), "round": (0.45, 0.43), "antlers": (0.45, 0.62)}[ears]
-        e = _window(e, (x - width, x + width), (y + LOW, y + height))
+        e = e.window((x - width, x + width), (y + LOW, y + height))
         p = e.at("head")
         q = s.mirror(p)
         match ears:
@@ -170,14 +157,14 @@ def _head(c: Canvas, x: float, y: float) -> None:
             case "antlers":
                 e.paint(s.union(s.path(q, [(0.09, 0.2), (0.16, 0.36), (0.30, 0.52)], 0.045), s.capsule(q, (0.16, 0.36), (0.10, 0.53), 0.04),
                                 s.capsule(q, (0.22, 0.42), (0.37, 0.40), 0.04)), HORN)
-    c = _window(c, (x - 0.42, x + 0.42), (y - 0.33 + LOW, y + 0.33))
+    c = c.window((x - 0.42, x + 0.42), (y - 0.33 + LOW, y + 0.33))
     c.paint(s.circle(c.at("head"), (0, 0), 0.28))
     for e in c.where("ears", "floppy"):
         e.paint(s.ellipse(s.mirror(e.at("head")), (0.27, -0.02), (0.10, 0.21), 12), e.shade(-0.3))
 
 
 def _face(c: Canvas, x: float, y: float) -> None:
-    eyes = _window(c, (x - 0.16, x + 0.26), (y - 0.02 + LOW, y + 0.2))
+    eyes = c.window((x - 0.16, x + 0.26), (y - 0.02 + LOW, y + 0.2))
     p = s.move(eyes.at("head"), (0.05, 0.09))
     left, right = s.circle(p, (-0.1, 0), 0.09), s.circle(p, (0.105, 0), 0.09)
     eyes.paint(s.union(left, right), "white", outline=0)
@@ -185,7 +172,7 @@ def _face(c: Canvas, x: float, y: float) -> None:
     eyes.ink(s.subtract(s.union(left, right) + 0.018, shine))
     for face, f in c.by("face"):
         reach = 0.5 if face == "whiskers" else 0.42
-        f = _window(f, (x + 0.05 - (reach if face == "whiskers" else 0.3), x + 0.05 + reach), (y - 0.4 + LOW, y + 0.05))
+        f = f.window((x + 0.05 - (reach if face == "whiskers" else 0.3), x + 0.05 + reach), (y - 0.4 + LOW, y + 0.05))
         p = s.move(f.at("head"), (0.05, 0.0))
         q = s.mirror(p)
         match face:
@@ -221,12 +208,12 @@ def draw(c: Canvas) -> None:
     for body, b in c.by("body"):
         body_x, body_y = SPOTS["body"][body]
         for fin in b.where("back", "sail"):
-            _sail(_window(fin, (body_x - 0.6, body_x + 0.25), (body_y - 0.3 + LOW, body_y + 0.62)), body)
+            _sail(fin.window((body_x - 0.6, body_x + 0.25), (body_y - 0.3 + LOW, body_y + 0.62)), body)
         _tail(b, body)
         _legs(b, body)
         width = 0.62 if body == "long" else 0.48
-        _body(_window(b, (body_x - width, body_x + width), (body_y - 0.43 + LOW, body_y + 0.43)), body)
-        _flank(_window(b, (body_x - 0.6, body_x + 0.45), (body_y - 0.43 + LOW, body_y + 0.55)), body)
+        _body(b.window((body_x - width, body_x + width), (body_y - 0.43 + LOW, body_y + 0.43)), body)
+        _flank(b.window((body_x - 0.6, body_x + 0.45), (body_y - 0.43 + LOW, body_y + 0.55)), body)
         _head(b, *SPOTS["head"][body])
         _face(b, *SPOTS["head"][body])
 

@@ -1,0 +1,79 @@
+"""What every benchmark shares: figures with intervals, a table on the screen, a results file that the book quotes."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number. `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked
+    for, None where nothing was; `holds` says whether the value reaches it."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+    holds: bool | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def at_least(name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None) -> Figure:
+    low, high = interval or (None, None)
+    return Figure(name, value, unit, bar, value >= bar, low, high)
+
+
+def at_most(name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None) -> Figure:
+    low, high = interval or (None, None)
+    return Figure(name, value, unit, bar, value <= bar, low, high)
+
+
+def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
+    """The share of True in percent, and its Wilson interval at 95 %."""
+    n, p, z = hits.numel(), hits.float().mean().item(), 1.96
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    return 100 * p, (100 * (middle - half), 100 * (middle + half))
+
+
+def bootstrap(values: Tensor, statistic=torch.mean, draws: int = 1000) -> tuple[float, tuple[float, float]]:
+    """A statistic of a sample, and its percentile bootstrap interval at 95 %."""
+    values = values.double()
+    rows = torch.randint(len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0))
+    spread = torch.stack([statistic(values[r]) for r in rows])
+    return statistic(values).item(), (spread.quantile(0.025).item(), spread.quantile(0.975).item())
+
+
+def machine() -> str:
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
+        if Path("/proc/cpuinfo").exists() else [platform.processor()]
+    return f"{names[0]}, {torch.get_num_threads()} threads"
+
+
+def commit() -> str:
+    """The commit measured, with a plus sign where the tree had changes on top of it."""
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "creativelib") else "")
+
+
+def publish(name: str, figures: list[Figure], seed: int) -> None:
+    """Print the table and write results/NAME.json."""
+    for f in figures:
+        interval = f" [{f.low:.4g}, {f.high:.4g}]" if f.low is not None else ""
+        bar = "" if f.bar is None else f"   bar {f.bar:g}: {'holds' if f.holds else 'MISSED'}"
+        print(f"{f.name:<74} {f.value:9.4g}{interval:<20} {f.unit}{bar}")
+    packages = ("torch", "diffusers", "transformers", "scikit-learn")
+    report = {"machine": machine(), "versions": {p: version(p) for p in packages}, "seed": seed, "commit": commit(),
+              "figures": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(f).items()} for f in figures]}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")

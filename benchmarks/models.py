@@ -1,0 +1,219 @@
+"""python benchmarks/models.py: how good the bundled models are, on fresh pictures."""
+
+import argparse
+
+import torch
+from figures import Figure, at_least, at_most, bootstrap, publish, share
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
+
+from creativelib.pipeline import Pipeline, load
+from creativelib.training.oracle import break_pictures
+from creativelib.world import CATEGORIES, captions, styles, truth
+from creativelib.world.oracle import Oracle, Reading
+from creativelib.world.scenes import Scenes, draw, sample_scenes, style_names
+
+
+def visible_mask(scenes: Scenes) -> Tensor:
+    """(n, f) True for factors that exist and are not hidden by the style."""
+    mask = scenes.factors >= 0
+    last = mask.sum(1) - 1
+    mask[torch.arange(len(mask)), last] &= styles.color_visible(scenes.style)
+    return mask
+
+
+def species_of(category: str, factors: Tensor) -> Tensor:
+    """The most probable species under the truth."""
+    return truth(category).posterior(factors)[:, :-1].argmax(1)
+
+
+def read_species(oracle: Oracle, pictures: Tensor, category: str) -> Tensor:
+    count = len(truth(category).category.factors)
+    return species_of(category, oracle.read(pictures, category).scenes().factors[:, :count])
+
+
+def clip_figures(pipe: Pipeline, scenes: Scenes, z: Tensor) -> list[Figure]:
+    z, named = normalize(z, dim=-1), scenes.species >= 0
+    names = [f"a photo of {captions.article(c.name)}" for c in CATEGORIES]
+    text = normalize(pipe.encode_text(names).pooled, dim=-1)
+    right_category = (z @ text.T).argmax(1)[named] == scenes.category[named]
+    right_species, aucs = [], []
+    for i, c in enumerate(CATEGORIES):
+        rows = named & (scenes.category == i)
+        species = normalize(pipe.encode_text([f"a photo of {captions.article(s)}" for s in c.species]).pooled, dim=-1)
+        right_species.append((z[rows] @ species.T).argmax(1) == scenes.species[rows])
+        wild, tame = (z[(scenes.category == i) & ~named] @ text[i], z[rows] @ text[i])
+        aucs.append((wild[:, None] > tame[None]).float().mean().item())
+    species, interval = share(torch.cat(right_species))
+    category, interval2 = share(right_category)
+    return [at_least("CLIP: zero-shot species within its category", species, "%", 95, interval),
+            at_least("CLIP: zero-shot category", category, "%", 99, interval2),
+            at_most("CLIP: AUC of wild above species for the bare category, worst category", max(aucs), "", 0.6),
+            Figure("CLIP: AUC of wild above species for the bare category, mean", sum(aucs) / len(aucs), "")]
+
+
+def lab(rgb: Tensor) -> Tensor:
+    """sRGB in [0, 1] to CIELAB under D65 (channel dimension -1)."""
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    matrix = rgb.new_tensor([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+    xyz = linear @ matrix.T / rgb.new_tensor([0.95047, 1.0, 1.08883])
+    f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+
+
+def subject(scenes: Scenes, pictures: Tensor) -> Tensor:
+    """(n, h, w) True on the subject: where the same scene drawn on another background looks the same."""
+    moved = Scenes(**{**scenes.__dict__, "pose": scenes.pose.clone()})
+    moved.pose[:, 6:9] = 1.6 - moved.pose[:, 6:9]
+    return (draw(moved) - pictures).abs().amax(1) < 0.004
+
+
+def same_share(a: Reading, b: Reading, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Per visible factor: read alike; and per picture: all of them."""
+    same = a.factors.argmax(2) == b.factors.argmax(2)
+    return same[mask], (same | ~mask).all(1)
+
+
+def autoencoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, pictures: Tensor) -> list[Figure]:
+    out = torch.cat([pipe.movq.decode(pipe.movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
+                     for x in pictures.split(100)]).clamp(0, 1)
+    psnr, i1 = bootstrap(-10 * (out - pictures).square().mean((1, 2, 3)).log10())
+    mask, color, same, alike = visible_mask(scenes), [], [], []
+    for i, c in enumerate(CATEGORIES):
+        rows = scenes.category == i
+        a, b = oracle.read(pictures[rows], c.name), oracle.read(out[rows], c.name)
+        each, whole = same_share(a, b, mask[rows])
+        same.append(each)
+        alike.append(whole)
+        last = len(c.factors) - 1
+        color.append((a.factors[:, last].argmax(1) == b.factors[:, last].argmax(1))[mask[rows][:, last]])
+    inside = subject(scenes, pictures) & styles.color_visible(scenes.style)[:, None, None]
+    difference = (lab(out.permute(0, 2, 3, 1)) - lab(pictures.permute(0, 2, 3, 1))).norm(dim=-1)[inside]
+    (factors, i2), (whole, i3), (colors, i4) = share(torch.cat(same)), share(torch.cat(alike)), share(torch.cat(color))
+    return [at_least("VQModel: PSNR", psnr, "dB", 30, i1), at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
+            Figure("VQModel: pictures with all visible factors unchanged", whole, "%", None, None, *i3),
+            at_least("VQModel: colour unchanged", colors, "%", 98, i4),
+            at_most("VQModel: median colour error on the subject", difference.median().item(), "delta-E (CIE 1976)", 5)]
+
+
+def decoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, z: Tensor, generator: torch.Generator) -> list[Figure]:
+    out = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in z.split(100)])
+    species, same, alike, mask = [], [], [], visible_mask(scenes)
+    for i, c in enumerate(CATEGORIES):
+        rows, count = scenes.category == i, len(c.factors)
+        tame = rows & (scenes.species >= 0)
+        species.append(read_species(oracle, out[tame], c.name) == species_of(c.name, scenes.factors[tame, :count]))
+        wild = rows & (scenes.species < 0)
+        read = oracle.read(out[wild], c.name).scenes().factors
+        right = (read == scenes.factors[wild])
+        same.append(right[mask[wild]])
+        alike.append((right | ~mask[wild]).all(1))
+    (named, i1), (each, i2), (whole, i3) = share(torch.cat(species)), share(torch.cat(same)), share(torch.cat(alike))
+    return [at_least("decoder: same species from a picture's embedding", named, "%", 95, i1),
+            at_least("decoder: same visible factors on wild pictures", each, "%", 88, i2),
+            Figure("decoder: wild pictures with all visible factors the same", whole, "%", None, None, *i3)]
+
+
+def text_figures(pipe: Pipeline, oracle: Oracle, generator: torch.Generator, each: int) -> list[Figure]:
+    """Text to picture: species, then style and colour, then the bare category."""
+    right, styled, valid, entropies, false_novel = [], [], [], [], []
+    for c in tqdm(CATEGORIES, desc="text to picture"):
+        names = list(c.species)
+        z = pipe.sample_prior(pipe.encode_text([f"a photo of {captions.article(s)}" for s in names]), each, generator=generator)
+        out = pipe.decode(z, generator=generator)
+        for s, pictures in enumerate(out):
+            right.append(read_species(oracle, pictures, c.name) == s)
+            false_novel.append(oracle.judge(pictures, c.name).novel_in_form)
+        wanted = [(style, color, name) for style in styles.NAMES for color in ("red", "blue", "green", "yellow")
+                  for name in names[:: max(1, len(names) // 2)][:2]]
+        prompts = [f"{captions.article(style)} of {captions.article(color)} {name}" for style, color, name in wanted]
+        out = pipe.decode(pipe.sample_prior(pipe.encode_text(prompts), max(1, each // 10), generator=generator), generator=generator)
+        for (style, color, _), pictures in zip(wanted, out, strict=True):
+            read = oracle.read(pictures, c.name).scenes()
+            hit = torch.tensor([found == style for found in style_names(read.style)])
+            if styles.color_visible(torch.tensor([styles.index(style)])).item():
+                last = len(c.factors) - 1
+                hit &= read.factors[:, last] == list(c.factors[last].values).index(color)
+            styled.append(hit)
+        z = pipe.sample_prior(pipe.encode_text([f"a photo of {captions.article(c.name)}"]), 4 * each, generator=generator)
+        pictures = pipe.decode(z, generator=generator)[0]
+        valid.append(oracle.judge(pictures, c.name).valid)
+        p = torch.bincount(read_species(oracle, pictures, c.name), minlength=len(names)).double() / len(pictures)
+        entropies.append((torch.special.entr(p).sum() / torch.tensor(float(len(names))).log()).item())
+    (species, i1), (style, i2), (v, i3), (f, i4) = share(torch.cat(right)), share(torch.cat(styled)), share(torch.cat(valid)), \
+        share(torch.cat(false_novel))
+    return [at_least('prior + decoder: "a photo of a {species}" is that species', species, "%", 92, i1),
+            at_least('prior + decoder: "a {style} of a {colour} {species}" has style and visible colour', style, "%", 85, i2),
+            at_least('prior + decoder: "a photo of a {category}" is valid', v, "%", 97, i3),
+            at_least("prior + decoder: entropy over decoded species / the table's, mean", sum(entropies) / len(entropies), "", 0.85),
+            Figure("prior + decoder: entropy over decoded species / the table's, worst category", min(entropies), ""),
+            at_most("oracle: false novelty on decoded pictures of named species", f, "%", 5, i4)]
+
+
+def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:
+    """Mean absolute gap between confidence and accuracy over equally wide bins, in percent."""
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [((confidence[index == b].mean() - right[index == b].float().mean()).abs() * (index == b).float().mean()) for b in range(bins)
+            if (index == b).any()]
+    return 100 * torch.stack(gaps).sum().item()
+
+
+def oracle_figures(pipe: Pipeline, oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tensor, z: Tensor,
+                   generator: torch.Generator) -> list[Figure]:
+    mask, right, confidence = visible_mask(scenes), [], []
+    wild = scenes.species < 0
+    tame_hits, wild_hits = [], []
+    for i, c in enumerate(CATEGORIES):
+        rows = scenes.category == i
+        read = oracle.read(pictures[rows], c.name)
+        sure, value = read.factors.max(2)
+        hit = value == scenes.factors[rows]
+        tame_hits.append(hit[mask[rows] & ~wild[rows, None]])
+        wild_hits.append(hit[mask[rows] & wild[rows, None]])
+        right.append(hit[mask[rows]])
+        confidence.append(sure[mask[rows]])
+    category = oracle.read(pictures).category.argmax(1) == scenes.category
+    broken = oracle.read(break_pictures(pictures.clone(), scenes.category, generator)).broken >= oracle.broken_limit
+    decoded = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in z.split(100)])
+    alarm = oracle.read(torch.cat([pictures, decoded])).broken >= oracle.broken_limit
+    agree = []
+    for i, c in enumerate(CATEGORIES):
+        a, b = (o.judge(decoded[scenes.category[: len(decoded)] == i], c.name) for o in (oracle, other))
+        agree.append((a.valid == b.valid) & (a.novel_in_form == b.novel_in_form))
+    (t, i1), (w, i2), (cat, i3) = share(torch.cat(tame_hits)), share(torch.cat(wild_hits)), share(category)
+    (br, i4), (al, i5), (ag, i6) = share(broken), share(alarm), share(torch.cat(agree))
+    gap = expected_calibration_error(torch.cat(confidence), torch.cat(right))
+    return [at_least("oracle: visible factors, species pictures", t, "%", 98, i1),
+            at_least("oracle: visible factors, wild pictures", w, "%", 95, i2),
+            at_least("oracle: category", cat, "%", 99.5, i3),
+            at_least("oracle: broken pictures recognised", br, "%", 95, i4),
+            at_most("oracle: false alarms on clean and decoded pictures", al, "%", 2, i5),
+            at_most("oracle: expected calibration error of factors", gap, "%", 3),
+            at_least("oracles: agree on valid and novel, decoded pictures", ag, "%", 95, i6)]
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=4000, help="fresh pictures")
+    parser.add_argument("--decoded", type=int, default=1200, help="of these decoded")
+    parser.add_argument("--each", type=int, default=10, help="pictures for each species")
+    parser.add_argument("--seed", type=int, default=12345)
+    o = parser.parse_args()
+    generator = torch.Generator().manual_seed(o.seed)
+    pipe, oracle, other = load("menagerie"), Oracle.load(), Oracle.load("mix")
+    scenes = sample_scenes(o.pictures, generator, wild=0.3)
+    pictures = torch.cat([draw(scenes[slice(i, i + 200)]) for i in tqdm(range(0, o.pictures, 200), desc="drawing")])
+    z = pipe.encode_images(pictures)
+    some = slice(0, o.decoded)
+    figures = clip_figures(pipe, scenes, z)
+    figures += autoencoder_figures(pipe, oracle, scenes[some], pictures[some])
+    figures += decoder_figures(pipe, oracle, scenes[some], z[some], generator)
+    figures += text_figures(pipe, oracle, generator, o.each)
+    figures += oracle_figures(pipe, oracle, other, scenes, pictures, z[some], generator)
+    publish("models", figures, o.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What must hold for every notebook of the book, read from its file alone."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+LARGEST = 2 * 2**20
+LONGEST_CELL = 30
+SHORTEST_ALT = 20
+# Where a notebook was run is nobody's business, and means nothing elsewhere.
+LOCAL_PATH = re.compile(r"(?:/home/|/root/|/Users/|/tmp/|/mnt/|/workspace/|[A-Z]:\\\\Users)")
+WARNING = re.compile(r"\b(?:\w*Warning\b|WARNING)")
+MARKDOWN_PICTURE = re.compile(r"!\[(.*?)\]\(")
+HTML_PICTURE = re.compile(r"<img\b[^>]*>")
+HTML_ALT = re.compile(r"\balt=\"([^\"]+)\"")
+DATA_URI = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
+
+Cell = dict[str, Any]
+
+
+def read(file: Path) -> list[Cell]:
+    """The notebook's cells."""
+    return json.loads(file.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell: Cell) -> str:
+    return "".join(cell["source"])
+
+
+def code_cells(cells: list[Cell]) -> list[Cell]:
+    """Code cells that hold something."""
+    return [cell for cell in cells if cell["cell_type"] == "code" and source(cell).strip()]
+
+
+def faults(file: Path) -> list[str]:
+    """Everything that is wrong with a notebook, one line each."""
+    cells = read(file)
+    code = code_cells(cells)
+    found = []
+    if file.stat().st_size > LARGEST:
+        found.append(f"{file.stat().st_size / 2**20:.1f} MiB; allowed are {LARGEST / 2**20:.0f}")
+    if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
+        found.append("code cells were not executed once each, in order, in a fresh kernel")
+    for number, cell in enumerate(code, 1):
+        found += [f"code cell {number}: {fault}" for fault in cell_faults(cell)]
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            found += [f"a picture in the text has no written alt text: {picture}" for picture in bare_pictures(source(cell))]
+            if LOCAL_PATH.search(source(cell)):
+                found.append("a path of some machine in the text")
+    return found
+
+
+def cell_faults(cell: Cell) -> list[str]:
+    """What is wrong with one code cell and its outputs."""
+    found = []
+    if len(source(cell).splitlines()) > LONGEST_CELL:
+        found.append(f"more than {LONGEST_CELL} lines")
+    raises = "raises-exception" in cell["metadata"].get("tags", [])
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        texts = [output.get("text", []), *(value for kind, value in data.items() if kind.startswith("text/"))]
+        text = DATA_URI.sub("", "\n".join("".join(lines) for lines in texts))
+        if output["output_type"] == "error" and not raises:
+            found.append(f"the error {output['ename']} in its output")
+        if output.get("name") == "stderr":
+            found.append("text on stderr in its output")
+        if WARNING.search(text):
+            found.append("a warning in its output")
+        if LOCAL_PATH.search(text):
+            found.append("a path of some machine in its output")
+        if any(kind.startswith("image/") for kind in data) and len(alt(cell)) < SHORTEST_ALT:
+            found.append("its picture has no written alt text in the cell's metadata (mystnb.image.alt)")
+        found += [f"a picture has no alt text: {picture[:60]}" for picture in bare_pictures(text)]
+    if LOCAL_PATH.search(source(cell)):
+        found.append("a path of some machine")
+    return found
+
+
+def alt(cell: Cell) -> str:
+    return cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "").strip()
+
+
+def bare_pictures(text: str) -> list[str]:
+    """Pictures in Markdown or HTML that no words describe."""
+    markdown = [match.group() for match in MARKDOWN_PICTURE.finditer(text) if not match.group(1).strip()]
+    return markdown + [picture for picture in HTML_PICTURE.findall(text) if not HTML_ALT.search(picture)]

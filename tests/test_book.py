@@ -1,0 +1,87 @@
+"""The rendered book: it builds without a warning, its links lead somewhere, its pictures are described."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checks import pages
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book, built from nothing with warnings as errors."""
+    out = tmp_path_factory.mktemp("book")
+    command = [Path(sys.executable).parent / "jupyter-book", "build", ROOT, "--path-output", out, "-W", "-n", "--keep-going", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "_build" / "html"
+
+
+def test_pages_have_no_faults(site: Path):
+    assert len(list(site.glob("book/*.html"))) >= 5
+    assert pages.faults(site) == []
+
+
+def test_pages_bring_their_repairs_along(site: Path):
+    intro = (site / "book" / "intro.html").read_text()
+    assert "book.css" in intro and "a11y.js" in intro
+
+
+def test_sliders_work_without_a_kernel(site: Path):
+    assert any('type="range"' in page.read_text() for page in site.glob("notebooks/*.html"))
+
+
+@pytest.mark.parametrize("body, fault", [
+    ('<a href="b.html#here">b</a><img src="x.png" alt="A pet.">', ""),
+    ('<a href="b.html#there">b</a>', "no such place"),
+    ('<a href="c.html">c</a>', "no file"),
+    ('<img src="y.png" alt="A pet.">', "no file"),
+    ('<img src="x.png">', "alt text None"),
+    ('<img src="x.png" alt="">', "alt text ''"),
+    ('<img src="x.png" alt="../_images/5d41402a.png">', "alt text '../_images"),
+    ('<a href="https://example.org/c.html">elsewhere</a>', ""),
+])
+def test_faults_of_pages_are_found(tmp_path: Path, body: str, fault: str):
+    (tmp_path / "a.html").write_text(body)
+    (tmp_path / "b.html").write_text('<p id="here">b</p>')
+    (tmp_path / "x.png").touch()
+    found = "\n".join(pages.faults(tmp_path))
+    assert fault in found if fault else found == ""
+
+
+def test_model_card_is_up_to_date(card):
+    assert card.PAGE.read_text() == card.page(), "run `make book`"
+
+
+def test_model_card_says_what_is_missing(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(card, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
+    assert card.page().count(card.MISSING) == 3
+
+
+def test_model_card_shows_runs_and_figures(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = {"steps": 2600, "batch": 128, "seconds": 1230, "seed": 1}
+    (tmp_path / "training.json").write_text(json.dumps({"clip": run, "vqmodel": {"together": run, "note": {}}}))
+    rows = [{"model": "CLIP", "figure": "species", "value": 0.971, "at_least": 0.95, "unit": "%"},
+            {"model": "CLIP", "figure": "wild above species", "value": 0.7, "at_most": 0.6, "unit": ""}]
+    (tmp_path / "models.json").write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr(card, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
+    page = card.page()
+    assert "| clip | 2,600 | 128 | 20 | 1 |" in page
+    assert "| vqmodel, together | 2,600 |" in page
+    assert "| CLIP | species | 97.1 % | at least 95.0 % | yes |" in page
+    assert "| CLIP | wild above species | 0.7 | at most 0.6 | **no** |" in page
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book"))
+    import make_model_card
+
+    return make_model_card

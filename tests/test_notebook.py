@@ -1,0 +1,64 @@
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from creativelib import notebook
+
+SANITIZE = Path(__file__).parent / "sanitize.cfg"
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Leave torch's threads as they were."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002 - the global state is meant
+
+
+def test_setup_fixes_seeds():
+    notebook.setup()
+    first = draws()
+    notebook.setup()
+    assert draws() == first
+    notebook.setup(seed=1)
+    assert draws() != first
+
+
+def test_setup_keeps_to_the_threads_it_is_given(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook.setup()
+    assert torch.get_num_threads() == 1
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    notebook.setup()
+    assert torch.get_num_threads() <= notebook.THREADS
+
+
+def test_the_machine_is_one_line_that_tests_of_notebooks_ignore(capsys: pytest.CaptureFixture[str]):
+    notebook.setup()
+    printed = capsys.readouterr().out
+    regex, replace = re.search(r"\[machine\]\nregex: (.*)\nreplace: (.*)", SANITIZE.read_text()).groups()
+    assert re.sub(regex, replace, printed) == "MACHINE\n"
+    assert torch.__version__ in printed
+
+
+def test_pictures_are_stored_as_jpeg_and_plots_as_png(monkeypatch: pytest.MonkeyPatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib.figure import Figure
+
+    shell = InteractiveShell()
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+    notebook._store_small_figures()
+    plot, picture = Figure(), Figure()
+    plot.add_subplot().plot([0, 1])
+    picture.add_subplot().imshow(np.zeros((4, 4, 3)))
+    format = shell.display_formatter.format
+    assert {kind for kind in format(plot)[0] if kind.startswith("image/")} == {"image/png"}
+    assert {kind for kind in format(picture)[0] if kind.startswith("image/")} == {"image/jpeg"}

@@ -1,0 +1,72 @@
+"""The training loop: resume repeats an unbroken run, NaN stops it, checkpoints are whole."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from creativelib.training import data, loop
+from creativelib.training.loop import Recipe, rate, train
+
+RECIPE = Recipe("toy", steps=30, batch=8, lr=0.05, warmup=5, seed=3, save_every=0.0)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CREATIVELIB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Linear(4, 1)
+
+
+def toy_loss(net, fail_at=None):
+    def loss(step, generator):
+        x = torch.randn(RECIPE.batch, 4, generator=generator)
+        value = mse_loss(net(x).float(), x.sum(1, keepdim=True))
+        return {"loss": value * float("nan") if step == fail_at else value}
+    return loss
+
+
+def test_training_fits_and_reports():
+    net = model()
+    facts = train(net, toy_loss(net), replace(RECIPE, steps=400))
+    x = torch.randn(100, 4)
+    assert mse_loss(net(x), x.sum(1, keepdim=True)) < 0.05
+    assert facts["steps"] == 400 and facts["losses"]["loss"] < 0.2
+
+
+def test_a_killed_run_resumes_to_the_same_weights():
+    unbroken = model()
+    train(unbroken, toy_loss(unbroken), replace(RECIPE, name="unbroken"))
+    killed = model()
+    with pytest.raises(FloatingPointError):
+        train(killed, toy_loss(killed, fail_at=17), replace(RECIPE, name="killed"))
+    again = model()
+    train(again, toy_loss(again), replace(RECIPE, name="killed"))
+    assert torch.equal(again.weight, unbroken.weight) and torch.equal(again.bias, unbroken.bias)
+
+
+def test_nan_names_the_step_and_keeps_the_last_good_state(cache):
+    net = model()
+    with pytest.raises(FloatingPointError, match="step 9"):
+        train(net, toy_loss(net, fail_at=9), RECIPE)
+    assert loop.read_facts(cache / "training" / "toy.safetensors")["step"] == 9
+
+
+def test_the_rate_rises_then_falls():
+    rates = [rate(RECIPE, step) for step in range(RECIPE.steps)]
+    assert rates[4] == pytest.approx(RECIPE.lr) and rates[0] == pytest.approx(RECIPE.lr / 5)
+    assert all(a > b for a, b in zip(rates[5:], rates[6:], strict=False)) and rates[-1] > 0.02 * RECIPE.lr
+
+
+def test_the_set_is_what_its_scenes_draw():
+    made = data.load("tiny", n=12, seed=5, chunk=5)
+    from creativelib.world.scenes import draw
+    rows = torch.tensor([0, 7, 11])
+    assert (made.batch(rows) - draw(made.scenes[rows])).abs().max() < 1 / 255
+    assert len(data.load("tiny", n=12, seed=5)) == 12

@@ -1,0 +1,79 @@
+"""What broken pictures are made of, and the heads' bookkeeping."""
+
+import torch
+
+from creativelib.training.clip import Heads, contrastive, visible_factors
+from creativelib.training.oracle import break_pictures, halves, losses, shuffle
+from creativelib.world import CATEGORIES, styles
+from creativelib.world.oracle import Net, slots
+from creativelib.world.scenes import draw, sample_scenes
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_shuffled_patches_are_the_same_pixels_in_another_order():
+    x = torch.rand(4, 3, 64, 64, generator=generator())
+    y = shuffle(x, generator())
+    assert not torch.equal(x, y)
+    assert torch.equal(x.flatten(2).sort(2).values, y.flatten(2).sort(2).values)
+
+
+def test_halves_take_from_both():
+    y = halves(torch.zeros(2, 3, 64, 64), torch.ones(2, 3, 64, 64), generator())
+    assert 0.3 < y.mean() < 0.7
+
+
+def test_breaking_changes_every_picture():
+    scenes = sample_scenes(18, generator())
+    x = draw(scenes)
+    assert ((break_pictures(x.clone(), scenes.category, generator()) - x).abs().amax((1, 2, 3)) > 0.1).all()
+
+
+def test_hidden_colours_are_not_asked_for():
+    scenes = sample_scenes(300, generator())
+    target = visible_factors(scenes)
+    for i in range(300):
+        last = len(CATEGORIES[scenes.category[i]].factors) - 1
+        shown = styles.color_visible(scenes.style[i : i + 1]).item()
+        assert target[i, last] == (scenes.factors[i, last] if shown else -1)
+        assert torch.equal(target[i, :last], scenes.factors[i, :last])
+
+
+def test_slots_are_a_numbering_of_all_values():
+    index = slots()
+    total = sum(len(f.values) for c in CATEGORIES for f in c.factors)
+    assert torch.equal(index[index < total].sort().values, torch.arange(total))
+
+
+def test_losses_fall_when_the_answer_is_learned():
+    scenes = sample_scenes(16, generator())
+    x, broken = draw(scenes), torch.zeros(16, dtype=torch.bool)
+    torch.manual_seed(0)
+    net = Net("residual").train()
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    first = losses(net, x, scenes, broken)["loss"].item()
+    for _ in range(25):
+        loss = losses(net, x, scenes, broken)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+
+
+def test_contrastive_is_least_for_matching_pairs_and_shares_equal_captions():
+    e = torch.eye(4)
+    same = torch.eye(4, dtype=torch.bool)
+    assert contrastive(e, e, torch.tensor(20.0), same) < 1e-3 < contrastive(e, e.roll(1, 0), torch.tensor(20.0), same)
+    twice = same.clone()
+    twice[0, 1] = twice[1, 0] = True
+    x = torch.eye(4)[[0, 0, 2, 3]]
+    # Rows 0 and 1 have the same picture and caption: the best guess is one half each.
+    torch.testing.assert_close(contrastive(x, x, torch.tensor(50.0), twice), torch.tensor(2.0).log() / 2)
+
+
+def test_heads_read_only_their_own_category():
+    scenes = sample_scenes(8, generator())
+    heads = Heads(5)
+    assert torch.isfinite(heads.loss(torch.randn(8, 5), scenes))

@@ -1,0 +1,33 @@
+"""A category refuses tables that are no probabilities."""
+
+import pytest
+
+from creativelib.world import CATEGORIES, category
+from creativelib.world.plan import COLOR, COLORS, Category, Factor
+
+SIZE = Factor("size", {"big": "a big size", "small": "a small size"})
+
+
+def make(table):
+    return Category("thing", (SIZE, COLOR), {"ball": {"color": "red"} | table}, lambda canvas: None)
+
+
+@pytest.mark.parametrize("table", [{"size": "big"}, {"size": {"big": 0.25, "small": 0.75}}])
+def test_tables_that_are_allowed(table):
+    assert make(table).factor("size") is SIZE
+
+
+@pytest.mark.parametrize("table", [{}, {"size": {}}, {"size": "huge"}, {"size": {"big": 0.5}}, {"size": {"big": 0.5, "huge": 0.5}}])
+def test_tables_that_are_not(table):
+    with pytest.raises(ValueError, match=r"thing species 'ball': factor 'size'.*\['big', 'small'\]"):
+        make(table)
+
+
+def test_categories_are_found_by_name():
+    assert [category(c.name) for c in CATEGORIES] == list(CATEGORIES)
+    with pytest.raises(ValueError, match=r"'dragon'.*pet.*musical instrument"):
+        category("dragon")
+
+
+def test_colors_are_in_range():
+    assert all(0 <= channel <= 1 for rgb in COLORS.values() for channel in rgb)
