@@ -19,7 +19,6 @@ test notebooks: export TOKENIZERS_PARALLELISM := false
 # What is bundled must do: nothing may be fetched.
 test notebooks: export HF_HUB_OFFLINE := 1
 test: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-export JUPYTER_PLATFORM_DIRS := 1
 
 .PHONY: all test lab book notebooks url clean
 

@@ -4,9 +4,7 @@ Nothing here switches gradients off: the weights are frozen, so a graph is built
 """
 
 import copy
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch.func import functional_call
 
 from . import zoo
 from .errors import InputError, at_least
+from .loading import load_parts, usable_device
 from .pictures import fit_picture
 
 # Rows sent through a network at once: bounds memory without changing any result, because noise is drawn for the whole batch.
@@ -213,59 +212,8 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None, dty
     Raises InputError for an unknown model or device, and for damaged bundled files, before anything slow is imported.
     """
     found = zoo.locate(name_or_path)
-    device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or torch.float32
-    with _quiet():
-        return _load_parts(found, device, dtype)
-
-
-def _load_parts(found: zoo.Located, device: torch.device, dtype: torch.dtype) -> Pipeline:
-    import diffusers
-    from transformers import CLIPImageProcessor, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
-
-    prior, decoder = found.folder / "prior", found.folder / "decoder"
-
-    def network(cls: Any, folder: Path) -> Any:
-        return cls.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device).eval().requires_grad_(False)
-
-    def scheduler(folder: Path) -> Any:
-        name = json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
-        return getattr(diffusers, name).from_pretrained(folder)
-
-    return Pipeline(
-        found.name, found.fingerprint, found.has_truth,
-        tokenizer=CLIPTokenizer.from_pretrained(prior / "tokenizer"),
-        text_encoder=network(CLIPTextModelWithProjection, prior / "text_encoder"),
-        image_encoder=network(CLIPVisionModelWithProjection, prior / "image_encoder"),
-        image_processor=CLIPImageProcessor.from_pretrained(prior / "image_processor"),
-        prior=network(diffusers.PriorTransformer, prior / "prior"),
-        prior_scheduler=scheduler(prior / "scheduler"),
-        unet=network(diffusers.UNet2DConditionModel, decoder / "unet"),
-        movq=network(diffusers.VQModel, decoder / "movq"),
-        decoder_scheduler=scheduler(decoder / "scheduler"),
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Loading tiny models needs no progress bars of other libraries."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device is {str(device)!r}, which does not work here ({reason}); allowed are cpu, and cuda with a GPU") from None
+    device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Pipeline(found.name, found.fingerprint, found.has_truth, **load_parts(found.folder, device, dtype or torch.float32))
 
 
 def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[torch.Generator]:

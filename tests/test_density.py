@@ -1,5 +1,7 @@
 """The density against scipy, finite differences, and its own samples."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,8 @@ def test_log_prob_equals_scipy(pca):
 def test_log_prob_in_the_subspace_equals_scipy():
     density = GaussianDensity.fit(samples(), pca=0.8, residual=False)
     inside = (samples(50, seed=5) - density.mean) @ density.axes.T
-    expected = stats.multivariate_normal(mean=np.zeros(len(density.axes)), cov=density.covariance.numpy()).logpdf(inside.numpy())
+    covariance: Any = density.covariance.numpy()
+    expected = stats.multivariate_normal(mean=np.zeros(len(density.axes)), cov=covariance).logpdf(inside.numpy())
     assert np.allclose(density.log_prob(samples(50, seed=5)).numpy(), expected, rtol=0, atol=1e-6)
 
 

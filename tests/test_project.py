@@ -53,12 +53,18 @@ def test_the_version_is_the_same_everywhere():
     assert creativelib.__version__ == PROJECT["version"] == citation["version"]
 
 
-@pytest.mark.parametrize("module", ["creativelib", "creativelib.world", "creativelib.cli"])
-def test_import_is_light(module: str):
+def test_import_is_light():
     heavy = ("diffusers", "transformers")
-    script = f"import sys, {module}; sys.exit(' '.join(name for name in {heavy} if name in sys.modules) or None)"
+    modules = "creativelib, creativelib.world, creativelib.cli"
+    script = f"import sys, {modules}; sys.exit(' '.join(name for name in {heavy} if name in sys.modules) or None)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_outside_the_book_lead_somewhere(page: str):
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
 def test_ci_runs_the_tests():

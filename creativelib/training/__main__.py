@@ -5,7 +5,7 @@ import importlib
 
 import torch
 
-NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "oracle")
+NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "finish", "oracle")
 
 
 def main() -> None:

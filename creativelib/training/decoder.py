@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import mse_loss
 
-from . import clip, data, export
+from . import clip, data, export, vqmodel
 from .loop import Recipe, train
 
 RECIPE = Recipe("decoder", steps=9000, batch=64, lr=1.5e-3, warmup=300, weight_decay=0.01, average=0.999, seed=5)
@@ -21,7 +21,7 @@ def build():
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=8, block_out_channels=(96, 128), layers_per_block=1,
+        sample_size=16, in_channels=vqmodel.CHANNELS, out_channels=2 * vqmodel.CHANNELS, block_out_channels=(96, 128), layers_per_block=1,
         down_block_types=("DownBlock2D", "SimpleCrossAttnDownBlock2D"), mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         up_block_types=("SimpleCrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=32, norm_num_groups=16,
         cross_attention_dim=64, encoder_hid_dim=clip.DIM, encoder_hid_dim_type="image_proj", addition_embed_type="image",
@@ -51,7 +51,7 @@ def main() -> dict:
         condition = torch.where(keep[:, None], z[rows], empty)
         noisy, target = noise_schedule.add_noise(clean, noise, t), noise_schedule.get_velocity(clean, noise, t)
         with sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused attention's gradient is slower than the plain one's
-            guess = model(noisy, t, encoder_hidden_states=None, added_cond_kwargs={"image_embeds": condition}).sample[:, :4]
+            guess = model(noisy, t, encoder_hidden_states=None, added_cond_kwargs={"image_embeds": condition}).sample.chunk(2, 1)[0]
         return {"loss": mse_loss(guess.float(), target)}
 
     facts = train(model, loss, RECIPE)

@@ -79,7 +79,7 @@ def embeddings(pictures: Set) -> Float[Tensor, "n d"]:
 
 
 @torch.no_grad()
-def latents(pictures: Set) -> Float[Tensor, "n 4 16 16"]:
+def latents(pictures: Set) -> Float[Tensor, "n c 16 16"]:
     """Latents of all pictures of the training set, in float16. They depend on the encoder half of the autoencoder alone."""
     movq = load_movq()
 

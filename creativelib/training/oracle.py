@@ -213,4 +213,5 @@ def main() -> dict:
         card = {"temperatures": oracle.temperatures, "limits": oracle.limits, "broken_limit": round(oracle.broken_limit, 4)}
         (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     export.note("oracle", facts)
+    export.sums()
     return facts

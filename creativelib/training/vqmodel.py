@@ -13,17 +13,18 @@ from torch.nn.functional import avg_pool2d
 from . import data, export
 from .loop import Recipe, train
 
-TOGETHER = Recipe("vqmodel", steps=2600, batch=32, lr=2e-3, warmup=100, weight_decay=0.0, seed=2)
-DECODER = Recipe("vqmodel-decoder", steps=4000, batch=32, lr=1.2e-3, warmup=100, weight_decay=0.0, seed=3)
-NOISE = 0.06  # of the latents' unit scale: what the decoder forgives the diffusion model
+TOGETHER = Recipe("vqmodel", steps=5600, batch=16, lr=2e-3, warmup=100, weight_decay=0.0, seed=2)
+DECODER = Recipe("vqmodel-decoder", steps=6000, batch=16, lr=1.2e-3, warmup=100, weight_decay=0.0, seed=3)
+CHANNELS = 8  # with four, thin outlines and small parts blurred
+NOISE = 0.08  # of the latents' unit scale: what the decoder forgives the diffusion model
 
 
 def build():
     from diffusers import VQModel
 
     return VQModel(down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-                   block_out_channels=(24, 48, 96), layers_per_block=1, latent_channels=4, vq_embed_dim=4, num_vq_embeddings=8,
-                   norm_num_groups=8, mid_block_add_attention=False)
+                   block_out_channels=(24, 48, 96), layers_per_block=1, latent_channels=CHANNELS, vq_embed_dim=CHANNELS,
+                   num_vq_embeddings=8, norm_num_groups=8, mid_block_add_attention=False)
 
 
 def error(output: Tensor, picture: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def main() -> dict:
     facts = {"together": train(model, together, TOGETHER)}
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        z = torch.cat([model.encode(batch(TOGETHER, generator)).latents for _ in range(32)])
+        z = torch.cat([model.encode(batch(TOGETHER, generator)).latents for _ in range(64)])
     fold_scale(model, z.mean((0, 2, 3)), z.std((0, 2, 3)))
     for part in (model.encoder, model.quant_conv):  # rounded as they will be shipped
         part.half().float().requires_grad_(False)

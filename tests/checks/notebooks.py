@@ -7,6 +7,7 @@ from typing import Any
 
 LARGEST = 2 * 2**20
 LONGEST_CELL = 30
+LONGEST_LINE = 88  # what a page shows without scrolling
 SHORTEST_ALT = 20
 # Where a notebook was run is nobody's business, and means nothing elsewhere.
 LOCAL_PATH = re.compile(r"(?:/home/|/root/|/Users/|/tmp/|/mnt/|/workspace/|[A-Z]:\\\\Users)")
@@ -57,6 +58,8 @@ def cell_faults(cell: Cell) -> list[str]:
     found = []
     if len(source(cell).splitlines()) > LONGEST_CELL:
         found.append(f"more than {LONGEST_CELL} lines")
+    if any(len(line) > LONGEST_LINE for line in source(cell).splitlines()):
+        found.append(f"a line of more than {LONGEST_LINE} characters")
     raises = "raises-exception" in cell["metadata"].get("tags", [])
     for output in cell["outputs"]:
         data = output.get("data", {})

@@ -127,7 +127,6 @@ def test_polygon_counts_a_ray_through_a_corner_once():
     "petals": lambda p: s.petals(p, (0, 0), 6, 0.5, (0.3, 0.15)),
     "stripes": lambda p: s.stripes(p, 0.3, 25),
     "dots": lambda p: s.dots(p, 0.3, 0.08),
-    "blend": lambda p: s.blend(s.circle(p, (-0.2, 0), 0.3), s.circle(p, (0.3, 0), 0.3), 0.2),
     "subtract": lambda p: s.subtract(s.circle(p, (0, 0), 0.6), s.circle(p, (0.4, 0), 0.3)),
 }.items())
 def test_gradients_have_length_one_near_edges(name, shape):
@@ -137,7 +136,7 @@ def test_gradients_have_length_one_near_edges(name, shape):
     length = slope.norm(dim=-1)[d.abs() < 0.01]
     assert len(length) > 100
     assert length.median() == pytest.approx(1, abs=0.03)
-    assert (length - 1).abs().quantile(0.9) < 0.05  # a blend is flatter in its seam, a petal's fold has a corner
+    assert (length - 1).abs().quantile(0.9) < 0.05
 
 
 @quick
@@ -182,3 +181,6 @@ def test_sets_of_points():
     assert torch.equal(s.subtract(a, b) < 0, (a < 0) & (b > 0))
     assert bool((s.blend(a, b, 0.2) <= s.union(a, b)).all())
     assert torch.equal(s.blend(a, b, 0.2)[(a - b).abs() > 0.2], s.union(a, b)[(a - b).abs() > 0.2])
+    p.requires_grad_()
+    (slope,) = torch.autograd.grad(s.blend(s.circle(p, (-0.2, 0.02), 0.3), s.circle(p, (0.3, 0), 0.3), 0.2).sum(), p)
+    assert slope.norm(dim=-1).max() < 1 + 1e-9  # flatter in the seam, nowhere steeper

@@ -13,7 +13,7 @@ EVERY = torch.tensor(list(itertools.product(*(range(len(v)) for v in styles.FACT
 NAMED = torch.tensor([styles.index(name) for name in styles.NAMES])
 
 
-def in_color(kind, factors, color):
+def in_color(factors, color):
     return torch.cat([factors[:, :-1], torch.full_like(factors[:, -1:], list(COLORS).index(color))], 1)
 
 
@@ -22,7 +22,7 @@ def two_colors(kind, style, colors, seed=0):
     generator = torch.Generator().manual_seed(seed)
     factors, _ = truth(kind.name).sample(len(style), generator, wild=1.0)
     pose = sample_pose(len(style), generator)
-    return [render(kind, in_color(kind, factors, color), style, pose) for color in colors]
+    return [render(kind, in_color(factors, color), style, pose) for color in colors]
 
 
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
@@ -52,14 +52,14 @@ def test_named_styles_are_points_of_the_space():
         assert [values[i] for i, values in zip(styles.index(name), styles.FACTORS.values(), strict=True)] == list(point)
     assert len(set(styles.NAMES.values())) == len(styles.NAMES) == 6
     visible = dict(zip(styles.NAMES, styles.color_visible(NAMED).tolist(), strict=True))
-    assert visible == {"photo": True, "pencil sketch": False, "watercolor painting": True, "neon sign": True, "blueprint": False, "pop art": True}
+    assert [name for name, shows in visible.items() if not shows] == ["pencil sketch", "blueprint"]
 
 
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
 def test_named_styles_look_distinct(kind):
     factors, _ = truth(kind.name).sample(1, torch.Generator().manual_seed(0))
     pose = sample_pose(1, torch.Generator().manual_seed(0))
-    pictures = render(kind, factors.expand(6, -1), NAMED, pose.expand(6, -1))
+    pictures = render(kind, in_color(factors, "red").expand(6, -1), NAMED, pose.expand(6, -1))
     apart = (pictures[:, None] - pictures).abs().mean((2, 3, 4))
     assert apart[~torch.eye(6, dtype=torch.bool)].min() > 0.03
 

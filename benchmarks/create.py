@@ -1,0 +1,68 @@
+"""python benchmarks/create.py: the main job over all categories and seeds, and its time and memory from a cold start."""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from figures import Figure, at_least, at_most, publish, share
+from tqdm.auto import tqdm
+
+from creativelib.create import create
+from creativelib.world import CATEGORIES
+from creativelib.world.captions import article
+
+
+def cold_start(prompt: str) -> tuple[float, float]:
+    """Seconds and GiB of the command in a process of its own, with an empty cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "creativelib.cli", "create", prompt, "--out", f"{folder}/out", "--seed", "0", "--count", "16"]
+        subprocess.run(command, check=True, env=os.environ | {"CREATIVELIB_CACHE": folder}, stderr=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=16)
+    o = parser.parse_args()
+    seconds, memory = cold_start("a photo of a pet")
+    figures = [at_most("cold start, 16 pictures, no cache: time", seconds, "s", 45),
+               at_most("cold start, 16 pictures, no cache: memory", memory, "GiB", 3)]
+    bar = tqdm(total=len(CATEGORIES) * o.seeds, desc="create")
+    for category in CATEGORIES:
+        rows, tail, passed = [], 0.0, []
+        for seed in range(o.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                made = create(f"a photo of {article(category.name)}", Path(folder), seed=seed, count=o.count)
+            rows += made.report["pictures"]
+            tail = made.report["density"]["percentile_99"]
+            passed += made.report["steering"]["passed"]
+            bar.update()
+        for kind in ("typical", "creative"):
+            part = [row for row in rows if row["kind"] == kind]
+            surprisal = torch.tensor([row["surprisal"] for row in part]).median().item()
+            valid, i1 = share(torch.tensor([row["valid"] for row in part]))
+            novel, i2 = share(torch.tensor([row["novel_in_form"] for row in part]))
+            both, i3 = share(torch.tensor([row["valid"] and row["novel_in_form"] for row in part]))
+            if kind == "creative":
+                figures += [at_least(f"{category.name}: creative, median surprisal / baseline's 99th percentile", surprisal / tail, "", 1),
+                            at_least(f"{category.name}: creative, valid", valid, "%", 70, i1),
+                            at_least(f"{category.name}: creative, novel in form", novel, "%", 40, i2),
+                            Figure(f"{category.name}: creative, valid and novel in form", both, "%", None, None, *i3)]
+            else:
+                figures += [Figure(f"{category.name}: typical, median surprisal / baseline's 99th percentile", surprisal / tail, ""),
+                            Figure(f"{category.name}: typical, valid", valid, "%", None, None, *i1),
+                            Figure(f"{category.name}: typical, novel in form", novel, "%", None, None, *i2)]
+    publish("create", figures, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The last step: both folders become diffusers pipelines, and every file gets its sha256 sum."""
+
+import json
+
+from . import export
+
+INDEX = {
+    export.PRIOR: {
+        "_class_name": "KandinskyV22PriorPipeline",
+        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+        "image_processor": ["transformers", "CLIPImageProcessor"],
+        "prior": ["diffusers", "PriorTransformer"],
+        "scheduler": ["diffusers", "UnCLIPScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+    },
+    export.DECODER: {
+        "_class_name": "KandinskyV22Pipeline",
+        "movq": ["diffusers", "VQModel"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+    },
+}
+
+
+def main() -> dict:
+    for folder, index in INDEX.items():
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    return {"files": len(export.sums())}
