@@ -2,9 +2,9 @@
 
 creativelib/checkpoints/menagerie/training.json holds, by model, the facts of a training run, or of several by name:
     {"clip": {"steps": 2600, "batch": 128, "seconds": 1200, ...}, "vqmodel": {"together": {...}, "decoder": {...}}}
-benchmarks/results/models.json holds what was measured on fresh pictures:
-    {"rows": [{"model": "CLIP", "figure": "zero-shot species", "value": 0.97, "at_least": 0.95, "unit": "%"}, ...]}
-with `at_most` for a figure that should be small; the unit "%" belongs to shares in [0, 1].
+benchmarks/results/models.json holds what benchmarks/models.py measured on fresh pictures, as benchmarks/figures.py writes it:
+    {"machine": "...", "seed": 0, "commit": "...", "figures": [{"name": "CLIP: species", "value": 97.0, "unit": "%", "bar": 95,
+    "holds": true, "low": 96.1, "high": 97.7}, ...]}
 """
 
 import json
@@ -31,19 +31,20 @@ def training(facts: dict[str, Any]) -> str:
     return table(["model", "steps", "batch", "minutes", "seed"], rows)
 
 
-def figures(rows: list[dict[str, Any]]) -> str:
-    """One row for each figure, with what was asked of it."""
-    cells = []
-    for row in rows:
-        sign, bar = ("at least", row["at_least"]) if "at_least" in row else ("at most", row["at_most"])
-        met = row["value"] >= bar if sign == "at least" else row["value"] <= bar
-        measured, asked = quantity(row["value"], row["unit"]), f"{sign} {quantity(bar, row['unit'])}"
-        cells.append([row["model"], row["figure"], measured, asked, "yes" if met else "**no**"])
-    return table(["model", "figure", "measured", "asked", "met"], cells)
-
-
-def quantity(value: float, unit: str) -> str:
-    return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3g} {unit}".strip()
+def figures(report: dict[str, Any]) -> str:
+    """One row for each figure: with its 95 % interval, where it has one, and with what was asked, where something was."""
+    rows = []
+    for figure in report["figures"]:
+        value, bar, unit = figure["value"], figure["bar"], figure["unit"]
+        interval = "" if figure["low"] is None else f" ({figure['low']:.4g} to {figure['high']:.4g})"
+        asked, met = "", ""
+        if bar is not None:
+            # A bar that is met from above is a lower one.
+            asked = f"{'at least' if (value >= bar) == figure['holds'] else 'at most'} {bar:g}"
+            met = "yes" if figure["holds"] else "**no**"
+        rows.append([figure["name"], f"{value:.4g}{interval}", unit, asked, met])
+    where = f"Measured by `benchmarks/models.py` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+    return table(["figure", "measured (95 % interval)", "unit", "asked", "met"], rows) + "\n\n" + where
 
 
 def sizes(folder: Path) -> str:
@@ -59,7 +60,7 @@ def page() -> str:
     facts, results = WEIGHTS / "training.json", FIGURES
     parts = {
         "Training runs": training(json.loads(facts.read_text())) if facts.is_file() else MISSING,
-        "Figures on fresh pictures": figures(json.loads(results.read_text())["rows"]) if results.is_file() else MISSING,
+        "Figures on fresh pictures": figures(json.loads(results.read_text())) if results.is_file() else MISSING,
         "Files": sizes(WEIGHTS),
     }
     return "\n".join(f"## {title}\n\n{text}\n" for title, text in parts.items())

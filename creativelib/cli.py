@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -39,7 +40,37 @@ class Create:
                   f"(typical: {100 * typical['valid']:.0f} %, {100 * typical['novel_in_form']:.0f} %)")
 
 
-COMMANDS = {"create": Create}
+@dataclass(frozen=True)
+class World:
+    """Draw a contact sheet of a category of the Menagerie."""
+
+    what: tyro.conf.Positional[Literal["sheet"]]
+    """What to draw."""
+    category: tyro.conf.Positional[str]
+    """The category, such as pet or "musical instrument"."""
+    show: Literal["species", "wild", "styles"] = "species"
+    """Named species, free combinations of all factors, or some members in every style."""
+    out: Path | None = None
+    """The file to write, PNG or JPEG; without it CATEGORY-SHOW.png in the current folder."""
+    seed: int = 0
+    """Another seed draws other members."""
+
+    def run(self) -> None:
+        from .plots import grid
+        from .world import sheet
+
+        drawn = {"species": sheet.species, "wild": sheet.wild, "styles": sheet.in_styles}[self.show](self.category, seed=self.seed)
+        file = self.out or Path(f"{self.category}-{self.show}.png".replace(" ", "-"))
+        if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise InputError(f"out is {file}; allowed are names that end in .png, .jpg or .jpeg")
+        try:
+            grid(drawn.pictures, drawn.titles, drawn.columns).savefig(file)
+        except OSError as error:
+            raise InputError(f"out is {file}, which cannot be written: {error.strerror}") from error
+        print(f"{file}: {drawn.alt}")
+
+
+COMMANDS = {"create": Create, "world": World}
 
 
 def main(arguments: list[str] | None = None) -> None:

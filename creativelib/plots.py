@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from .pictures import to_image
+
 DPI = 100
 GAP, TITLE = 0.06, 0.20  # inches between pictures, and for a title
 
 
 def grid(pictures: Float[Tensor, "n 3 h w"], titles: Sequence[str] | None = None, columns: int = 8, scale: float = 2.0) -> Figure:
-    """Pictures in [0, 1], row by row, each under its title (one for each picture; "" for none).
+    """Pictures in [0, 1], row by row, each under its title (one for each picture; "" for none). Raises ValueError if some titles lack.
 
     Small pictures are enlarged `scale` times with Lanczos' filter, so that they look crisp instead of blocky, and each of
     their pixels then is one of the figure's.
@@ -23,15 +25,14 @@ def grid(pictures: Float[Tensor, "n 3 h w"], titles: Sequence[str] | None = None
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     width, height = (round(scale * side) for side in (pictures.shape[3], pictures.shape[2]))
-    step_x, step_y = width / DPI + GAP, height / DPI + GAP + (TITLE if titles else 0)
+    step_x, step_y = width / DPI + GAP, height / DPI + GAP + (TITLE if titles and any(titles) else 0)
     figure = plt.figure(figsize=(columns * step_x + GAP, rows * step_y + GAP), dpi=DPI)
     total_x, total_y = figure.get_size_inches()
-    pixels = (pictures.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    for i, picture in enumerate(pixels):
+    for i, picture in enumerate(pictures):
         left, low = GAP + i % columns * step_x, total_y - (i // columns + 1) * step_y
         axes = figure.add_axes((left / total_x, low / total_y, width / DPI / total_x, height / DPI / total_y))
-        axes.imshow(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS), interpolation="nearest")
+        axes.imshow(to_image(picture).resize((width, height), Image.Resampling.LANCZOS), interpolation="nearest")
         axes.set_axis_off()
         if titles:
-            axes.set_title(titles[i], fontsize=8, pad=3)
+            axes.set_title(titles[i], fontsize=9, pad=3, loc="left")
     return figure

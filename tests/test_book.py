@@ -67,16 +67,22 @@ def test_model_card_says_what_is_missing(card, tmp_path: Path, monkeypatch: pyte
 def test_model_card_shows_runs_and_figures(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = {"steps": 2600, "batch": 128, "seconds": 1230, "seed": 1}
     (tmp_path / "training.json").write_text(json.dumps({"clip": run, "vqmodel": {"together": run, "note": {}}}))
-    rows = [{"model": "CLIP", "figure": "species", "value": 0.971, "at_least": 0.95, "unit": "%"},
-            {"model": "CLIP", "figure": "wild above species", "value": 0.7, "at_most": 0.6, "unit": ""}]
-    (tmp_path / "models.json").write_text(json.dumps({"rows": rows}))
+    rows = [
+        {"name": "CLIP: species", "value": 97.14, "unit": "%", "bar": 95, "holds": True, "low": 96.1, "high": 97.7},
+        {"name": "CLIP: wild above species", "value": 0.7, "unit": "", "bar": 0.6, "holds": False, "low": None, "high": None},
+        {"name": "oracle: false alarms", "value": 1.5, "unit": "%", "bar": 2, "holds": True, "low": None, "high": None},
+        {"name": "decoder: whole pictures", "value": 81.0, "unit": "%", "bar": None, "holds": None, "low": None, "high": None},
+    ]
+    (tmp_path / "models.json").write_text(json.dumps({"machine": "a laptop", "seed": 0, "commit": "abc", "figures": rows}))
     monkeypatch.setattr(card, "WEIGHTS", tmp_path)
     monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
     page = card.page()
     assert "| clip | 2,600 | 128 | 20 | 1 |" in page
     assert "| vqmodel, together | 2,600 |" in page
-    assert "| CLIP | species | 97.1 % | at least 95.0 % | yes |" in page
-    assert "| CLIP | wild above species | 0.7 | at most 0.6 | **no** |" in page
+    assert "| CLIP: species | 97.14 (96.1 to 97.7) | % | at least 95 | yes |" in page
+    assert "| CLIP: wild above species | 0.7 |  | at most 0.6 | **no** |" in page
+    assert "| oracle: false alarms | 1.5 | % | at most 2 | yes |" in page
+    assert "| decoder: whole pictures | 81 | % |  |  |" in page
 
 
 @pytest.fixture

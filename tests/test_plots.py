@@ -58,6 +58,6 @@ def test_one_pixel_of_the_enlarged_picture_is_one_of_the_figure():
 
 def test_titles():
     figure = grid(torch.rand(3, 3, 16, 16), titles=["cat", "", "dog"])
-    assert [axes.get_title() for axes in figure.axes] == ["cat", "", "dog"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["cat", "", "dog"]
     with pytest.raises(ValueError, match="1 titles for 3 pictures"):
         grid(torch.rand(3, 3, 16, 16), titles=["cat"])

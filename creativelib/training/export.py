@@ -49,7 +49,7 @@ def load_movq():
     """The frozen autoencoder in float32."""
     from diffusers import VQModel
 
-    return VQModel.from_pretrained(DECODER / "movq", torch_dtype=torch.float32).eval().requires_grad_(False)
+    return VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32).eval().requires_grad_(False)
 
 
 def _stored(name: str, model: nn.Module, compute) -> Tensor:

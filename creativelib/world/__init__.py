@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from ..errors import InputError
 from .categories import CATEGORIES
 from .plan import Category
 from .truth import Given, Truth
@@ -10,11 +11,11 @@ __all__ = ["CATEGORIES", "Category", "Given", "Truth", "category", "truth"]
 
 
 def category(name: str) -> Category:
-    """A category by its name. Raises ValueError for a name the world does not have."""
+    """A category by its name. Raises InputError for a name the world does not have."""
     for found in CATEGORIES:
         if found.name == name:
             return found
-    raise ValueError(f"category {name!r} is not in the Menagerie; allowed are {', '.join(c.name for c in CATEGORIES)}")
+    raise InputError(f"category {name!r} is not in the Menagerie; allowed are {', '.join(c.name for c in CATEGORIES)}")
 
 
 @cache

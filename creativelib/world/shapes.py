@@ -74,13 +74,6 @@ def path(p: Points, points: list[XY], r: float, r_end: float | None = None) -> D
     return union(*(capsule(p, points[i], points[i + 1], radii[i], radii[i + 1]) for i in range(n)))
 
 
-def curve(p: Points, a: XY, bend: XY, b: XY, r: float, r_end: float | None = None, pieces: int = 7) -> Distance:
-    """A thick quadratic Bezier curve from a to b, pulled towards `bend`."""
-    ts = [i / pieces for i in range(pieces + 1)]
-    points = [tuple((1 - t) ** 2 * a[k] + 2 * t * (1 - t) * bend[k] + t * t * b[k] for k in (0, 1)) for t in ts]
-    return path(p, points, r, r_end)  # pyright: ignore[reportArgumentType]
-
-
 def polygon(p: Points, points: list[XY]) -> Distance:
     """A filled polygon, convex or not, given by its corners in order."""
     d = torch.full_like(p[..., 0], float("inf"))
@@ -99,12 +92,6 @@ def polygon(p: Points, points: list[XY]) -> Distance:
 def ring(d: Distance, width: float) -> Distance:
     """The band of the given half width along a shape's edge."""
     return d.abs() - width
-
-
-def arc(p: Points, xy: XY, radius: float, start: float, end: float, r: float, pieces: int = 10) -> Distance:
-    """A thick circular arc between two angles in degrees, counter-clockwise from the right."""
-    angles = [math.radians(start + (end - start) * i / pieces) for i in range(pieces + 1)]
-    return path(p, [(xy[0] + radius * math.cos(a), xy[1] + radius * math.sin(a)) for a in angles], r)
 
 
 def petals(p: Points, xy: XY, count: int, distance: float, radii: XY, turn: float = 90.0) -> Distance:

@@ -23,9 +23,12 @@ class Sheet:
 
 
 def species(category: str, each: int = 4, seed: int = 0, size: int = 64) -> Sheet:
-    """`each` members of every species in a row, as its own component of the truth draws them, in photo style."""
-    generator, kind = torch.Generator().manual_seed(seed), named(category)
-    factors = [truth(category).sample(each, generator, given=Given(category, name))[0] for name in kind.species]
+    """`each` members of every species in a row, all within its table, in photo style."""
+    generator, kind, known = torch.Generator().manual_seed(seed), named(category), truth(category)
+    factors = []
+    for i, name in enumerate(kind.species):
+        members, _ = known.sample(20 * each, generator, given=Given(category, name))
+        factors.append(members[~known.outside(members)[:, i].any(1)][:each])  # the leak makes about one in eight an outsider
     titles = [name if i == 0 else "" for name in kind.species for i in range(each)]
     alt = f"Contact sheet of the category {category}, {each} pictures for each species: {', '.join(kind.species)}."
     return Sheet(_draw(category, torch.cat(factors), ["photo"], generator, size), titles, each * max(1, 12 // each), alt)

@@ -1,8 +1,11 @@
 """Contact sheets show what their words say."""
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
+from PIL import Image
 
+from creativelib.cli import main
 from creativelib.world import category, sheet, styles
 
 
@@ -14,6 +17,11 @@ def test_species_sheet():
     assert got.titles[:3] == [names[0], "", names[1]]
     assert got.columns % 2 == 0
     assert all(name in got.alt for name in ("handbag", *names))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_species_has_all_its_members(seed):
+    assert len(sheet.species("pet", each=3, seed=seed, size=8).pictures) == 3 * len(category("pet").species)
 
 
 def test_wild_sheet():
@@ -41,3 +49,26 @@ def test_seeds_reproduce(make):
 def test_unknown_categories_are_refused():
     with pytest.raises(ValueError, match="'dragon'"):
         sheet.species("dragon")
+
+
+@pytest.mark.parametrize(("show", "name"), [("species", "sheet.png"), ("wild", "sheet.jpg"), ("styles", "sheet.png")])
+def test_the_command_draws_a_sheet(tmp_path, capsys, show, name):
+    plt.switch_backend("agg")
+    main(["world", "sheet", "musical instrument", "--show", show, "--out", str(tmp_path / name)])
+    plt.close("all")
+    assert Image.open(tmp_path / name).width > 500
+    assert "Contact sheet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["dragon"], "'dragon' is not in the Menagerie; allowed are pet"),
+    (["pet", "--out", "sheet.txt"], ".png"),
+    (["handbag", "--out", "no/such/folder/sheet.png"], "cannot be written"),
+])
+def test_the_command_refuses_bad_input(arguments, words, capsys):
+    plt.switch_backend("agg")
+    with pytest.raises(SystemExit) as stop:
+        main(["world", "sheet", *arguments])
+    plt.close("all")
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
