@@ -36,3 +36,30 @@ def grid(pictures: Float[Tensor, "n 3 h w"], titles: Sequence[str] | None = None
         if titles:
             axes.set_title(titles[i], fontsize=9, pad=3, loc="left")
     return figure
+
+
+def data_flow() -> Figure:
+    """How a prompt becomes a picture, and how a concept is steered: data in white boxes, networks in blue ones."""
+    boxes = {
+        "prompt": (0, 1, '"a photo of a pet"'), "text": (1, 1, "text encoder"), "prior": (2, 1, "prior"),
+        "decoder": (2, 0, "decoder"), "picture": (1, 0, "picture"), "z": (3, 0.5, "image\nembedding z"),
+        "concept": (1, 2, "concept:\na vector for a word"), "objective": (3, 2, "objective:\nrare, yet a pet"),
+    }
+    networks = {"text", "prior", "decoder"}
+    figure, axes = plt.subplots(figsize=(7, 3.2), dpi=DPI, layout="constrained")
+    axes.set(xlim=(-0.5, 3.5), ylim=(-0.4, 2.45))
+    axes.set_axis_off()
+    drawn = {
+        name: axes.text(x, y, label, ha="center", va="center", fontsize=10, color="black",
+                        bbox={"boxstyle": "round,pad=0.5", "facecolor": "#cfe2f7" if name in networks else "white", "edgecolor": "#44546a"})
+        for name, (x, y, label) in boxes.items()
+    }
+    arrows = [("prompt", "text"), ("text", "prior"), ("prior", "z"), ("z", "decoder"), ("decoder", "picture"), ("concept", "text"),
+              ("z", "objective"), ("objective", "concept")]
+    for start, end in arrows:
+        back = start == "objective"
+        axes.annotate("", boxes[end][:2], boxes[start][:2], arrowprops={
+            "arrowstyle": "-|>", "color": "#b3450b" if back else "#44546a", "linestyle": "--" if back else "-",
+            "patchA": drawn[start].get_bbox_patch(), "patchB": drawn[end].get_bbox_patch(), "shrinkA": 2, "shrinkB": 2})
+    axes.text(2, 2.08, "gradient", ha="center", va="bottom", fontsize=10, color="#b3450b")
+    return figure

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from creativelib.plots import grid
+from creativelib.plots import data_flow, grid
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +61,13 @@ def test_titles():
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["cat", "", "dog"]
     with pytest.raises(ValueError, match="1 titles for 3 pictures"):
         grid(torch.rand(3, 3, 16, 16), titles=["cat"])
+
+
+def test_data_flow_keeps_its_boxes_apart_and_inside():
+    figure = data_flow()
+    figure.canvas.draw()
+    page = figure.bbox
+    boxes = [text.get_bbox_patch().get_window_extent() for text in figure.axes[0].texts if text.get_bbox_patch()]
+    assert len(boxes) == 8
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])

@@ -1,10 +1,11 @@
 """CLIP: pictures and captions in one space of 96 dimensions, trained with the contrastive loss of Radford et al. (2021).
 
 Disclosed: an auxiliary linear head reads the factors from the picture's embedding during training. It is dropped afterwards.
-It makes 300 thousand pictures enough where CLIP had 400 million.
+It makes a hundred thousand pictures enough where CLIP had 400 million.
 """
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ..world.styles import color_visible
 from . import data, export, tokenizer
 from .loop import Recipe, train
 
-RECIPE = Recipe("clip", steps=2600, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
+RECIPE = Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
 DIM = 96
 POSITIONS = 32  # the longest caption of the training set fits whole
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
@@ -60,7 +61,7 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Ten
 
 
 class Clip(nn.Module):
-    def __init__(self, words) -> None:
+    def __init__(self, words: Any) -> None:
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
         super().__init__()

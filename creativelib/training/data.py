@@ -49,7 +49,7 @@ def _render(job: tuple[Path, int, int]) -> int:
     return stop - start
 
 
-def load(name: str = "train", n: int = 120_000, seed: int = 0, wild: float = WILD, chunk: int = 500) -> Set:
+def load(name: str = "train", n: int = 120_000, seed: int = 1, wild: float = WILD, chunk: int = 500) -> Set:
     """The set of that name, rendered first if it is not on disk yet."""
     folder = cache_folder() / "data" / f"{name}-{n}-{seed}"
     if not (folder / "done").exists():

@@ -5,6 +5,8 @@ are enough. In 10 % of the cases the embedding is that of the empty picture, for
 Kandinsky's model predicts a variance, are not trained: DDIM does not read them.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -17,7 +19,7 @@ RECIPE = Recipe("decoder", steps=4600, batch=64, lr=1.5e-3, warmup=300, weight_d
 DROP = 0.10
 
 
-def build():
+def build() -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -28,7 +30,7 @@ def build():
         resnet_time_scale_shift="scale_shift")
 
 
-def scheduler():
+def scheduler() -> Any:
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,

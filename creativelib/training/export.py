@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie"
 PRIOR, DECODER = FOLDER / "prior", FOLDER / "decoder"
 
 
-def save_half(model: nn.Module, folder: Path) -> None:
+def save_half(model: Any, folder: Path) -> None:
     """Write a `from_pretrained` folder in float16 and leave the model itself in float16."""
     model.half().save_pretrained(folder)
 
@@ -36,7 +37,7 @@ def sums() -> dict[str, str]:
     return found
 
 
-def load_clip():
+def load_clip() -> tuple[Any, Any, Any]:
     """Frozen text and vision models and the tokenizer, in float32."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
@@ -45,7 +46,7 @@ def load_clip():
     return text.eval().requires_grad_(False), vision.eval().requires_grad_(False), CLIPTokenizer.from_pretrained(PRIOR / "tokenizer")
 
 
-def load_movq():
+def load_movq() -> Any:
     """The frozen autoencoder in float32."""
     from diffusers import VQModel
 

@@ -5,6 +5,7 @@ of the cases (the empty prompt takes their place), for guidance.
 """
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ RECIPE = Recipe("prior", steps=5000, batch=256, lr=1.2e-3, warmup=200, weight_de
 DROP = 0.10
 
 
-def build(mean: Tensor, std: Tensor):
+def build(mean: Tensor, std: Tensor) -> Any:
     from diffusers import PriorTransformer
 
     prior = PriorTransformer(num_attention_heads=6, attention_head_dim=32, num_layers=4, embedding_dim=clip.DIM,
@@ -31,7 +32,7 @@ def build(mean: Tensor, std: Tensor):
     return prior
 
 
-def scheduler():
+def scheduler() -> Any:
     from diffusers import UnCLIPScheduler
 
     return UnCLIPScheduler(num_train_timesteps=1000, prediction_type="sample", variance_type="fixed_small_log", clip_sample=True,

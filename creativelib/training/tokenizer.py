@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..world import CATEGORIES, captions
 
@@ -27,7 +28,7 @@ def split(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
     return pieces
 
 
-def build():
+def build() -> Any:
     """A `CLIPTokenizer`. Merges are added word by word at the end of the list, so no word already joined can fall apart."""
     from transformers import CLIPTokenizer
 

@@ -5,6 +5,7 @@ Encoder and decoder are trained together; then the encoder is frozen, its latent
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ CHANNELS = 8  # with four, thin outlines and small parts blurred
 NOISE = 0.08  # of the latents' unit scale: what the decoder forgives the diffusion model
 
 
-def build():
+def build() -> Any:
     from diffusers import VQModel
 
     return VQModel(down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,

@@ -45,9 +45,11 @@ def render(category: Category, factors: Int[Tensor, "n f"], style: Int[Tensor, "
     weights = torch.tensor(list(styles.LINE.values()), device=device)[style[:, 3]]
     softness = torch.tensor(list(styles.SOFTNESS.values()), device=device)[style[:, 4]]
     color_at = [f.name for f in category.factors].index("color")
+    # Where a style hides the colour everything is drawn in gray, so that no trace of it is left.
+    factors = factors.clone()
+    factors[~styles.color_visible(style), color_at] = list(COLORS).index("gray")
     color = torch.tensor(list(COLORS.values()), device=device)[factors[:, color_at]]
     color = (color * shade[:, None]).clamp(0, 1)
-    color = torch.where(styles.color_visible(style)[:, None], color, color.new_tensor(0.8))  # hidden means no trace of it
     canvas = Canvas(category, factors, p, 2 / size / scale * softness, weights, color)
     category.draw(canvas)
     return styles.compose(canvas.layers, style, styles.ground(style, pose[:, 6:9], points))

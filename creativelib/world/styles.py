@@ -94,7 +94,7 @@ def _line(kind: str, paint: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor,
         case "faint":
             return 0.5 * base + 0.5 * tone
         case _:
-            return torch.where(dark > 0, 0.30 + 0.70 * paint / paint.amax(1, keepdim=True).clamp_min(0.35), paint * 0.75)
+            return torch.where(dark > 0, 0.15 + 0.85 * paint, paint * 0.75)
 
 
 def compose(layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind: Ground) -> Float[Tensor, "n 3 h w"]:
