@@ -50,7 +50,7 @@ book: $(READY)
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
 notebooks: $(READY)
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --coalesce-streams \
 	    --ExecutePreprocessor.timeout=300 $(NOTEBOOKS)
 
 url: $(READY)

@@ -39,7 +39,7 @@ Species = Mapping[str, str | Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of thing. `weights` gives unequal shares to species; those not named share the rest equally."""
+    """A kind of thing. Its species are equally common."""
 
     name: str
     factors: tuple[Factor, ...]
