@@ -56,11 +56,13 @@ def test_named_styles_are_points_of_the_space():
 
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
 def test_named_styles_look_distinct(kind):
-    factors, _ = truth(kind.name).sample(1, torch.Generator().manual_seed(0))
+    # In red: a watercolor painting of a gray thing is hardly told from a pencil sketch of it.
+    factors = in_color(truth(kind.name).sample(1, torch.Generator().manual_seed(0))[0], "red")
     pose = sample_pose(1, torch.Generator().manual_seed(0))
     pictures = render(kind, in_color(factors, "red").expand(6, -1), NAMED, pose.expand(6, -1))
-    apart = (pictures[:, None] - pictures).abs().mean((2, 3, 4))
-    assert apart[~torch.eye(6, dtype=torch.bool)].min() > 0.03
+    # The subject is a small part of some pictures, so count the pixels that plainly differ.
+    differs = (pictures[:, None] - pictures).abs().amax(2) > 0.1
+    assert differs.float().mean((2, 3))[~torch.eye(6, dtype=torch.bool)].min() > 0.05
 
 
 def test_compose_stays_in_range_whatever_was_painted():
