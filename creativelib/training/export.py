@@ -86,7 +86,8 @@ def latents(pictures: Set) -> Float[Tensor, "n c 16 16"]:
 
     def compute() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return torch.cat([movq.encode(x).latents.half() for x in _chunks(pictures, "encoding")])
+            parts = [movq.encode(x).latents.half() for x in _chunks(pictures, "encoding")]
+        return torch.cat(parts)
 
     return _stored(f"latents-{len(pictures)}", nn.ModuleList([movq.encoder, movq.quant_conv]), compute)
 
