@@ -5,6 +5,9 @@ It makes a hundred thousand pictures enough where CLIP had 400 million.
 """
 
 import random
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,11 +17,15 @@ from torch.nn.functional import cross_entropy, normalize
 from ..world import CATEGORIES
 from ..world.scenes import MAX_FACTORS, Scenes, caption
 from ..world.styles import FACTORS as STYLES
-from ..world.styles import color_visible
 from . import data, export, tokenizer
+from .data import visible_factors
 from .loop import Recipe, train
 
 RECIPE = Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
+# A picture of a species tells its parts by the species' name. To read parts as such, CLIP needs pictures where the name does not help.
+PARTS = Recipe("clip-parts", steps=9000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
+PARTS_WILD = 0.6  # share of wild pictures in a batch of the second stage
+READ = {"clip": 0.7, "clip-parts": 2.0}  # weight of the auxiliary loss
 DIM = 96
 POSITIONS = 32  # the longest caption of the training set fits whole
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
@@ -44,15 +51,6 @@ class Heads(nn.Module):
         return total + sum((cross_entropy(s, t) for s, t in zip(styles, scenes.style.T, strict=True)), x.new_zeros(())) / len(STYLES)
 
 
-def visible_factors(scenes: Scenes) -> Tensor:
-    """Factors with -1 where a style hides them."""
-    target = scenes.factors.clone()
-    hidden = ~color_visible(scenes.style)
-    last = torch.tensor([len(c.factors) - 1 for c in CATEGORIES])[scenes.category]  # colour is every category's last factor
-    target[hidden, last[hidden]] = -1
-    return target
-
-
 def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric cross-entropy over cosines in nats; equal captions (`same`, n x n) share their target."""
     logits = scale * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
@@ -76,29 +74,54 @@ class Clip(nn.Module):
         self.heads = Heads(DIM)
 
 
-def main() -> dict:
-    from transformers import CLIPImageProcessor
+Batch = tuple[Tensor, Scenes]
 
-    torch.manual_seed(RECIPE.seed)
-    words, pictures = tokenizer.build(), data.load()
-    model = Clip(words)
 
+def fit(model: Clip, words: Any, recipe: Recipe, draw_batch: Callable[[torch.Generator], Batch]) -> dict:
+    """One stage of training."""
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
-        scenes = pictures.scenes[rows]
+        x, scenes = draw_batch(generator)
         texts = caption(scenes, random.Random(step), data.WILD)
         ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
         ids = ids[:, : int((ids != words.eos_token_id).sum(1).max()) + 1]
-        image = model.vision(pictures.batch(rows) * 2 - 1).image_embeds
+        image = model.vision(x * 2 - 1).image_embeds
         text = model.text(ids).text_embeds
         same = torch.tensor([[a == b for b in texts] for a in texts])
         match = contrastive(image, text, model.scale.clamp(max=4.6).exp(), same)
         read = model.heads.loss(normalize(image.float(), dim=-1) * 10, scenes)
         # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
         size = (image.float().square().mean(1) - 1).square().mean()
-        return {"loss": match + 0.7 * read + 0.1 * size, "match": match.detach(), "read": read.detach()}
+        return {"loss": match + READ[recipe.name] * read + 0.1 * size, "match": match.detach(), "read": read.detach()}
 
-    facts = train(model, loss, RECIPE)
+    model.vision.set_attn_implementation("eager")  # the fastest on a CPU when gradients are wanted
+    return train(model, loss, recipe)
+
+
+def as_rendered(pictures: data.Set, generator: torch.Generator) -> Batch:
+    """A batch of the first stage."""
+    rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
+    return pictures.batch(rows), pictures.scenes[rows]
+
+
+def with_more_wild(pictures: data.Set, wild: data.Set, generator: torch.Generator) -> Batch:
+    """A batch of the second stage: pictures of species, and wild ones of a set of their own."""
+    count = round(PARTS.batch * PARTS_WILD)
+    named = (pictures.scenes.species >= 0).nonzero()[:, 0]
+    named = named[torch.randint(len(named), (PARTS.batch - count,), generator=generator)]
+    rows = torch.randint(len(wild), (count,), generator=generator)
+    a, b = pictures.scenes[named], wild.scenes[rows]
+    scenes = Scenes(**{f.name: torch.cat([getattr(a, f.name), getattr(b, f.name)]) for f in fields(Scenes)})
+    return torch.cat([pictures.batch(named), wild.batch(rows)]), scenes
+
+
+def main() -> dict:
+    from transformers import CLIPImageProcessor
+
+    torch.manual_seed(RECIPE.seed)
+    words, pictures = tokenizer.build(), data.load()
+    model, wild = Clip(words), data.load("wild", 100_000, seed=2, wild=1.0)
+    facts = {"first": fit(model, words, RECIPE, partial(as_rendered, pictures)),
+             "parts": fit(model, words, PARTS, partial(with_more_wild, pictures, wild))}
     export.save_half(model.text, export.PRIOR / "text_encoder")
     export.save_half(model.vision, export.PRIOR / "image_encoder")
     words.save_pretrained(export.PRIOR / "tokenizer")

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..world import CATEGORIES
 from ..world.scenes import Scenes, draw, sample_scenes
+from ..world.styles import color_visible
 
 WILD = 0.30  # share of wild pictures: what is to be seen and drawn must have been seen
 
@@ -63,6 +65,15 @@ def load(name: str = "train", n: int = 120_000, seed: int = 1, wild: float = WIL
                 bar.update(count)
         (folder / "done").touch()
     return Set(np.load(folder / "pictures.npy", mmap_mode="r"), Scenes(**load_file(folder / "scenes.safetensors")))
+
+
+def visible_factors(scenes: Scenes) -> Tensor:
+    """Factors with -1 where a style hides them."""
+    target = scenes.factors.clone()
+    hidden = ~color_visible(scenes.style)
+    last = torch.tensor([len(c.factors) - 1 for c in CATEGORIES])[scenes.category]  # colour is every category's last factor
+    target[hidden, last[hidden]] = -1
+    return target
 
 
 def main() -> dict:

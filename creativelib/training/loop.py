@@ -15,10 +15,12 @@ from tqdm.auto import tqdm
 
 from .data import cache_folder
 
+MEMORY = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast. The learning rate rises for `warmup` steps, then falls along a cosine to 2 % of `lr`.
+    """How long and how fast. The learning rates rise for `warmup` steps, then fall along a cosine to 2 % of their peaks.
     `average` is the decay of the averaged weights, which are what is kept."""
 
     name: str
@@ -29,15 +31,29 @@ class Recipe:
     weight_decay: float = 0.01
     average: float = 0.998
     seed: int = 0
+    muon: float = 0.0  # learning rate of Muon for the matrices of transformer blocks; 0 leaves them to AdamW
     save_every: float = 60.0  # seconds
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """The learning rate at a step."""
+    """The learning rate at a step, as a share of its peak."""
     if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
+        return (step + 1) / recipe.warmup
     t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.lr * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, t))))
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, t)))
+
+
+def optimizers(params: dict[str, nn.Parameter], recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW; and Muon (Jordan et al. 2024), which learns a transformer's matrices in about two thirds of the steps."""
+    blocks = [k for k, p in params.items() if recipe.muon and p.ndim == 2 and (".layers." in k or "transformer_blocks." in k)]
+    rest = [p for k, p in params.items() if k not in blocks]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))]
+    if blocks:
+        found.append(torch.optim.Muon([params[k] for k in blocks], lr=recipe.muon, weight_decay=recipe.weight_decay,
+                                      adjust_lr_fn="match_rms_adamw"))
+    for group in (group for optimizer in found for group in optimizer.param_groups):
+        group["peak"] = group["lr"]
+    return found
 
 
 def generator(recipe: Recipe, step: int) -> torch.Generator:
@@ -67,39 +83,42 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     """
     params = {k: p for k, p in model.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in params.items()}
-    optimizer = torch.optim.AdamW(params.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    opts = optimizers(params, recipe)
+    owner = {p: optimizer for optimizer in opts for group in optimizer.param_groups for p in group["params"]}
     file = cache_folder() / "training" / f"{recipe.name}.safetensors"
     start, seconds, smooth = 0, 0.0, {}
     if file.exists():
         state, facts = load_file(file), read_facts(file)
         start, seconds, smooth = facts["step"], facts["seconds"], facts["losses"]
-        for i, (k, p) in enumerate(params.items()):
+        for k, p in params.items():
             p.data.copy_(state[f"model.{k}"])
             average[k].copy_(state[f"average.{k}"])
             if start:
-                optimizer.state[p] = {"step": torch.tensor(float(start)), "exp_avg": state[f"m.{i}"], "exp_avg_sq": state[f"v.{i}"]}
+                owner[p].state[p] = {name: state[f"{name}.{k}"] for name in MEMORY if f"{name}.{k}" in state}
 
     def save(step: int) -> None:
         state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
-        for i, p in enumerate(params.values()):
-            state |= {f"m.{i}": optimizer.state[p]["exp_avg"], f"v.{i}": optimizer.state[p]["exp_avg_sq"]}
+        for k, p in params.items():
+            state |= {f"{name}.{k}": value for name, value in owner[p].state[p].items()}
         save_atomically(state, {"step": step, "seconds": seconds, "losses": smooth}, file)
 
     bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
     saved = clock = time.monotonic()
     model.train()
     for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
+        for group in (group for optimizer in opts for group in optimizer.param_groups):
+            group["lr"] = group["peak"] * rate(recipe, step)
         # The plain attention kernel: on a CPU the fused one's gradient is several times slower.
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             terms = loss(step, generator(recipe, step))
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(f"{recipe.name}: the loss is {terms['loss'].item()} at step {step}; last good state in {file}")
-        optimizer.zero_grad(set_to_none=True)
+        for p in params.values():
+            p.grad = None
         terms["loss"].backward()
         nn.utils.clip_grad_norm_(params.values(), 1.0)
-        optimizer.step()
+        for optimizer in opts:
+            optimizer.step()
         decay = min(recipe.average, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(average.values()), [p.data for p in params.values()], 1 - decay)
         smooth = {k: v.item() if k not in smooth else 0.98 * smooth[k] + 0.02 * v.item() for k, v in terms.items()}

@@ -5,6 +5,7 @@ architecture see different batches.
 """
 
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +19,7 @@ from ..world.oracle import BODIES, FOLDER, Net, Oracle
 from ..world.render import POSE
 from ..world.scenes import Scenes, draw, sample_scenes
 from . import data, export
-from .clip import visible_factors
+from .data import visible_factors
 from .loop import Recipe, train
 
 BROKEN = 0.15  # share of broken pictures in a batch
@@ -26,7 +27,7 @@ SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
 
 
 def recipe(name: str, stage: int) -> Recipe:
-    steps = (6000, 3000)[stage]
+    steps = (4500, 2000)[stage]
     return Recipe(f"oracle-{name}-{stage + 1}", steps=steps, batch=128, lr=(2e-3, 6e-4)[stage], warmup=100, weight_decay=0.02,
                   average=0.995, seed=10 + 2 * list(BODIES).index(name) + stage)
 
@@ -131,18 +132,22 @@ def settle_statistics(net: Net, pictures: data.Set, batches: int = 60) -> None:
     net.eval()
 
 
-def train_net(name: str, stage: int) -> tuple[Net, dict]:
-    plan = recipe(name, stage)
+def weights_file(name: str) -> Path:
+    return data.cache_folder() / "training" / f"{name}-weights.safetensors"
+
+
+def train_net(body: str, plan: Recipe, start: str | None = None) -> tuple[Net, dict]:
+    """Train a net and keep its weights under the plan's name. `start` names the run to go on from, now with second-hand pictures."""
     torch.manual_seed(plan.seed)
-    pictures, net = data.load(), Net(name)
-    if stage == 1:
-        net.load_state_dict(load_file(data.cache_folder() / "training" / f"oracle-{name}.safetensors"))
+    pictures, net = data.load(), Net(body).to(memory_format=torch.channels_last)  # a third faster on a CPU
+    if start:
+        net.load_state_dict(load_file(weights_file(start)))
         used, used_rows = second_hand(pictures)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rows = torch.randint(len(pictures), (plan.batch,), generator=generator)
         x = pictures.batch(rows)
-        if stage == 1:
+        if start:
             second = torch.randint(len(used_rows), (int(plan.batch * SECOND),), generator=generator)
             rows[-len(second):] = used_rows[second]
             x[-len(second):] = used[second].float() / 255
@@ -154,7 +159,8 @@ def train_net(name: str, stage: int) -> tuple[Net, dict]:
 
     facts = train(net, loss, plan)
     settle_statistics(net, pictures)
-    save_file(net.state_dict(), data.cache_folder() / "training" / f"oracle-{name}.safetensors")
+    net.to(memory_format=torch.contiguous_format)
+    save_file(net.state_dict(), weights_file(plan.name))
     return net, facts
 
 
@@ -206,8 +212,9 @@ def main() -> dict:
     facts = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
-        train_net(name, 0)
-        net, facts[name] = train_net(name, 1)
+        first, second = recipe(name, 0), recipe(name, 1)
+        train_net(name, first)
+        net, facts[name] = train_net(name, second, first.name)
         oracle = calibrate(net)
         save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, FOLDER / f"{name}.safetensors")
         card = {"temperatures": oracle.temperatures, "limits": oracle.limits, "broken_limit": round(oracle.broken_limit, 4)}

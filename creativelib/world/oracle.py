@@ -65,15 +65,24 @@ class Residual(nn.Module):
 
 
 class Mix(nn.Module):
-    """Depthwise 7x7 convolution, then a pointwise network, as in ConvNeXt (Liu et al. 2022)."""
+    """A network over the places of each channel, then one over the channels of each place (MLP-Mixer, Tolstikhin et al. 2021)."""
 
-    def __init__(self, width: int):
+    def __init__(self, places: int, width: int):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 7, 1, 3, groups=width, bias=False), nn.BatchNorm2d(width),
-                                  nn.Conv2d(width, 3 * width, 1), nn.GELU(), nn.Conv2d(3 * width, width, 1))
+        self.over_places = nn.Sequential(nn.LayerNorm(width), Swap(), nn.Linear(places, 2 * places), nn.GELU(),
+                                         nn.Linear(2 * places, places), Swap())
+        self.over_channels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        x = x + self.over_places(x)
+        return x + self.over_channels(x)
+
+
+class Swap(nn.Module):
+    """Places by channels to channels by places, and back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
 
 
 def _down(before: int, after: int, size: int, stride: int) -> nn.Sequential:
@@ -83,8 +92,8 @@ def _down(before: int, after: int, size: int, stride: int) -> nn.Sequential:
 BODIES = {
     "residual": lambda: nn.Sequential(_down(3, 32, 3, 2), Residual(32), _down(32, 64, 3, 2), Residual(64), _down(64, 112, 3, 2),
                                       Residual(112), nn.Conv2d(112, 20, 1)),
-    "mix": lambda: nn.Sequential(_down(3, 72, 4, 4), Mix(72), Mix(72), Mix(72), _down(72, 112, 2, 2), Mix(112), Mix(112), Mix(112),
-                                 nn.Conv2d(112, 20, 1)),
+    "mix": lambda: nn.Sequential(_down(3, 32, 3, 2), _down(32, 96, 3, 2), _down(96, 128, 3, 2), nn.Flatten(2), Swap(),
+                                 *(Mix(64, 128) for _ in range(3)), nn.LayerNorm(128), nn.Linear(128, 20)),
 }
 
 

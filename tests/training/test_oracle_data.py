@@ -2,7 +2,8 @@
 
 import torch
 
-from creativelib.training.clip import Heads, contrastive, visible_factors
+from creativelib.training.clip import Heads, contrastive
+from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures, halves, losses, shuffle
 from creativelib.world import CATEGORIES, styles
 from creativelib.world.oracle import Net, slots
