@@ -23,8 +23,8 @@ from .loop import Recipe, train
 
 RECIPE = Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
 # A picture of a species tells its parts by the species' name. To read parts as such, CLIP needs pictures where the name does not help.
-PARTS = Recipe("clip-parts", steps=9000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
-PARTS_WILD = 0.6  # share of wild pictures in a batch of the second stage
+PARTS = Recipe("clip-parts", steps=6500, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
+WILD = {"clip": data.WILD, "clip-parts": 0.6}  # share of wild pictures in a batch
 READ = {"clip": 0.7, "clip-parts": 2.0}  # weight of the auxiliary loss
 DIM = 96
 POSITIONS = 32  # the longest caption of the training set fits whole
@@ -81,7 +81,7 @@ def fit(model: Clip, words: Any, recipe: Recipe, draw_batch: Callable[[torch.Gen
     """One stage of training."""
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         x, scenes = draw_batch(generator)
-        texts = caption(scenes, random.Random(step), data.WILD)
+        texts = caption(scenes, random.Random(step), WILD[recipe.name])
         ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
         ids = ids[:, : int((ids != words.eos_token_id).sum(1).max()) + 1]
         image = model.vision(x * 2 - 1).image_embeds
@@ -105,7 +105,7 @@ def as_rendered(pictures: data.Set, generator: torch.Generator) -> Batch:
 
 def with_more_wild(pictures: data.Set, wild: data.Set, generator: torch.Generator) -> Batch:
     """A batch of the second stage: pictures of species, and wild ones of a set of their own."""
-    count = round(PARTS.batch * PARTS_WILD)
+    count = round(PARTS.batch * WILD[PARTS.name])
     named = (pictures.scenes.species >= 0).nonzero()[:, 0]
     named = named[torch.randint(len(named), (PARTS.batch - count,), generator=generator)]
     rows = torch.randint(len(wild), (count,), generator=generator)

@@ -43,17 +43,47 @@ def rate(recipe: Recipe, step: int) -> float:
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, t)))
 
 
-def optimizers(params: dict[str, nn.Parameter], recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW; and Muon (Jordan et al. 2024), which learns a transformer's matrices in about two thirds of the steps."""
-    blocks = [k for k, p in params.items() if recipe.muon and p.ndim == 2 and (".layers." in k or "transformer_blocks." in k)]
-    rest = [p for k, p in params.items() if k not in blocks]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))]
-    if blocks:
-        found.append(torch.optim.Muon([params[k] for k in blocks], lr=recipe.muon, weight_decay=recipe.weight_decay,
-                                      adjust_lr_fn="match_rms_adamw"))
-    for group in (group for optimizer in found for group in optimizer.param_groups):
-        group["peak"] = group["lr"]
-    return found
+def inner(name: str, p: nn.Parameter) -> bool:
+    """Whether a parameter is a matrix or a filter bank between a network's first and last layers, which is what Muon is for."""
+    if p.ndim == 4:
+        return not any(part in name for part in ("embedding", "conv_in", "conv_out"))
+    return p.ndim == 2 and any(part in name for part in (".layers.", "transformer_blocks.", "attentions."))
+
+
+class Optimizers:
+    """AdamW; and Muon (Jordan et al. 2024) for inner weights, with which transformers learned in half the steps here.
+
+    Muon takes matrices only: it gets filter banks as matrices that share their memory, one row a filter.
+    """
+
+    def __init__(self, params: dict[str, nn.Parameter], recipe: Recipe) -> None:
+        chosen = {k for k, p in params.items() if recipe.muon and inner(k, p)}
+        self.params = params
+        self.owned = {k: nn.Parameter(p.data.view(len(p), -1)) if k in chosen and p.ndim == 4 else p for k, p in params.items()}
+        rest = [p for k, p in self.owned.items() if k not in chosen]
+        adam = torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+        self.parts: list[torch.optim.Optimizer] = [adam]
+        if chosen:
+            self.parts.append(torch.optim.Muon([self.owned[k] for k in chosen], lr=recipe.muon, weight_decay=recipe.weight_decay,
+                                               adjust_lr_fn="match_rms_adamw"))
+        self.peaks = [part.param_groups[0]["lr"] for part in self.parts]
+        self.owner = {k: self.parts[k in chosen] for k in params}
+
+    def step(self, rate: float) -> None:
+        """One step with a share of the learning rates' peaks."""
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            part.param_groups[0]["lr"] = peak * rate
+        for k, p in self.params.items():
+            self.owned[k].grad = p.grad.view_as(self.owned[k])
+        for part in self.parts:
+            part.step()
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"{name}.{k}": value for k, p in self.owned.items() for name, value in self.owner[k].state[p].items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for k, p in self.owned.items():
+            self.owner[k].state[p] = {name: state[f"{name}.{k}"] for name in MEMORY if f"{name}.{k}" in state}
 
 
 def generator(recipe: Recipe, step: int) -> torch.Generator:
@@ -83,8 +113,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     """
     params = {k: p for k, p in model.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in params.items()}
-    opts = optimizers(params, recipe)
-    owner = {p: optimizer for optimizer in opts for group in optimizer.param_groups for p in group["params"]}
+    optimizers = Optimizers(params, recipe)
     file = cache_folder() / "training" / f"{recipe.name}.safetensors"
     start, seconds, smooth = 0, 0.0, {}
     if file.exists():
@@ -93,21 +122,17 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
         for k, p in params.items():
             p.data.copy_(state[f"model.{k}"])
             average[k].copy_(state[f"average.{k}"])
-            if start:
-                owner[p].state[p] = {name: state[f"{name}.{k}"] for name in MEMORY if f"{name}.{k}" in state}
+        if start:
+            optimizers.load(state)
 
     def save(step: int) -> None:
         state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
-        for k, p in params.items():
-            state |= {f"{name}.{k}": value for name, value in owner[p].state[p].items()}
-        save_atomically(state, {"step": step, "seconds": seconds, "losses": smooth}, file)
+        save_atomically(state | optimizers.state(), {"step": step, "seconds": seconds, "losses": smooth}, file)
 
     bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
     saved = clock = time.monotonic()
     model.train()
     for step in bar:
-        for group in (group for optimizer in opts for group in optimizer.param_groups):
-            group["lr"] = group["peak"] * rate(recipe, step)
         # The plain attention kernel: on a CPU the fused one's gradient is several times slower.
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             terms = loss(step, generator(recipe, step))
@@ -117,8 +142,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
             p.grad = None
         terms["loss"].backward()
         nn.utils.clip_grad_norm_(params.values(), 1.0)
-        for optimizer in opts:
-            optimizer.step()
+        optimizers.step(rate(recipe, step))
         decay = min(recipe.average, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(average.values()), [p.data for p in params.values()], 1 - decay)
         smooth = {k: v.item() if k not in smooth else 0.98 * smooth[k] + 0.02 * v.item() for k, v in terms.items()}

@@ -16,7 +16,7 @@ from ..world.truth import WILD
 from . import clip, data, export, tokenizer
 from .loop import Recipe, train
 
-RECIPE = Recipe("prior", steps=2400, batch=256, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=4)
+RECIPE = Recipe("prior", steps=1800, batch=256, lr=1.5e-3, warmup=150, weight_decay=0.01, average=0.997, seed=4, muon=3e-3)
 DROP = 0.10
 
 

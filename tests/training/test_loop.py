@@ -66,11 +66,16 @@ def test_a_killed_run_resumes_to_the_same_weights(muon):
         assert torch.equal(parameter, unbroken.state_dict()[name])
 
 
-def test_muon_takes_the_matrices_of_blocks_alone():
+def test_muon_takes_inner_weights_and_moves_filters_in_place():
     net = model()
-    adam, muon = loop.optimizers(dict(net.named_parameters()), replace(RECIPE, muon=0.02))
-    assert [p for group in muon.param_groups for p in group["params"]] == [net.block["layers"][0].weight]
-    assert sum(len(group["params"]) for group in adam.param_groups) == 3
+    net.conv = nn.Conv2d(2, 3, 3)
+    net.conv_in = nn.Conv2d(1, 2, 3)
+    before = {k: p.detach().clone() for k, p in net.named_parameters()}
+    optimizers = loop.Optimizers(dict(net.named_parameters()), replace(RECIPE, muon=0.02))
+    assert {k for k, owner in optimizers.owner.items() if owner is optimizers.parts[1]} == {"block.layers.0.weight", "conv.weight"}
+    net.conv(net.conv_in(torch.randn(1, 1, 8, 8))).sum().add(net(torch.randn(2, 4)).sum()).backward()
+    optimizers.step(1.0)
+    assert all((p != before[k]).any() for k, p in net.named_parameters())
 
 
 def test_nan_names_the_step_and_keeps_the_last_good_state(cache):
