@@ -23,7 +23,7 @@ from .loop import Recipe, train
 
 RECIPE = Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
 # A picture of a species tells its parts by the species' name. To read parts as such, CLIP needs pictures where the name does not help.
-PARTS = Recipe("clip-parts", steps=6500, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
+PARTS = Recipe("clip-parts", steps=4000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
 WILD = {"clip": data.WILD, "clip-parts": 0.6}  # share of wild pictures in a batch
 READ = {"clip": 0.7, "clip-parts": 2.0}  # weight of the auxiliary loss
 DIM = 96
