@@ -5,9 +5,11 @@ architecture see different batches.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool, Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, smooth_l1_loss
@@ -95,7 +97,7 @@ def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[s
 
 
 @torch.no_grad()
-def second_hand(pictures: data.Set, n: int = 12_000, seed: int = 7) -> tuple[Tensor, Tensor]:
+def second_hand(pictures: data.Set, n: int = 6_000, seed: int = 7) -> tuple[Tensor, Tensor]:
     """Bytes (2n, 3, 64, 64) of autoencoded, then decoded pictures, and the rows of the set that they show. Kept on disk."""
     from ..pipeline import load
 
@@ -172,50 +174,68 @@ def best_temperature(logits: list[Tensor], targets: list[Tensor], binary: bool =
     return min((round(0.4 * 1.03**i, 4) for i in range(80)), key=cost)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What the oracles are calibrated on. pictures: fresh ones of `scenes`, a third each clean, autoencoded and decoded; some `broken`.
+    typical: decoded pictures of each category's bare prompt."""
+
+    scenes: Scenes
+    pictures: Float[Tensor, "n 3 h w"]
+    broken: Bool[Tensor, " n"]
+    typical: dict[str, Float[Tensor, "m 3 h w"]]
+
+
 @torch.no_grad()
-def calibrate(net: Net, n: int = 4000, seed: int = 99) -> Oracle:
-    """Temperatures on fresh clean, autoencoded and decoded pictures; then the limits of validity on decoded typical ones."""
+def trial(n: int = 3600, each: int = 400, seed: int = 99) -> Trial:
     from ..pipeline import load
 
-    pipe, movq, generator = load("menagerie"), export.load_movq(), torch.Generator().manual_seed(seed)
-    scenes, pictures = sample_scenes(n, generator, data.WILD), []
-    for start in tqdm(range(0, n, 100), desc="calibrating", mininterval=5):
+    pipe, generator, pictures = load("menagerie"), torch.Generator().manual_seed(seed), []
+    scenes = sample_scenes(n, generator, data.WILD)
+    for start in tqdm(range(0, n, 100), desc="fresh pictures", mininterval=5):
         x = draw(scenes[slice(start, start + 100)])
         if start % 300 == 100:
-            x = movq.decode(movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
+            x = pipe.movq.decode(pipe.movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
         elif start % 300 == 200:
-            x = pipe.decode(pipe.encode_images(x)[None], generator=generator, steps=12)[0]
+            x = pipe.decode(pipe.encode_images(x)[None], generator=generator)[0]
         pictures.append(x.clamp(0, 1))
-    pictures = torch.cat(pictures)
-    broken = torch.arange(n) % 6 == 0
+    pictures, broken, typical = torch.cat(pictures), torch.arange(n) % 6 == 0, {}
     pictures[broken] = break_pictures(pictures[broken], scenes.category[broken], generator)
-    out, whole = net.eval()(pictures), ~broken
-    target = visible_factors(scenes)[whole].flatten()
-    factors = out.of(scenes.category)[whole].flatten(0, 1)
+    for category in tqdm(CATEGORIES, desc="typical pictures"):
+        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), each, generator=generator)
+        typical[category.name] = pipe.decode(z, generator=generator)[0]
+    return Trial(scenes, pictures, broken, typical)
+
+
+@torch.no_grad()
+def calibrate(net: Net, on: Trial) -> Oracle:
+    """Temperatures, then the alarm for broken pictures, then the limits of validity."""
+    out, whole = net.eval()(on.pictures), ~on.broken
+    target = visible_factors(on.scenes)[whole].flatten()
+    factors = out.of(on.scenes.category)[whole].flatten(0, 1)
     temperatures = {
-        "category": best_temperature([out.category[whole]], [scenes.category[whole]]),
+        "category": best_temperature([out.category[whole]], [on.scenes.category[whole]]),
         "factors": best_temperature([factors[target >= 0]], [target[target >= 0]]),
-        "broken": best_temperature([out.broken], [broken.float()], binary=True),
-        "style": best_temperature([s[whole] for s in out.style], list(scenes.style[whole].T)),
+        "broken": best_temperature([out.broken], [on.broken.float()], binary=True),
+        "style": best_temperature([s[whole] for s in out.style], list(on.scenes.style[whole].T)),
     }
     alarm = (out.broken / temperatures["broken"]).sigmoid()[whole].quantile(0.985).clamp(0.01, 0.99).item()
     oracle = Oracle(net, temperatures, {c.name: 1.0 for c in CATEGORIES}, alarm)
-    for category in CATEGORIES:
-        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), 400, generator=generator)
-        typical = pipe.decode(z, generator=generator)[0]
-        oracle.limits[category.name] = round(oracle.judge(typical, category.name).distance.quantile(0.99).item(), 5)
+    for name, pictures in on.typical.items():
+        oracle.limits[name] = round(oracle.judge(pictures, name).distance.quantile(0.99).item(), 5)
     return oracle
 
 
 def main() -> dict:
     """Train, calibrate and export both oracles."""
-    facts = {}
+    facts, nets = {}, {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
         first, second = recipe(name, 0), recipe(name, 1)
-        train_net(name, first)
-        net, facts[name] = train_net(name, second, first.name)
-        oracle = calibrate(net)
+        _, facts[f"{name}, drawn"] = train_net(name, first)
+        nets[name], facts[f"{name}, decoded"] = train_net(name, second, first.name)
+    on = trial()
+    for name, net in nets.items():
+        oracle = calibrate(net, on)
         save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, FOLDER / f"{name}.safetensors")
         card = {"temperatures": oracle.temperatures, "limits": oracle.limits, "broken_limit": round(oracle.broken_limit, 4)}
         (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
