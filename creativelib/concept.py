@@ -1,4 +1,4 @@
-"""What is optimised. So far one kind: a vector in place of a word's token embedding (textual inversion, arXiv 2208.01618)."""
+"""What is optimised: a vector in place of a word's token embedding (textual inversion, arXiv 2208.01618)."""
 
 import json
 import re
@@ -16,26 +16,41 @@ from .pipeline import Pipeline, TextCondition
 # Starting points of several concepts differ by this share of the token table's spread: enough to part ways, too little to see.
 JITTER = 0.05
 FREE_PLACE = re.compile(r"(?<!\w)\{\}(?!\w)")
+KINDS = ("subject", "feature")
 
 
 @dataclass(frozen=True, eq=False)
 class TokenConcept:
-    """k vectors, each of which stands in for the last word of `word`: in "musical instrument" it replaces "instrument", "musical" stays.
+    """k vectors, each of which stands for something that no word says yet. There are two kinds, here for the word "pet":
 
-    `scale` is the root mean square of the model's token table: the unit in which a step on the vectors is long or short.
+    - subject: a template's place holds the vector itself, which begins as "pet" and may become anything;
+    - feature: the place holds "pet with" and the vector, so that the text goes on saying what the thing is.
+
+    Of several words, as in "musical instrument", a subject replaces the last. `scale` is the root mean square of the model's token table:
+    the unit in which a step on the vectors is long or short.
     """
 
     word: str
     vectors: Float[Tensor, "k w"]
     scale: float
+    kind: str = "subject"
+
+    @property
+    def phrase(self) -> str:
+        """What stands in a template's place; the vector takes the place of its last word."""
+        return self.word if self.kind == "subject" else f"{self.word} with {self.word.split()[-1]}"
 
     @classmethod
-    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None) -> "TokenConcept":
+    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None,
+             kind: str = "subject") -> "TokenConcept":
         """Start k concepts at the word's own token embedding; all but the first get a little noise, for which k > 1 needs a generator.
 
-        Raises InputError for k below 1, k above 1 without a generator, and a last word that is not exactly one token of the model.
+        Raises InputError for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not exactly one token of
+        the model.
         """
         at_least("k", k, 1)
+        if kind not in KINDS:
+            raise InputError(f"kind is {kind!r}; allowed are {', '.join(KINDS)}")
         tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
         if len(tokens) != 1:
             raise InputError(f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; allowed is exactly one token")
@@ -47,7 +62,7 @@ class TokenConcept:
                 raise InputError(f"generator is None; k = {k} concepts need one, so that they start apart")
             noise = torch.randn(k - 1, vectors.shape[1], generator=generator, device=generator.device)
             vectors[1:] += JITTER * scale * noise.to(vectors)
-        return cls(word, vectors, scale)
+        return cls(word, vectors, scale, kind)
 
     def condition(self, pipe: Pipeline, template: str) -> TextCondition:
         """Encode a template such as "a photo of a {}" k times, with the concept in the word's place; differentiable in the vectors.
@@ -56,13 +71,13 @@ class TokenConcept:
         """
         if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
             raise InputError(f"template is {template!r}; allowed is a text with exactly one {{}} as a word of its own: the concept's place")
-        before = pipe.tokenizer(template.split("{}")[0] + self.word).input_ids[:-1]
-        return pipe.encode_spliced(template.replace("{}", self.word), len(before) - 1, self.vectors)
+        before = pipe.tokenizer(template.split("{}")[0] + self.phrase).input_ids[:-1]
+        return pipe.encode_spliced(template.replace("{}", self.phrase), len(before) - 1, self.vectors)
 
     def save(self, folder: Path) -> None:
         """Write concept.safetensors and concept.json into an existing folder."""
         save_file({"vectors": self.vectors.detach().cpu().contiguous()}, folder / "concept.safetensors")
-        about = {"kind": "token", "word": self.word, "scale": self.scale}
+        about = {"kind": self.kind, "word": self.word, "scale": self.scale}
         (folder / "concept.json").write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -71,6 +86,6 @@ class TokenConcept:
         if not (folder / "concept.json").is_file() or not (folder / "concept.safetensors").is_file():
             raise InputError(f"folder {str(folder)!r} holds no concept; allowed is a folder with concept.json and concept.safetensors")
         about = json.loads((folder / "concept.json").read_text())
-        if about["kind"] != "token":
-            raise InputError(f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; allowed is 'token'")
-        return cls(about["word"], load_file(folder / "concept.safetensors")["vectors"], about["scale"])
+        if about["kind"] not in KINDS:
+            raise InputError(f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; allowed are {', '.join(KINDS)}")
+        return cls(about["word"], load_file(folder / "concept.safetensors")["vectors"], about["scale"], about["kind"])

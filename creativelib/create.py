@@ -24,7 +24,7 @@ from .errors import InputError, at_least
 from .optimize import Step
 from .pictures import save_gallery, save_picture
 from .pipeline import Pipeline, load
-from .recipes import DEFAULTS, SteerConfig, SteerResult, aim, drain, fit_baseline, steering
+from .recipes import DEFAULTS, SteerConfig, SteerResult, aim, drain, fit_baseline, nearest, steering
 from .report import describe, summarise, versions
 
 
@@ -87,7 +87,7 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
         with progress.stage("draw", "drawing"):
             generator = torch.Generator().manual_seed(seed)
             drawn = {"typical": draw(pipe, TokenConcept.init(pipe, subject.word), subject.template, count, config, generator),
-                     "creative": draw(pipe, result.concept, subject.template, count, config, generator)}
+                     "creative": draw(pipe, result.concept, subject.template, count, config, generator, result)}
         with progress.stage("judge", "judging"):
             rows = {kind: describe(kind, made.z, made.pictures, density, pipe, subject.category) for kind, made in drawn.items()}
     progress.bar.close()
@@ -151,10 +151,15 @@ def keep(density: GaussianDensity, file: Path) -> None:
     part.replace(file)
 
 
-def draw(pipe: Pipeline, concept: TokenConcept, template: str, count: int, config: SteerConfig, generator: torch.Generator) -> Drawn:
-    """Draw `count` pictures of a concept's k vectors in turn, so that any count shows as many of them as it can."""
+def draw(pipe: Pipeline, concept: TokenConcept, template: str, count: int, config: SteerConfig, generator: torch.Generator,
+         steered: SteerResult | None = None) -> Drawn:
+    """Draw `count` pictures of a concept's k vectors in turn, so that any count shows as many of them as it can. Of a steered concept,
+    those candidates are decoded that come nearest its target."""
     each = math.ceil(count / len(concept.vectors))
-    z = pipe.sample_prior(concept.condition(pipe, template), each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
+    z = pipe.sample_prior(concept.condition(pipe, template), each * (config.candidates if steered else 1), generator=generator,
+                          guidance=config.guidance, steps=config.prior_steps)
+    if steered:
+        z = nearest(z, steered.density, steered.aim.target, each)
     z = z.transpose(0, 1).flatten(0, 1)[:count]
     return Drawn(z, pipe.decode(z[None], generator=generator)[0])
 

@@ -99,15 +99,20 @@ class Rarity(Term):
 
 
 class Anchor(Term):
-    """Stay what the text says: 1 minus the mean cosine between the embeddings and CLIP's embedding of the text, which is computed once."""
+    """Stay what the text says: how far the cosine between an embedding and CLIP's embedding of the text lies below `floor`, on average.
+
+    With a floor of 1 that is 1 minus the mean cosine, which pulls everything towards what is most typical. With a lower one whatever is
+    near enough to the text is free, and a weight can be so large that nothing is worth leaving it. The text is encoded once.
+    """
 
     name = "anchor"
 
-    def __init__(self, pipe: Pipeline, prompt: str) -> None:
+    def __init__(self, pipe: Pipeline, prompt: str, floor: float = 1.0) -> None:
         self.text = pipe.encode_text([prompt]).pooled[0].detach().float()
+        self.floor = floor
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        return 1 - cosine_similarity(z, self.text.to(z), dim=-1).mean(1)
+        return (self.floor - cosine_similarity(z, self.text.to(z), dim=-1)).clamp_min(0).mean(1)
 
 
 @dataclass(frozen=True)

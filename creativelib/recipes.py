@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
-from .concept import TokenConcept
+from .concept import KINDS, TokenConcept
 from .density import GaussianDensity
 from .errors import InputError, at_least
 from .objectives import Anchor, Rarity, Spread
@@ -24,24 +25,36 @@ class SteerConfig:
 
     `dial` sets the aim on the scale of what the model usually makes: 0 is its median surprisal, 1 its 99th percentile, above 1 beyond its
     tail. The default aims just past the tail: far past it pictures turn to mush and all seeds to the same creature.
+
+    `floor` says where the anchor begins to pull (see `anchor_floor`), `anchor` how hard: by default, the cosine between "has nothing to do
+    with it" and "typical" is worth more nats than any rarity. Without guidance (1) the samples vary as the model has learned; guidance
+    makes them so alike that an ordinary picture is already beyond the tail.
+
+    Of `candidates` embeddings for each picture the one nearest the target is decoded: rarity varies from sample to sample.
     """
 
+    kind: str = "feature"
     concepts: int = 4
-    samples: int = 4
+    samples: int = 6
     steps: int = 60
-    lr: float = 0.05
+    lr: float = 0.2
     dial: float = 1.3
-    anchor: float = 40.0
+    anchor: float = 2000.0
+    floor: float = 0.5
     spread: float = 5.0
     prior_steps: int = 5
-    guidance: float = 2.0
+    guidance: float = 1.0
     baseline: int = 2000
     pca: float = 0.95
+    candidates: int = 4
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "dial": 0, "anchor": 0, "spread": 0}
+        limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "candidates": 1, "dial": 0, "anchor": 0,
+                  "spread": 0}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
+        if self.kind not in KINDS:
+            raise InputError(f"kind is {self.kind!r}; allowed are {', '.join(KINDS)}")
         if not self.lr > 0:
             raise InputError(f"lr is {self.lr}; allowed is a number above 0")
 
@@ -89,11 +102,27 @@ def aim(density: GaussianDensity, dial: float) -> Aim:
     return Aim(target, min(target, (tail + target) / 2))
 
 
+def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) -> float:
+    """The cosine to the prompt's text below which an embedding is pulled back: `config.floor` of the way from the median of what the prior
+    makes of the empty prompt to the median of what it makes of this one. Thresholds taken from another CLIP would mean nothing here."""
+    z = pipe.sample_prior(pipe.encode_text([prompt, ""]), 64, generator=torch.Generator().manual_seed(0), guidance=config.guidance,
+                          steps=config.prior_steps)
+    near, far = cosine_similarity(z, pipe.encode_text([prompt]).pooled[0].float(), dim=-1).median(1).values.tolist()
+    return far + config.floor * (near - far)
+
+
+def nearest(z: Float[Tensor, "k m d"], density: GaussianDensity, target: float, n: int) -> Float[Tensor, "k n d"]:
+    """Of m embeddings drawn from each concept, the n whose surprisal lies nearest the target in nats."""
+    order = (density.surprisal(z) - target).abs().argsort(1)[:, :n]
+    return z.gather(1, order[:, :, None].expand(-1, -1, z.shape[-1]))
+
+
 def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerConfig = DEFAULTS, seed: int = 0,
              template: str = "a photo of a {}") -> Iterator[Step]:
     """The loop of rarity steering, for who wants to watch; `steer` drains it (Song and Elgammal, arXiv 2601.22125)."""
-    concept = TokenConcept.init(pipe, word, config.concepts, torch.Generator().manual_seed(seed))
-    rarity, anchor = Rarity(density, aim(density, config.dial).target), Anchor(pipe, template.format(word))
+    concept = TokenConcept.init(pipe, word, config.concepts, torch.Generator().manual_seed(seed), config.kind)
+    prompt = template.format(word)
+    rarity, anchor = Rarity(density, aim(density, config.dial).target), Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
     objective = rarity + config.anchor * anchor + config.spread * Spread(density)
     # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
     return optimize(pipe, concept, objective, [template], steps=config.steps, lr=config.lr, seed=1000 * seed, n=config.samples,

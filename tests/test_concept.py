@@ -24,6 +24,17 @@ def test_only_the_last_word_is_replaced(pipe):
     assert same.tolist()[:4] == [True, True, True, False]  # start, a, musical, the concept
 
 
+def test_a_feature_stands_behind_its_subject(pipe):
+    """Everything up to "with" is as in the plain text; the concept and what follows is not."""
+    concept = TokenConcept("pet", torch.randn(1, 16, generator=torch.Generator().manual_seed(0)), 1.0, "feature")
+    cond = concept.condition(pipe, "a photo of a {}")
+    plain = pipe.encode_text(["a photo of a pet with pet"])
+    same = torch.isclose(cond.tokens, plain.tokens, atol=1e-5).all(-1)[0]
+    assert same.tolist()[:9] == [True] * 7 + [False, False]  # start, a, photo, of, a, pet, with; the concept, end
+    fresh = TokenConcept.init(pipe, "pet", kind="feature").condition(pipe, "a photo of a {}")
+    assert torch.allclose(fresh.pooled, plain.pooled, atol=1e-5)
+
+
 def test_the_vector_of_another_word_makes_that_word(pipe):
     cat = TokenConcept("pet", TokenConcept.init(pipe, "cat").vectors, 1.0)
     plain = pipe.encode_text(["a photo of a cat"])
@@ -53,11 +64,13 @@ def test_starts_differ_by_seed_and_little(pipe):
     assert 0 < (start(0)[1:] - start(0)[0]).abs().max() < 0.3 * TokenConcept.init(pipe, "pet").scale
 
 
-def test_save_and_load(pipe, tmp_path):
-    concept = TokenConcept.init(pipe, "musical instrument", k=2, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("kind", ["subject", "feature"])
+def test_save_and_load(pipe, tmp_path, kind):
+    concept = TokenConcept.init(pipe, "musical instrument", k=2, generator=torch.Generator().manual_seed(0), kind=kind)
     concept.save(tmp_path)
     again = TokenConcept.load(tmp_path)
-    assert again.word == concept.word and again.scale == concept.scale and torch.equal(again.vectors, concept.vectors)
+    assert (again.word, again.scale, again.kind) == (concept.word, concept.scale, kind)
+    assert torch.equal(again.vectors, concept.vectors)
     with pytest.raises(InputError, match="holds no concept"):
         TokenConcept.load(tmp_path / "nowhere")
 
@@ -65,6 +78,7 @@ def test_save_and_load(pipe, tmp_path):
 @pytest.mark.parametrize(("call", "words"), [
     (lambda pipe: TokenConcept.init(pipe, "pet", k=0), "k is 0"),
     (lambda pipe: TokenConcept.init(pipe, "pet", k=2), "generator is None"),
+    (lambda pipe: TokenConcept.init(pipe, "pet", kind="verb"), "kind is 'verb'"),
     (lambda pipe: TokenConcept.init(pipe, "gryphon"), "'gryphon'.*exactly one token"),
     (lambda pipe: TokenConcept.init(pipe, " "), "0 tokens"),
     (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a photo"), "exactly one"),

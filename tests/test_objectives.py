@@ -76,6 +76,20 @@ def test_anchor_brings_closer_to_the_text(pipe):
     assert anchor(text.expand(1, 1, -1)).total.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_above_its_floor_the_anchor_is_silent(pipe):
+    anchor = Anchor(pipe, "a photo of a pet", floor=0.3)
+    text = torch.nn.functional.normalize(anchor.text.double(), dim=0)
+    aside = torch.nn.functional.normalize(embeddings()[0, 0] - (embeddings()[0, 0] @ text) * text, dim=0)
+
+    def at(cosine):
+        return (cosine * text + (1 - cosine**2) ** 0.5 * aside).expand(1, 1, -1).clone().requires_grad_()
+
+    near, far = at(0.35), at(0.1)
+    (silent,) = torch.autograd.grad(anchor(near).total.sum(), near)
+    assert anchor(near).total.item() == 0 and not silent.any()
+    assert anchor(far).total.item() == pytest.approx(0.2, abs=1e-6)
+
+
 def test_spread_pushes_apart(density):
     z = embeddings(2, 4) + 3 * embeddings(1, 1, seed=2)
 

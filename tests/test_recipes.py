@@ -10,7 +10,7 @@ from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.objectives import Terms
 from creativelib.optimize import Step
-from creativelib.recipes import Aim, SteerConfig, aim, drain, fit_baseline, steer
+from creativelib.recipes import Aim, SteerConfig, aim, anchor_floor, drain, fit_baseline, nearest, steer
 
 CONFIG = SteerConfig(concepts=2, samples=3, steps=40, baseline=200, anchor=0.0)
 
@@ -37,7 +37,8 @@ def test_steering_goes_past_the_tail(pipe, density):
     result = steer(pipe, "pet", density, CONFIG)
     assert result.passed.all() and result.steps < CONFIG.steps - 1
     assert (result.surprisal >= result.aim.goal).all() and result.aim.goal > density.quantile(0.99)
-    fresh = pipe.sample_prior(result.concept.condition(pipe, "a photo of a {}"), 20, generator=torch.Generator().manual_seed(9))
+    fresh = pipe.sample_prior(result.concept.condition(pipe, "a photo of a {}"), 20, generator=torch.Generator().manual_seed(9),
+                              guidance=CONFIG.guidance)
     assert density.surprisal(fresh).median() > density.quantile(0.9)
     with pytest.raises(FrozenInstanceError):
         setattr(result, "steps", 3)  # noqa: B010 - a plain assignment is what the type checker already forbids
@@ -46,6 +47,19 @@ def test_steering_goes_past_the_tail(pipe, density):
 def test_steering_fits_the_baseline_itself(pipe, density):
     config = replace(CONFIG, steps=2)
     assert torch.equal(steer(pipe, "pet", config=config).concept.vectors, steer(pipe, "pet", density, config).concept.vectors)
+
+
+def test_the_floor_lies_between_nothing_and_the_prompt(pipe):
+    low, middle, high = (anchor_floor(pipe, "a photo of a pet", replace(CONFIG, floor=share)) for share in (0.0, 0.5, 1.0))
+    assert middle == pytest.approx((low + high) / 2, abs=1e-6) and low != high
+
+
+def test_the_candidates_nearest_the_target_are_kept():
+    density = GaussianDensity.fit(torch.randn(200, 4, generator=torch.Generator().manual_seed(0)))
+    z = torch.randn(3, 20, 4, generator=torch.Generator().manual_seed(1)) * 3
+    kept = nearest(z, density, 12.0, 5)
+    far = (density.surprisal(z) - 12).abs().sort(1).values
+    assert torch.allclose((density.surprisal(kept) - 12).abs(), far[:, :5], atol=1e-4)
 
 
 def test_each_concept_is_kept_as_it_was_when_it_passed():
@@ -63,8 +77,8 @@ def test_each_concept_is_kept_as_it_was_when_it_passed():
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("concepts", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0),
+    ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0), ("kind", "verb"),
 ])
 def test_bad_settings(name, value):
-    with pytest.raises(InputError, match=f"{name} is {value}"):
+    with pytest.raises(InputError, match=f"{name} is {value!r}"):
         SteerConfig(**{name: value})

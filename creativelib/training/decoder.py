@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 from . import clip, data, export, vqmodel
 from .loop import Recipe, train
 
-RECIPE = Recipe("decoder", steps=13000, batch=32, lr=1.2e-3, warmup=300, weight_decay=0.01, average=0.999, seed=5)
+RECIPE = Recipe("decoder", steps=8000, batch=32, lr=1.2e-3, warmup=300, weight_decay=0.01, average=0.999, seed=5, muon=3e-3)
 DROP = 0.10
 
 

@@ -74,7 +74,7 @@ class Optimizers:
         for part, peak in zip(self.parts, self.peaks, strict=True):
             part.param_groups[0]["lr"] = peak * rate
         for k, p in self.params.items():
-            self.owned[k].grad = p.grad.view_as(self.owned[k])
+            self.owned[k].grad = None if p.grad is None else p.grad.view_as(self.owned[k])
         for part in self.parts:
             part.step()
 

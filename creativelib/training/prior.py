@@ -1,7 +1,8 @@
 """The diffusion prior: from a caption to a picture's embedding (Ramesh et al. 2022, section 2.2; `PriorTransformer`).
 
-It sees wild pictures only as often as the truth has them, so "a pet" stays what a pet usually is. Captions are dropped in 10 %
-of the cases (the empty prompt takes their place), for guidance.
+It sees as many wild pictures as CLIP and the decoder do, or it could not compose parts that no species has together. "A pet" stays
+what a pet usually is all the same: of the pictures with a bare caption, only as many are wild as the truth has. Captions are dropped
+in 10 % of the cases (the empty prompt takes their place), for guidance.
 """
 
 import random
@@ -12,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..world.scenes import caption
-from ..world.truth import WILD
 from . import clip, data, export, tokenizer
 from .loop import Recipe, train
 
@@ -39,25 +39,16 @@ def scheduler() -> Any:
                            clip_sample_range=10.0)
 
 
-def as_the_truth(wild: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows of a set with too many wild pictures such that the truth's share of them stays."""
-    kept = (~wild).nonzero()[:, 0]
-    others = wild.nonzero()[:, 0]
-    count = int(len(kept) * WILD / (1 - WILD))
-    return torch.cat([kept, others[torch.randperm(len(others), generator=generator)[:count]]])
-
-
 def main() -> dict:
     torch.manual_seed(RECIPE.seed)
     pictures, (text, _, words) = data.load(), export.load_clip()
     z = export.embeddings(pictures)
-    rows_allowed = as_the_truth(pictures.scenes.species < 0, torch.Generator().manual_seed(0))
-    mean, std = z[rows_allowed].mean(0), z[rows_allowed].std(0)
+    mean, std = z.mean(0), z.std(0)
     noise_schedule, model = scheduler(), build(mean, std)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = rows_allowed[torch.randint(len(rows_allowed), (RECIPE.batch,), generator=generator)]
-        texts = caption(pictures.scenes[rows], random.Random(step), WILD)
+        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
+        texts = caption(pictures.scenes[rows], random.Random(step), data.WILD)
         keep = torch.rand(len(rows), generator=generator) > DROP
         texts = [t if k else "" for t, k in zip(texts, keep.tolist(), strict=True)]
         ids = words(texts, padding="max_length", max_length=tokenizer.LENGTH, truncation=True, return_tensors="pt")
