@@ -26,9 +26,9 @@ class SteerConfig:
     `dial` sets the aim on the scale of what the model usually makes: 0 is its median surprisal, 1 its 99th percentile, above 1 beyond its
     tail. The default aims just past the tail: far past it pictures turn to mush and all seeds to the same creature.
 
-    `floor` says where the anchor begins to pull (see `anchor_floor`), `anchor` how hard: by default, the cosine between "has nothing to do
-    with it" and "typical" is worth more nats than any rarity. Without guidance (1) the samples vary as the model has learned; guidance
-    makes them so alike that an ordinary picture is already beyond the tail.
+    `floor` says where the anchor begins to pull (see `anchor_floor`), `anchor` how hard: by default, to leave the category costs the
+    bundled models some 300 nats. Without guidance (1) the samples vary as the model has learned; guidance makes them so alike that even
+    an ordinary picture lies near the tail.
 
     Of `candidates` embeddings for each picture the one nearest the target is decoded: rarity varies from sample to sample.
     """
@@ -50,7 +50,7 @@ class SteerConfig:
 
     def __post_init__(self) -> None:
         limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "candidates": 1, "dial": 0, "anchor": 0,
-                  "spread": 0}
+                  "floor": 0, "spread": 0}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         if self.kind not in KINDS:

@@ -77,7 +77,8 @@ def test_each_concept_is_kept_as_it_was_when_it_passed():
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0), ("kind", "verb"),
+    ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0), ("floor", -0.5),
+    ("kind", "verb"),
 ])
 def test_bad_settings(name, value):
     with pytest.raises(InputError, match=f"{name} is {value!r}"):
