@@ -129,7 +129,7 @@ class Pipeline:
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
     def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0,
-               steps: int = 20) -> Float[Tensor, "k n 3 h w"]:
+               steps: int = 10) -> Float[Tensor, "k n 3 h w"]:
         """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
 
         Generators as in `sample_prior`. Guidance above 1 is classifier-free guidance away from the embedding of the blank picture, as in

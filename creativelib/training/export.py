@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .data import Set, cache_folder
+from .data import Set, cache_folder, fast_precision
 
 FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie"
 PRIOR, DECODER = FOLDER / "prior", FOLDER / "decoder"
@@ -62,7 +62,8 @@ def _stored(name: str, model: nn.Module, compute) -> Tensor:
     return load_file(file)["x"]
 
 
-def _chunks(pictures: Set, name: str, size: int = 256):
+def _chunks(pictures: Set, name: str, size: int = 32):
+    """Few pictures at a time fit a processor's cache: twice as fast as many."""
     for start in tqdm(range(0, len(pictures), size), desc=name, mininterval=5):
         yield pictures.batch(torch.arange(start, min(start + size, len(pictures)))) * 2 - 1
 
@@ -73,7 +74,7 @@ def embeddings(pictures: Set) -> Float[Tensor, "n d"]:
     vision = load_clip()[1]
 
     def compute() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             return torch.cat([vision(x).image_embeds.float() for x in _chunks(pictures, "embedding")])
 
     return _stored(f"embeddings-{len(pictures)}", vision, compute)
@@ -82,10 +83,10 @@ def embeddings(pictures: Set) -> Float[Tensor, "n d"]:
 @torch.no_grad()
 def latents(pictures: Set) -> Float[Tensor, "n c 16 16"]:
     """Latents of all pictures of the training set, in float16. They depend on the encoder half of the autoencoder alone."""
-    movq = load_movq()
+    movq = load_movq().to(memory_format=torch.channels_last)
 
     def compute() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             parts = [movq.encode(x).latents.half() for x in _chunks(pictures, "encoding")]
         return torch.cat(parts)
 

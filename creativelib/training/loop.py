@@ -1,4 +1,4 @@
-"""The training loop shared by all models: bfloat16, averaged weights, atomic checkpoints, resume to the same result."""
+"""The training loop shared by all models: bfloat16 where it pays, averaged weights, atomic checkpoints, resume to the same result."""
 
 import json
 import math
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
-from .data import cache_folder
+from .data import cache_folder, fast_precision
+from .muon import Muon
 
 MEMORY = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
 
@@ -64,8 +65,7 @@ class Optimizers:
         adam = torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
         self.parts: list[torch.optim.Optimizer] = [adam]
         if chosen:
-            self.parts.append(torch.optim.Muon([self.owned[k] for k in chosen], lr=recipe.muon, weight_decay=recipe.weight_decay,
-                                               adjust_lr_fn="match_rms_adamw"))
+            self.parts.append(Muon([self.owned[k] for k in chosen], lr=recipe.muon, weight_decay=recipe.weight_decay))
         self.peaks = [part.param_groups[0]["lr"] for part in self.parts]
         self.owner = {k: self.parts[k in chosen] for k in params}
 
@@ -134,7 +134,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     model.train()
     for step in bar:
         # The plain attention kernel: on a CPU the fused one's gradient is several times slower.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with fast_precision(), sdpa_kernel(SDPBackend.MATH):
             terms = loss(step, generator(recipe, step))
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(f"{recipe.name}: the loss is {terms['loss'].item()} at step {step}; last good state in {file}")

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ..world import CATEGORIES
 from ..world.captions import article
-from ..world.oracle import BODIES, FOLDER, Net, Oracle
+from ..world.oracle import BODIES, FOLDER, SURE, Net, Oracle
 from ..world.render import POSE
 from ..world.scenes import Scenes, draw, sample_scenes
 from . import data, export
@@ -28,9 +28,11 @@ BROKEN = 0.15  # share of broken pictures in a batch
 SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
 
 
+STEPS = {"residual": (4500, 1000), "mix": (3000, 1000)}
+
+
 def recipe(name: str, stage: int) -> Recipe:
-    steps = (4500, 2000)[stage]
-    return Recipe(f"oracle-{name}-{stage + 1}", steps=steps, batch=128, lr=(2e-3, 6e-4)[stage], warmup=100, weight_decay=0.02,
+    return Recipe(f"oracle-{name}-{stage + 1}", steps=STEPS[name][stage], batch=128, lr=(2e-3, 6e-4)[stage], warmup=100, weight_decay=0.02,
                   average=0.995, seed=10 + 2 * list(BODIES).index(name) + stage)
 
 
@@ -97,7 +99,7 @@ def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[s
 
 
 @torch.no_grad()
-def second_hand(pictures: data.Set, n: int = 6_000, seed: int = 7) -> tuple[Tensor, Tensor]:
+def second_hand(pictures: data.Set, n: int = 2_000, seed: int = 7) -> tuple[Tensor, Tensor]:
     """Bytes (2n, 3, 64, 64) of autoencoded, then decoded pictures, and the rows of the set that they show. Kept on disk."""
     from ..pipeline import load
 
@@ -108,16 +110,26 @@ def second_hand(pictures: data.Set, n: int = 6_000, seed: int = 7) -> tuple[Tens
         movq, z, pipe, out = export.load_movq(), export.embeddings(pictures), load("menagerie"), []
         for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
             part = rows[start : start + 100]
-            with torch.autocast("cpu", torch.bfloat16):
+            with data.fast_precision():
                 if start < n:
                     latents = movq.encode(pictures.batch(part) * 2 - 1).latents
                     x = movq.decode(latents.float(), force_not_quantize=True).sample.float() / 2 + 0.5
                 else:
-                    x = pipe.decode(z[part][None], generator=generator, steps=12)[0]
+                    x = pipe.decode(z[part][None], generator=generator)[0]
             out.append((x.clamp(0, 1) * 255 + 0.5).byte())
         save_file({"pictures": torch.cat(out), "rows": rows}, file)
     stored = load_file(file)
     return stored["pictures"], stored["rows"]
+
+
+@torch.no_grad()
+def drawn_factors(net: Net, used: Tensor, scenes: Scenes) -> Tensor:
+    """The scenes' factors, -1 where a net that never saw second-hand pictures is sure of another value: the decoder does not draw every
+    part that its embedding speaks of, and an oracle taught the embedding's parts would read what is not there."""
+    posterior = torch.cat([net(x.float() / 255).of(category).softmax(2)
+                           for x, category in zip(used.split(100), scenes.category.split(100), strict=True)])
+    sure, value = posterior.max(2)
+    return torch.where((sure > SURE) & (value != scenes.factors), -1, scenes.factors)
 
 
 def settle_statistics(net: Net, pictures: data.Set, batches: int = 60) -> None:
@@ -145,6 +157,7 @@ def train_net(body: str, plan: Recipe, start: str | None = None) -> tuple[Net, d
     if start:
         net.load_state_dict(load_file(weights_file(start)))
         used, used_rows = second_hand(pictures)
+        factors = drawn_factors(net.eval(), used, pictures.scenes[used_rows])
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rows = torch.randint(len(pictures), (plan.batch,), generator=generator)
@@ -154,6 +167,8 @@ def train_net(body: str, plan: Recipe, start: str | None = None) -> tuple[Net, d
             rows[-len(second):] = used_rows[second]
             x[-len(second):] = used[second].float() / 255
         scenes = pictures.scenes[rows]
+        if start:
+            scenes.factors[-len(second):] = factors[second]
         broken = torch.arange(plan.batch) < plan.batch * BROKEN
         x[broken] = break_pictures(x[broken], scenes.category[broken], generator)
         x = (x + 0.02 * torch.rand((), generator=generator) * torch.randn(x.shape, generator=generator)).clamp(0, 1)
