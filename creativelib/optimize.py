@@ -32,7 +32,7 @@ class Diverged(RuntimeError):
 
 
 def optimize(pipe: Pipeline, concept: TokenConcept, objective: Callable[[Tensor], Terms], prompts: Sequence[str] = ("a photo of a {}",),
-             steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 2.0) -> Iterator[Step]:
+             steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0) -> Iterator[Step]:
     """Minimise an objective over a concept's k vectors with AdamW, all in one batch; yields each state before it is moved, the start first.
 
     `prompts` are templates, taken in turn. `lr` is the length of a step per coordinate in units of the concept's scale, so that one value

@@ -104,7 +104,7 @@ class Pipeline:
         flat = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
         return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
 
-    def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 2.0,
+    def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0,
                      steps: int = 5) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 

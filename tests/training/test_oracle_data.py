@@ -4,7 +4,7 @@ import torch
 
 from creativelib.training.clip import Heads, contrastive
 from creativelib.training.data import visible_factors
-from creativelib.training.oracle import break_pictures, halves, losses, shuffle
+from creativelib.training.oracle import break_pictures, drawn_factors, halves, losses, shuffle
 from creativelib.world import CATEGORIES, styles
 from creativelib.world.oracle import Net, slots
 from creativelib.world.scenes import draw, sample_scenes
@@ -78,3 +78,27 @@ def test_heads_read_only_their_own_category():
     scenes = sample_scenes(8, generator())
     heads = Heads(5)
     assert torch.isfinite(heads.loss(torch.randn(8, 5), scenes))
+
+
+class Sure(Net):
+    """A net that is as sure as it is told that every factor has its first value."""
+
+    def __init__(self, strength):
+        torch.nn.Module.__init__(self)
+        self.strength = strength
+
+    def forward(self, x):
+        return self
+
+    def of(self, category):
+        logits = torch.zeros(len(category), *slots().shape[1:])
+        logits[:, :, 0] = self.strength
+        return logits
+
+
+def test_factors_that_a_net_is_sure_are_others_do_not_count():
+    scenes = sample_scenes(20, generator(), wild=1.0)
+    pictures = torch.zeros(20, 3, 64, 64, dtype=torch.uint8)
+    kept = drawn_factors(Sure(20.0), pictures, scenes)
+    assert torch.equal(kept, torch.where(scenes.factors > 0, -1, scenes.factors))
+    assert torch.equal(drawn_factors(Sure(0.0), pictures, scenes), scenes.factors)
