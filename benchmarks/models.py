@@ -97,8 +97,8 @@ def autoencoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, pictures
             at_most("VQModel: median colour error on the subject", difference.median().item(), "delta-E (CIE 1976)", 5)]
 
 
-def decoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, z: Tensor, generator: torch.Generator) -> list[Figure]:
-    out = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in z.split(100)])
+def decoder_figures(oracle: Oracle, scenes: Scenes, out: Tensor) -> list[Figure]:
+    """`out` was decoded from the embeddings of the scenes' pictures."""
     species, same, alike, mask = [], [], [], visible_mask(scenes)
     for i, c in enumerate(CATEGORIES):
         rows, count = scenes.category == i, len(c.factors)
@@ -159,7 +159,7 @@ def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = 15
     return 100 * torch.stack(gaps).sum().item()
 
 
-def oracle_figures(pipe: Pipeline, oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tensor, z: Tensor,
+def oracle_figures(oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tensor, decoded: Tensor,
                    generator: torch.Generator) -> list[Figure]:
     mask, right, confidence = visible_mask(scenes), [], []
     wild = scenes.species < 0
@@ -175,7 +175,6 @@ def oracle_figures(pipe: Pipeline, oracle: Oracle, other: Oracle, scenes: Scenes
         confidence.append(sure[mask[rows]])
     category = oracle.read(pictures).category.argmax(1) == scenes.category
     broken = oracle.read(break_pictures(pictures.clone(), scenes.category, generator)).broken >= oracle.broken_limit
-    decoded = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in z.split(100)])
     alarm = oracle.read(torch.cat([pictures, decoded])).broken >= oracle.broken_limit
     agree = []
     for i, c in enumerate(CATEGORIES):
@@ -209,9 +208,10 @@ def main() -> None:
     some = slice(0, o.decoded)
     figures = clip_figures(pipe, scenes, z)
     figures += autoencoder_figures(pipe, oracle, scenes[some], pictures[some])
-    figures += decoder_figures(pipe, oracle, scenes[some], z[some], generator)
+    decoded = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in tqdm(z[some].split(100), desc="decoding")])
+    figures += decoder_figures(oracle, scenes[some], decoded)
     figures += text_figures(pipe, oracle, generator, o.each)
-    figures += oracle_figures(pipe, oracle, other, scenes, pictures, z[some], generator)
+    figures += oracle_figures(oracle, other, scenes, pictures, decoded, generator)
     publish("models", figures, o.seed)
 
 
