@@ -28,9 +28,11 @@ def cold_start(prompt: str) -> tuple[float, float]:
     """Seconds and GiB of the command in a process of its own, with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        command = [sys.executable, "-m", "creativelib.cli", "create", prompt, "--out", f"{folder}/out", "--seed", "0", "--count", "16"]
+        program = Path(sys.executable).with_name("creativelib")
+        command = [program, "create", prompt, "--out", f"{folder}/out", "--seed", "0", "--count", "16"]
         subprocess.run(command, check=True, env=os.environ | {"CREATIVELIB_CACHE": folder}, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
+        assert (Path(folder) / "out" / "gallery.png").exists()
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
