@@ -42,7 +42,7 @@ def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
     n, p, z = hits.numel(), hits.float().mean().item(), 1.96
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return 100 * p, (100 * (middle - half), 100 * (middle + half))
+    return 100 * p, (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
 
 
 def bootstrap(values: Tensor, statistic=torch.mean, draws: int = 1000) -> tuple[float, tuple[float, float]]:
