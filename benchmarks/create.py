@@ -1,10 +1,11 @@
 """python benchmarks/create.py: the main job over all categories and seeds, and its time and memory from a cold start.
 
-Reports of single runs are kept in out/benchmark-create, by model, category and seed: a run that was cut off goes on where it stopped, and
-`--only` lets several processes share the work.
+Reports of single runs are kept in out/benchmark-create, by model, settings, category and seed: a run that was cut off goes on where it
+stopped, and `--only` lets several processes share the work. After a change of the code, delete them.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ from tqdm.auto import tqdm
 
 from creativelib import zoo
 from creativelib.create import create
+from creativelib.recipes import DEFAULTS
 from creativelib.world import CATEGORIES
 from creativelib.world.captions import article
 
@@ -37,8 +39,9 @@ def cold_start(prompt: str) -> tuple[float, float]:
 
 
 def report(category: str, seed: int, count: int) -> dict:
-    """The report of one run, from disk if it was made before with these weights."""
-    kept = Path("out/benchmark-create") / f"{zoo.locate('menagerie').fingerprint[:12]}-{category.replace(' ', '-')}-{seed}-{count}"
+    """The report of one run, from disk if it was made before with these weights and settings."""
+    key = hashlib.sha256(f"{zoo.locate('menagerie').fingerprint} {DEFAULTS}".encode()).hexdigest()[:12]
+    kept = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
     if not (kept / "report.json").exists():
         create(f"a photo of {article(category)}", kept, seed=seed, count=count)
     return json.loads((kept / "report.json").read_text())

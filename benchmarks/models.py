@@ -14,7 +14,7 @@ from creativelib.world import CATEGORIES, captions, styles, truth
 from creativelib.world.oracle import Oracle, Reading
 from creativelib.world.scenes import Scenes, draw, sample_scenes, style_names
 
-GUIDED = 3.0  # the prior's guidance for prompts that ask for three things at once; all else is drawn without
+GUIDED = 3.0  # of the prior, for prompts that ask for three things at once; all others are drawn with its default, none
 
 
 def visible_mask(scenes: Scenes) -> Tensor:
@@ -200,8 +200,8 @@ def oracle_figures(oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tens
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=4000, help="fresh pictures")
-    parser.add_argument("--decoded", type=int, default=1200, help="of these decoded")
-    parser.add_argument("--each", type=int, default=10, help="pictures for each species")
+    parser.add_argument("--decoded", type=int, default=600, help="of these decoded")
+    parser.add_argument("--each", type=int, default=6, help="pictures for each species")
     parser.add_argument("--seed", type=int, default=12345)
     o = parser.parse_args()
     generator = torch.Generator().manual_seed(o.seed)

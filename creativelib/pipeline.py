@@ -109,7 +109,8 @@ class Pipeline:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 
         One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
-        embeddings it would get alone. Guidance above 1 is classifier-free guidance away from the empty prompt.
+        embeddings it would get alone. Guidance above 1 is classifier-free guidance away from the empty prompt: samples vary less and keep
+        more of a prompt that asks for several things at once (benchmarks/models.py).
         Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k.
         """
         from diffusers.utils.torch_utils import randn_tensor

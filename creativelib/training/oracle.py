@@ -28,7 +28,7 @@ BROKEN = 0.15  # share of broken pictures in a batch
 SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
 
 
-STEPS = {"residual": (4500, 1000), "mix": (3000, 1000)}
+STEPS = {"residual": (4500, 1000), "mix": (3000, 1000)}  # of the first and the second stage
 
 
 def recipe(name: str, stage: int) -> Recipe:
