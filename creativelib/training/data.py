@@ -81,6 +81,14 @@ def visible_factors(scenes: Scenes) -> Tensor:
     return target
 
 
+def mixed_rows(scenes: Scenes, n: int, wild: float, generator: torch.Generator) -> Int[Tensor, "n"]:
+    """Random rows in random order, of which a given share shows wild pictures."""
+    count = round(wild * n)
+    groups = ((scenes.species < 0).nonzero()[:, 0], count), ((scenes.species >= 0).nonzero()[:, 0], n - count)
+    rows = torch.cat([group[torch.randint(len(group), (k,), generator=generator)] for group, k in groups])
+    return rows[torch.randperm(n, generator=generator)]
+
+
 def main() -> dict:
     """Render the training set."""
     return {"pictures": len(load())}

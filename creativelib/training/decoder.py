@@ -4,25 +4,29 @@ It predicts the velocity (Salimans and Ho 2022) under a schedule that ends in pu
 are enough. In 10 % of the cases the embedding is that of the empty picture, for guidance. Half of the output channels, where
 Kandinsky's model predicts a variance, are not trained: DDIM does not read them.
 
-The second stage sees more wild pictures, and two further losses tell it what matters in a picture: the clean latents that it predicts
-are to be read like the true ones (Berrada et al. 2024, a latent perceptual loss), and are to say what the embedding says.
+The second stage sees more wild pictures, and three further losses tell it what matters in a picture: the clean latents that it
+predicts are to be read like the true ones (Berrada et al. 2024, a latent perceptual loss), are to say what the embedding says, and are
+to show the factors that were drawn.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from ..world.scenes import Scenes
 from . import clip, data, export, reader, vqmodel
 from .loop import Recipe, train
 
 RECIPE = Recipe("decoder", steps=8000, batch=32, lr=1.2e-3, warmup=300, weight_decay=0.01, average=0.999, seed=5, muon=3e-3)
-READ = Recipe("decoder-read", steps=2300, batch=32, lr=8e-4, warmup=50, weight_decay=0.01, average=0.998, seed=6, muon=2e-3)
+READ = Recipe("decoder-read", steps=5600, batch=32, lr=8e-4, warmup=50, weight_decay=0.01, average=0.998, seed=6, muon=2e-3)
 DROP = 0.10
 WILD = 0.6  # share of wild pictures in the second stage
-SAYS, LIKE = 0.10, 0.15  # weights of the reader's embedding and of its features
+SAYS, LIKE, SHOWS = 0.10, 0.15, 0.08  # weights of the reader's embedding, of its features and of its factors
 CLEAR = 750  # above this time a prediction is too blurred to be compared feature by feature
 
 
@@ -50,54 +54,81 @@ def spread_times(n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
     return ((torch.arange(n) + torch.rand(n, generator=generator)) / n * 1000).long()
 
 
+def standardised(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    return (z - z.mean(0)) / z.std(0)
+
+
 def alike(found: list[Tensor], true: list[Tensor], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     """Squared error of features in units of their variance, averaged over layers and weighted pictures."""
     errors = torch.stack([(a.float() - b.float()).square().mean((1, 2, 3)) / b.float().var() for a, b in zip(found, true, strict=True)])
     return (errors.mean(0) * weight).sum() / weight.sum()
 
 
-def main() -> dict:
-    torch.manual_seed(RECIPE.seed)
-    pictures = data.load()
-    z, x, empty = export.embeddings(pictures), export.latents(pictures), export.empty_embedding()
-    noise_schedule, model = scheduler(), build()
-    wild, named = ((pictures.scenes.species < 0).nonzero()[:, 0], (pictures.scenes.species >= 0).nonzero()[:, 0])
-    standard = (z - z.mean(0)) / z.std(0)
+@dataclass(frozen=True)
+class Guess:
+    """error: of the velocity. latents: the predicted clean ones. told: True where the model knew the embedding."""
 
-    def predict(rows: Tensor, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """The velocity's error, the predicted clean latents, and True where the model was told the embedding."""
-        clean = x[rows].float()
+    error: Float[Tensor, ""]
+    latents: Float[Tensor, "n c 16 16"]
+    told: Bool[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The training set as the decoder sees it, and the losses of both stages."""
+
+    scenes: Scenes
+    z: Float[Tensor, "n d"]
+    latents: Float[Tensor, "n c 16 16"]
+    empty: Float[Tensor, "1 d"]
+    noise_schedule: Any
+
+    def guess(self, model: Any, rows: Int[Tensor, " b"], t: Int[Tensor, " b"], generator: torch.Generator) -> Guess:
+        clean = self.latents[rows].float()
         noise = torch.randn(clean.shape, generator=generator)
         told = torch.rand(len(rows), generator=generator) > DROP
-        condition = torch.where(told[:, None], z[rows], empty)
-        noisy, target = noise_schedule.add_noise(clean, noise, t), noise_schedule.get_velocity(clean, noise, t)
-        guess = model(noisy, t, encoder_hidden_states=None, added_cond_kwargs={"image_embeds": condition}).sample.chunk(2, 1)[0].float()
-        kept = noise_schedule.alphas_cumprod[t][:, None, None, None]
-        return mse_loss(guess, target), kept.sqrt() * noisy - (1 - kept).sqrt() * guess, told
+        condition = torch.where(told[:, None], self.z[rows], self.empty)
+        noisy, target = self.noise_schedule.add_noise(clean, noise, t), self.noise_schedule.get_velocity(clean, noise, t)
+        v = model(noisy, t, encoder_hidden_states=None, added_cond_kwargs={"image_embeds": condition}).sample.chunk(2, 1)[0].float()
+        kept = self.noise_schedule.alphas_cumprod[t][:, None, None, None]
+        return Guess(mse_loss(v, target), kept.sqrt() * noisy - (1 - kept).sqrt() * v, told)
 
-    def first(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
-        return {"loss": predict(rows, torch.randint(1000, (len(rows),), generator=generator), generator)[0]}
+    def first(self, model: Any) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+        def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+            rows = torch.randint(len(self.z), (RECIPE.batch,), generator=generator)
+            return {"loss": self.guess(model, rows, torch.randint(1000, (len(rows),), generator=generator), generator).error}
+        return loss
 
-    facts = {"first": train(model, first, RECIPE)}
-    eyes, facts["reader"] = reader.fit(x, standard)
+    def second(self, model: Any, eyes: reader.Reader) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+        standard = standardised(self.z)
 
-    def second(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        count = round(WILD * READ.batch)
-        rows = torch.cat([group[torch.randint(len(group), (n,), generator=generator)]
-                          for group, n in ((wild, count), (named, READ.batch - count))])
-        rows = rows[torch.randperm(len(rows), generator=generator)]
-        t = spread_times(len(rows), generator)
-        error, clean, told = predict(rows, t, generator)
-        with torch.no_grad():
-            true = eyes.features(x[rows].float())
-        found = eyes.features(clean)
-        like = alike(found, true, (t < CLEAR).float())
-        says = (eyes.head(found[-1]).float() - standard[rows]).square().mean(1)[told].mean()
-        return {"loss": error + SAYS * says + LIKE * like, "error": error.detach(), "says": says.detach(), "like": like.detach()}
+        def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+            rows = data.mixed_rows(self.scenes, READ.batch, WILD, generator)
+            t = spread_times(len(rows), generator)
+            guess = self.guess(model, rows, t, generator)
+            with torch.no_grad():
+                true = eyes.features(self.latents[rows].float())
+            found = eyes.features(guess.latents)
+            read, known = eyes.read(found[-1][guess.told]), rows[guess.told]
+            terms = {"error": guess.error, "says": (read.embedding - standard[known]).square().mean(),
+                     "like": alike(found, true, (t < CLEAR).float()), "shows": reader.misread(read, self.scenes[known])}
+            total = terms["error"] + SAYS * terms["says"] + LIKE * terms["like"] + SHOWS * terms["shows"]
+            return {"loss": total} | {k: v.detach() for k, v in terms.items()}
+        return loss
 
-    facts["second"] = train(model, second, READ)
+
+def lessons() -> Lessons:
+    pictures = data.load()
+    return Lessons(pictures.scenes, export.embeddings(pictures), export.latents(pictures), export.empty_embedding(), scheduler())
+
+
+def main() -> dict:
+    torch.manual_seed(RECIPE.seed)
+    on, model = lessons(), build()
+    facts = {"first": train(model, on.first(model), RECIPE)}
+    eyes, facts["reader"] = reader.fit(on.latents, standardised(on.z), on.scenes)
+    facts["second"] = train(model, on.second(model, eyes), READ)
     export.save_half(model, export.DECODER / "unet")
-    noise_schedule.save_pretrained(export.DECODER / "scheduler")
+    on.noise_schedule.save_pretrained(export.DECODER / "scheduler")
     export.note("decoder", facts)
     return facts

@@ -37,6 +37,13 @@ def slots() -> Int[Tensor, "c f v"]:
     return index
 
 
+def of_category(factors: Float[Tensor, "n v"], category: Int[Tensor, "n"]) -> Float[Tensor, "n f u"]:
+    """The logits of the factors of each row's category, out of those of all (see `slots`); -1e4 where there is no such value."""
+    padded = torch.cat([factors.float(), factors.new_full((len(category), 1), -1e4).float()], 1)
+    index = slots().to(category.device)[category]
+    return padded.gather(1, index.flatten(1)).view(index.shape)
+
+
 @dataclass(frozen=True)
 class Logits:
     """Raw outputs. factors holds every value of every category, see `slots`; pose is in units of its range, -1..1."""
@@ -46,12 +53,6 @@ class Logits:
     factors: Float[Tensor, "n v"]
     style: tuple[Float[Tensor, "n _"], ...]
     pose: Float[Tensor, "n 9"]
-
-    def of(self, category: Int[Tensor, "n"]) -> Float[Tensor, "n f v"]:
-        """Factor logits of the given category of each row; -1e4 where there is no such value."""
-        padded = torch.cat([self.factors.float(), self.factors.new_full((len(category), 1), -1e4).float()], 1)
-        index = slots().to(category.device)[category]
-        return padded.gather(1, index.flatten(1)).view(index.shape)
 
 
 class Residual(nn.Module):
@@ -197,7 +198,7 @@ class Oracle:
         logits, t = self.net(pictures), self.temperatures
         found = (logits.category / t["category"]).softmax(1)
         assumed = found.argmax(1) if category is None else torch.full_like(found.argmax(1), [c.name for c in CATEGORIES].index(category))
-        factors = (logits.of(assumed) / t["factors"]).softmax(2)
+        factors = (of_category(logits.factors, assumed) / t["factors"]).softmax(2)
         low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
         pose = low + (high - low) * (logits.pose.clamp(-1, 1) + 1) / 2
         return Reading(found, (logits.broken / t["broken"]).sigmoid(), assumed, factors,

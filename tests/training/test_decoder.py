@@ -1,11 +1,17 @@
 """What the decoder's second stage adds: times spread over the schedule, and losses that a worse prediction raises."""
 
+import math
+
 import pytest
 import torch
 
 from creativelib.training import vqmodel
-from creativelib.training.decoder import alike, spread_times
-from creativelib.training.reader import Reader
+from creativelib.training.data import mixed_rows, visible_factors
+from creativelib.training.decoder import LIKE, SAYS, SHOWS, Lessons, alike, build, scheduler, spread_times
+from creativelib.training.reader import Read, Reader, misread
+from creativelib.world import CATEGORIES
+from creativelib.world.oracle import slots
+from creativelib.world.scenes import sample_scenes
 
 
 def seeded(seed):
@@ -41,7 +47,42 @@ def test_only_weighted_pictures_count(eyes):
     assert alike(found, true, torch.tensor([0.0, 0, 0, 1, 1, 1])) > 0
 
 
-def test_the_reader_gives_an_embedding_for_each_latent(eyes):
+def test_the_reader_gives_an_embedding_and_all_factors_for_each_latent(eyes):
     clean = torch.randn(3, vqmodel.CHANNELS, 16, 16, generator=seeded(1))
-    assert eyes(clean).shape == (3, 96)
-    assert torch.equal(eyes(clean), eyes.head(eyes.features(clean)[-1]))
+    read = eyes.read(eyes.features(clean)[-1])
+    assert read.embedding.shape == (3, 96)
+    assert read.factors.shape == (3, slots().max())
+
+
+def test_misreading_costs_what_the_cross_entropy_says():
+    scenes = sample_scenes(40, seeded(3), wild=0.5)
+    sizes = [[len(f.values) for f in CATEGORIES[i].factors] for i in scenes.category]
+    hidden = visible_factors(scenes) < 0
+    expected = [math.log(n) for row, out in zip(sizes, hidden, strict=True) for n, h in zip(row, out, strict=False) if not h]
+    nothing = Read(torch.zeros(40, 96), torch.zeros(40, int(slots().max())))
+    assert misread(nothing, scenes).item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+    where = slots()[scenes.category].gather(2, scenes.factors.clamp_min(0)[..., None])[..., 0]
+    right = torch.zeros(40, int(slots().max()) + 1)
+    right.scatter_(1, where.masked_fill(scenes.factors < 0, right.shape[1] - 1), 30.0)
+    assert misread(Read(nothing.embedding, right[:, :-1]), scenes).item() < 1e-6
+
+
+def test_the_second_stage_reports_its_terms_and_teaches_the_model(eyes):
+    scenes = sample_scenes(64, seeded(4), wild=0.5)
+    on = Lessons(scenes, torch.randn(64, 96, generator=seeded(5)), torch.randn(64, vqmodel.CHANNELS, 16, 16, generator=seeded(6)),
+                 torch.zeros(1, 96), scheduler())
+    torch.manual_seed(0)
+    model = build()
+    terms = on.second(model, eyes.requires_grad_(False))(0, seeded(7))
+    whole = terms["error"] + SAYS * terms["says"] + LIKE * terms["like"] + SHOWS * terms["shows"]
+    torch.testing.assert_close(terms["loss"].detach(), whole)
+    terms["loss"].backward()
+    assert all(p.grad is None for p in eyes.parameters())
+    assert model.conv_out.weight.grad[: vqmodel.CHANNELS].abs().sum() > 0
+
+
+def test_mixed_rows_hold_the_asked_share():
+    scenes = sample_scenes(500, seeded(8), wild=0.2)
+    rows = mixed_rows(scenes, 50, 0.6, seeded(9))
+    assert (scenes.species[rows] < 0).sum() == 30
+    assert not torch.equal((scenes.species[rows] < 0).sort(descending=True).values, scenes.species[rows] < 0)
