@@ -32,8 +32,9 @@ def fast_precision() -> torch.autocast:
 
 @dataclass(frozen=True)
 class Set:
-    """Pictures as bytes on disk and the scenes they were drawn from."""
+    """Pictures as bytes on disk and the scenes they were drawn from. The name tells sets apart, by size and seed too."""
 
+    name: str
     pictures: np.ndarray
     scenes: Scenes
 
@@ -69,7 +70,7 @@ def load(name: str = "train", n: int = 120_000, seed: int = 1, wild: float = WIL
             for count in pool.map(_render, jobs):
                 bar.update(count)
         (folder / "done").touch()
-    return Set(np.load(folder / "pictures.npy", mmap_mode="r"), Scenes(**load_file(folder / "scenes.safetensors")))
+    return Set(folder.name, np.load(folder / "pictures.npy", mmap_mode="r"), Scenes(**load_file(folder / "scenes.safetensors")))
 
 
 def visible_factors(scenes: Scenes) -> Tensor:

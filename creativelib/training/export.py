@@ -53,10 +53,14 @@ def load_movq() -> Any:
     return VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32).eval().requires_grad_(False)
 
 
+def stamp(model: nn.Module) -> str:
+    """A short hash of a model's weights."""
+    return hashlib.sha256(b"".join(p.numpy().tobytes() for p in model.state_dict().values())).hexdigest()[:12]
+
+
 def _stored(name: str, model: nn.Module, compute) -> Tensor:
-    """A tensor kept on disk under a hash of the weights it was computed with."""
-    stamp = hashlib.sha256(b"".join(p.numpy().tobytes() for p in model.state_dict().values())).hexdigest()[:12]
-    file = cache_folder() / "data" / f"{name}-{stamp}.safetensors"
+    """A tensor kept on disk under the weights it was computed with."""
+    file = cache_folder() / "data" / f"{name}-{stamp(model)}.safetensors"
     if not file.exists():
         save_file({"x": compute()}, file)
     return load_file(file)["x"]
@@ -77,7 +81,7 @@ def embeddings(pictures: Set) -> Float[Tensor, "n d"]:
         with fast_precision():
             return torch.cat([vision(x).image_embeds.float() for x in _chunks(pictures, "embedding")])
 
-    return _stored(f"embeddings-{len(pictures)}", vision, compute)
+    return _stored(f"embeddings-{pictures.name}", vision, compute)
 
 
 @torch.no_grad()
@@ -90,7 +94,7 @@ def latents(pictures: Set) -> Float[Tensor, "n c 16 16"]:
             parts = [movq.encode(x).latents.half() for x in _chunks(pictures, "encoding")]
         return torch.cat(parts)
 
-    return _stored(f"latents-{len(pictures)}", nn.ModuleList([movq.encoder, movq.quant_conv]), compute)
+    return _stored(f"latents-{pictures.name}", nn.ModuleList([movq.encoder, movq.quant_conv]), compute)
 
 
 @torch.no_grad()

@@ -103,11 +103,12 @@ def second_hand(pictures: data.Set, n: int = 1_200, seed: int = 7) -> tuple[Tens
     """Bytes (2n, 3, 64, 64) of autoencoded, then decoded pictures, and the rows of the set that they show. Kept on disk."""
     from ..pipeline import load
 
-    file = data.cache_folder() / "data" / f"second-hand-{n}.safetensors"
+    pipe = load("menagerie")
+    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{export.stamp(pipe.unet)}.safetensors"
     if not file.exists():
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randint(len(pictures), (2 * n,), generator=generator)
-        movq, z, pipe, out = export.load_movq(), export.embeddings(pictures), load("menagerie"), []
+        movq, z, out = export.load_movq(), export.embeddings(pictures), []
         for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
             part = rows[start : start + 100]
             with data.fast_precision():
