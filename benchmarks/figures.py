@@ -39,7 +39,7 @@ def at_most(name: str, value: float, unit: str, bar: float, interval: tuple[floa
 
 def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
     """The share of True in percent, and its Wilson interval at 95 %."""
-    n, p, z = hits.numel(), hits.float().mean().item(), 1.96
+    n, p, z = hits.numel(), hits.double().mean().item(), 1.96
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     return 100 * p, (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
