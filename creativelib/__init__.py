@@ -9,7 +9,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "pipeline",
     "TokenConcept": "concept",
+    "FlowDensity": "density",
     "GaussianDensity": "density",
+    "MixtureDensity": "density",
     "Rarity": "objectives",
     "Anchor": "objectives",
     "Spread": "objectives",

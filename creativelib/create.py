@@ -19,7 +19,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .concept import TokenConcept
-from .density import GaussianDensity
+from .density import FORMAT, Density
+from .density import load as load_density
 from .errors import InputError, at_least
 from .optimize import Step
 from .pictures import save_gallery, save_picture
@@ -78,7 +79,7 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
             file = density_file(pipe, prompt, config)
             make_writable("CREATIVELIB_CACHE", file.parent)
             cached = file.is_file()
-            density = GaussianDensity.load(file) if cached else fit_baseline(pipe, prompt, config)
+            density = load_density(file) if cached else fit_baseline(pipe, prompt, config)
             if not cached:
                 keep(density, file)
         with progress.stage("steer", "steering", config.steps):
@@ -94,7 +95,7 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
     report = {
         "prompt": prompt, "word": subject.word, "category": subject.category, "seed": seed, "count": count, "settings": asdict(config),
         "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "device": str(pipe.device)},
-        "density": {"components": len(density.axes), "median": density.quantile(0.5), "percentile_99": density.quantile(0.99),
+        "density": {"components": len(density.subspace.axes), "median": density.quantile(0.5), "percentile_99": density.quantile(0.99),
                     "cached": cached, **asdict(result.aim)},
         "steering": {"steps": result.steps, "passed": result.passed.tolist(), "surprisal": result.surprisal.tolist()},
         **{kind: summarise(rows[kind]) for kind in rows},
@@ -140,11 +141,11 @@ def find_subject(pipe: Pipeline, prompt: str) -> Subject:
 def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:
     """Where the density of a prompt is kept: under $CREATIVELIB_CACHE or ~/.cache/creativelib, by model, prompt and settings."""
     cache = Path(os.environ.get("CREATIVELIB_CACHE", Path.home() / ".cache" / "creativelib"))
-    key = [pipe.fingerprint, str(pipe.dtype), prompt, config.baseline, config.pca, config.prior_steps, config.guidance]
+    key = [FORMAT, pipe.fingerprint, str(pipe.dtype), prompt, config.baseline, config.pca, config.prior_steps, config.guidance]
     return cache / "densities" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}.safetensors"
 
 
-def keep(density: GaussianDensity, file: Path) -> None:
+def keep(density: Density, file: Path) -> None:
     """Put a density into the cache. Written aside and moved: a run cut off, or another at the same time, leaves no half file."""
     part = file.with_suffix(f".{os.getpid()}")
     density.save(part)

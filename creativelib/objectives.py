@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, smooth_l1_loss
 
-from .density import GaussianDensity
+from .density import Density
 from .pipeline import Pipeline
 
 # Within this many nats of a target the pull grows softer, so that a concept settles instead of trembling around it.
@@ -87,7 +87,7 @@ class Rarity(Term):
     without a target, so the weights of other terms keep their meaning, which a squared distance would change from nat to nat.
     """
 
-    density: GaussianDensity
+    density: Density
     target: float | None = None
     name = "rarity"
 
@@ -123,7 +123,7 @@ class Spread(Term):
     the typical embedding, where every direction counts alike. With one concept it is 0. This term couples the concepts of a batch.
     """
 
-    density: GaussianDensity
+    density: Density
     name = "spread"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:

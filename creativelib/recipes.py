@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from .concept import KINDS, TokenConcept
-from .density import GaussianDensity
+from .density import Density, GaussianDensity
 from .errors import InputError, at_least
 from .objectives import Anchor, Rarity, Spread
 from .optimize import Step, optimize
@@ -76,7 +76,7 @@ class SteerResult:
     goal; `steps` were taken."""
 
     concept: TokenConcept
-    density: GaussianDensity
+    density: Density
     aim: Aim
     surprisal: Float[Tensor, " k"]
     passed: Bool[Tensor, " k"]
@@ -95,7 +95,7 @@ def fit_baseline(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) ->
     return GaussianDensity.fit(z, pca=config.pca)
 
 
-def aim(density: GaussianDensity, dial: float) -> Aim:
+def aim(density: Density, dial: float) -> Aim:
     """Where the dial points. The goal lies half way from the baseline's 99th percentile to the target, or at a target below that."""
     typical, tail = density.quantile(0.5), density.quantile(TAIL)
     target = typical + dial * (tail - typical)
@@ -111,13 +111,13 @@ def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) ->
     return far + config.floor * (near - far)
 
 
-def nearest(z: Float[Tensor, "k m d"], density: GaussianDensity, target: float, n: int) -> Float[Tensor, "k n d"]:
+def nearest(z: Float[Tensor, "k m d"], density: Density, target: float, n: int) -> Float[Tensor, "k n d"]:
     """Of m embeddings drawn from each concept, the n whose surprisal lies nearest the target in nats."""
     order = (density.surprisal(z) - target).abs().argsort(1)[:, :n]
     return z.gather(1, order[:, :, None].expand(-1, -1, z.shape[-1]))
 
 
-def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerConfig = DEFAULTS, seed: int = 0,
+def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = DEFAULTS, seed: int = 0,
              template: str = "a photo of a {}") -> Iterator[Step]:
     """The loop of rarity steering, for who wants to watch; `steer` drains it (Song and Elgammal, arXiv 2601.22125)."""
     concept = TokenConcept.init(pipe, word, config.concepts, torch.Generator().manual_seed(seed), config.kind)
@@ -129,7 +129,7 @@ def steering(pipe: Pipeline, word: str, density: GaussianDensity, config: SteerC
                     prior_steps=config.prior_steps, guidance=config.guidance)
 
 
-def steer(pipe: Pipeline, word: str, density: GaussianDensity | None = None, config: SteerConfig = DEFAULTS, seed: int = 0,
+def steer(pipe: Pipeline, word: str, density: Density | None = None, config: SteerConfig = DEFAULTS, seed: int = 0,
           template: str = "a photo of a {}") -> SteerResult:
     """Steer k concepts of a word towards rare members of it.
 
@@ -140,7 +140,7 @@ def steer(pipe: Pipeline, word: str, density: GaussianDensity | None = None, con
     return drain(steering(pipe, word, density, config, seed, template), density, aim(density, config.dial))
 
 
-def drain(steps: Iterable[Step], density: GaussianDensity, aim: Aim) -> SteerResult:
+def drain(steps: Iterable[Step], density: Density, aim: Aim) -> SteerResult:
     """Take steps until every concept has passed the goal, and keep each as it was then."""
     kept = None
     for step in steps:

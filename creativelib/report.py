@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .density import GaussianDensity
+from .density import Density
 from .pipeline import Pipeline
 
 
-def describe(kind: str, z: Float[Tensor, "n d"], pictures: Float[Tensor, "n 3 h w"], density: GaussianDensity, pipe: Pipeline,
+def describe(kind: str, z: Float[Tensor, "n d"], pictures: Float[Tensor, "n 3 h w"], density: Density, pipe: Pipeline,
              category: str | None) -> list[dict[str, Any]]:
     """One row for each picture: its file's name, its surprisal (nats) and percentile, and the oracle's judgement if the world has one.
 

@@ -103,7 +103,8 @@ def test_spread_pushes_apart(density):
 def test_spread_knows_its_ends(density):
     same = embeddings(1, 4).expand(3, -1, -1)
     assert torch.allclose(Spread(density)(same).total, torch.ones(3, dtype=torch.float64))
-    opposite = torch.stack([density.mean + density.axes[:1], density.mean - density.axes[:1]])
+    space = density.subspace
+    opposite = torch.stack([space.mean + space.axes[:1], space.mean - space.axes[:1]])
     assert torch.allclose(Spread(density)(opposite).total, torch.zeros(2, dtype=torch.float64))
     assert Spread(density)(embeddings(1, 4)).total.item() == 0
 

@@ -1,0 +1,163 @@
+"""What every density offers, and the principal components that all of them can work in."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import InputError
+from .moments import Moments
+
+FORMAT = 2  # of saved densities; part of every name under which one is kept
+
+
+def exact(values: Tensor) -> Tensor:
+    """In float64, where the device has it: surprisals of hundreds of nats lose digits in float32, and embeddings are small."""
+    return values.double() if values.device.type != "mps" else values.cpu().double()
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """The first q principal components of samples, and the mean variance of the other d - q directions; 0 leaves these out.
+
+    With the rest a density over the components becomes one over all directions, as in probabilistic PCA (Tipping and Bishop 1999);
+    without it, it cannot see anything that leaves the subspace.
+    """
+
+    mean: Float[Tensor, " d"]
+    axes: Float[Tensor, "q d"]
+    variances: Float[Tensor, " q"]
+    rest: Float[Tensor, ""]
+
+    @classmethod
+    def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
+        """`pca` is the share of the variance that the kept components explain, in (0, 1].
+
+        Raises InputError for a share out of range, fewer than 3 samples, samples that do not vary, and with `residual`, for samples that
+        vary in the kept components only.
+        """
+        if not 0 < pca <= 1:
+            raise InputError(f"pca is {pca}; allowed is a share of the variance in (0, 1]")
+        if moments.n < 3:
+            raise InputError(f"z holds {moments.n} samples; a density needs at least 3")
+        if moments.scatter.trace() <= 1e-12 * (moments.scatter.trace() + moments.n * moments.mean.square().sum()):
+            raise InputError(f"z holds {moments.n} samples that are all equal; a density needs samples that vary")
+        variance, directions = torch.linalg.eigh(moments.covariance)
+        variance, directions = variance.flip(0).clamp_min(0), directions.flip(1)
+        total, d = variance.sum(), len(variance)
+        # The tolerance keeps directions of rounding noise out when the whole variance is asked for.
+        kept = int((variance.cumsum(0) < pca * total * (1 - 1e-12)).sum()) + 1
+        rest = variance[kept:].sum() / max(d - kept, 1) if residual else variance.new_zeros(())
+        if residual and kept < d and rest <= 1e-9 * total / d:
+            raise InputError(f"z varies in {kept} of {d} directions only, so the residual has no variance; give more samples, a pca below "
+                             f"{pca}, or residual=False")
+        return cls(moments.mean, directions[:, :kept].T.contiguous(), variance[:kept].contiguous(), rest)
+
+    def inside(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
+        """Coordinates in the components."""
+        if z.shape[-1] != self.mean.numel():
+            raise InputError(f"z has width {z.shape[-1]}; allowed is {self.mean.numel()}, as in the fit")
+        return (exact(z) - self.mean.to(z.device)) @ self.axes.to(z.device).T
+
+    def outside(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"]:
+        """What the components leave of an embedding."""
+        return exact(z) - self.mean.to(z.device) - inside @ self.axes.to(z.device)
+
+    def rest_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
+        """Log-density of the other directions, in nats; 0 without them."""
+        free = self.mean.numel() - len(self.axes)
+        if self.rest == 0 or not free:
+            return 0.0
+        square = self.outside(z, inside).square().sum(-1)
+        return -0.5 * (square / self.rest.to(z.device) + free * math.log(2 * math.pi * self.rest.item()))
+
+    def rest_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
+        return -self.outside(z, inside) / self.rest.to(z.device) if self.rest > 0 else 0.0
+
+    def lift(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Embeddings with these coordinates, and noise in the other directions."""
+        noise = torch.randn(len(inside), self.mean.numel(), generator=generator, dtype=torch.float64)
+        noise = noise - noise @ self.axes.T @ self.axes
+        return self.mean + inside @ self.axes + noise * self.rest.sqrt()
+
+
+class Density(ABC):
+    """A density over image embeddings.
+
+    Values come back in the precision and on the device of the input. `fit_surprisal` holds the surprisals of the fit's samples, sorted.
+    """
+
+    kind: ClassVar[str]
+    subspace: Subspace
+    fit_surprisal: Float[Tensor, " n"]
+
+    @abstractmethod
+    def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+        """Log-density in nats; differentiable."""
+
+    @abstractmethod
+    def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Gradient of the log-density with respect to the embedding."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """What `save` writes, by name; `restore` takes it back."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, tensors: dict[str, Tensor]) -> "Density":
+        """The density that gave these `tensors`."""
+
+    def surprisal(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+        """How rare, in nats: minus the log-density."""
+        return -self.log_prob(z)
+
+    def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
+        """Coordinates in the components, in standard deviations of the fit's samples."""
+        return (self.subspace.inside(z) / self.subspace.variances.sqrt().to(z.device)).to(z)
+
+    def quantile(self, share: float) -> float:
+        """The surprisal, in nats, that this share of the fit's samples stays below; share in [0, 1]."""
+        if not 0 <= share <= 1:
+            raise InputError(f"share is {share}; allowed is a number in [0, 1]")
+        return torch.quantile(self.fit_surprisal, share).item()
+
+    def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """How many percent of the fit's samples are less surprising than each value in nats."""
+        below = torch.searchsorted(self.fit_surprisal.to(surprisal.device), exact(surprisal).contiguous())
+        return (100 * below / len(self.fit_surprisal)).to(surprisal)
+
+    def save(self, file: Path) -> None:
+        """Write a safetensors file."""
+        space = {f"subspace.{k}": v for k, v in self.subspace.__dict__.items()}
+        tensors = space | {"fit_surprisal": self.fit_surprisal} | self.tensors()
+        save_file({k: v.contiguous() for k, v in tensors.items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+
+    @staticmethod
+    def space_of(tensors: dict[str, Tensor]) -> Subspace:
+        return Subspace(**{name: tensors[f"subspace.{name}"] for name in ("mean", "axes", "variances", "rest")})
+
+
+def load(file: Path) -> Density:
+    """Read what a density's `save` wrote. Raises InputError for any other file."""
+    from . import FlowDensity, GaussianDensity, MixtureDensity
+
+    try:
+        with safe_open(file, "pt") as stored:
+            kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
+            kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
+            return kind.restore({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - it is no dict
+    except Exception as error:  # safetensors raises several kinds, none of them public
+        raise InputError(f"file {str(file)!r} is no saved density ({error})") from None

@@ -1,0 +1,104 @@
+"""A normalising flow in the principal components: bent clouds, at the price of a training."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..errors import InputError
+from .base import Density, Subspace, exact
+from .moments import Moments
+
+HELD_OUT = 0.1  # share of the samples that decides when to stop
+LAYERS, HIDDEN = 3, (64, 64)
+
+
+def build(q: int) -> Any:
+    """A neural spline flow (Durkan et al. 2019) over q coordinates."""
+    import zuko
+
+    return zuko.flows.NSF(q, transforms=LAYERS, hidden_features=HIDDEN).double()
+
+
+@dataclass(frozen=True, eq=False)
+class FlowDensity(Density):
+    """A neural spline flow over q standardised principal components, and an isotropic Gaussian over the other directions.
+
+    Outside of five standard deviations its splines are the identity: it is Gaussian where it has seen nothing.
+    """
+
+    subspace: Subspace
+    flow: Any
+    fit_surprisal: Float[Tensor, " n"]
+    kind = "flow"
+
+    @classmethod
+    def fit(cls, z: Float[Tensor, "*b d"], pca: float = 0.95, residual: bool = True, steps: int = 600, batch: int = 256, lr: float = 3e-3,
+            seed: int = 0) -> "FlowDensity":
+        """Fit to image embeddings by maximum likelihood (Adam, a tenth of the samples held out, the best state on them is kept).
+
+        Raises InputError as `GaussianDensity.fit` does, and for fewer than 20 samples or fewer than 2 components.
+        """
+        z = exact(z).cpu().reshape(-1, z.shape[-1])
+        space = Subspace.fit(Moments.of(z), pca, residual)
+        if len(z) < 20:
+            raise InputError(f"z holds {len(z)} samples; a flow needs at least 20")
+        if len(space.axes) < 2:
+            raise InputError(f"pca is {pca}, which keeps 1 component; a flow needs at least 2")
+        generator = torch.Generator().manual_seed(seed)
+        x = (space.inside(z) / space.variances.sqrt())[torch.randperm(len(z), generator=generator)]
+        held, seen = x[: int(HELD_OUT * len(x))], x[int(HELD_OUT * len(x)):]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            flow = build(x.shape[1])
+        optimizer = torch.optim.Adam(flow.parameters(), lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        best, state = float("inf"), {k: v.clone() for k, v in flow.state_dict().items()}
+        for step in tqdm(range(steps), desc="flow", leave=False):
+            loss = -flow().log_prob(seen[torch.randint(len(seen), (batch,), generator=generator)]).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            if step % 25 == 24 or step + 1 == steps:
+                with torch.no_grad():
+                    cost = -flow().log_prob(held).mean().item()
+                if cost < best:
+                    best, state = cost, {k: v.clone() for k, v in flow.state_dict().items()}
+        flow.load_state_dict(state)
+        density = cls(space, flow.requires_grad_(False), z.new_zeros(0))
+        return replace(density, fit_surprisal=density.surprisal(z).sort().values)
+
+    def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+        """Log-density in nats; differentiable."""
+        inside = self.subspace.inside(z)
+        deviations = self.subspace.variances.sqrt().to(z.device)
+        value = self.flow.to(z.device)().log_prob(inside / deviations) - deviations.log().sum()
+        return (value + self.subspace.rest_log_prob(z, inside)).to(z)
+
+    def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Gradient of the log-density with respect to the embedding, by automatic differentiation."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            return torch.autograd.grad(self.log_prob(z).sum(), z)[0]
+
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
+        white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            inside = self.flow.cpu()().transform.inv(white)
+        return self.subspace.lift(inside * self.subspace.variances.sqrt(), generator)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
+        space = cls.space_of(tensors)
+        flow = build(len(space.axes))
+        flow.load_state_dict({k.removeprefix("flow."): v for k, v in tensors.items() if k.startswith("flow.")})
+        return cls(space, flow.requires_grad_(False), tensors["fit_surprisal"])
