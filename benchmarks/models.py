@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from creativelib.pipeline import Pipeline, load
+from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures
 from creativelib.world import CATEGORIES, captions, styles, truth
 from creativelib.world.oracle import Oracle, Reading
@@ -19,10 +20,7 @@ GUIDED = 3.0  # of the prior, for prompts that ask for three things at once; all
 
 def visible_mask(scenes: Scenes) -> Tensor:
     """(n, f) True for factors that exist and are not hidden by the style."""
-    mask = scenes.factors >= 0
-    last = mask.sum(1) - 1
-    mask[torch.arange(len(mask)), last] &= styles.color_visible(scenes.style)
-    return mask
+    return visible_factors(scenes) >= 0
 
 
 def species_of(category: str, factors: Tensor) -> Tensor:

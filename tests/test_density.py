@@ -152,6 +152,20 @@ def test_every_kind_is_saved_and_loaded(fitted, tmp_path):
     assert again.quantile(0.99) == fitted.quantile(0.99)
 
 
+def test_every_kind_whitens_its_fit(fitted):
+    white = fitted.whiten(torch.cat([samples(300), samples(300) + 2 * samples(1, seed=8)]))
+    assert torch.allclose(white.std(0), torch.ones(white.shape[1], dtype=torch.float64), atol=0.1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_every_kind_is_the_same_on_a_gpu(fitted):
+    z = samples(8, seed=3)
+    for name in ("log_prob", "score", "whiten"):
+        there = getattr(fitted, name)(z.cuda())
+        assert there.is_cuda and torch.allclose(there.cpu(), getattr(fitted, name)(z), atol=1e-6)
+    assert torch.equal(fitted.percentile_of(fitted.surprisal(z).cuda()).cpu(), fitted.percentile_of(fitted.surprisal(z)))
+
+
 def test_every_kind_asks_for_the_width_of_the_fit(fitted):
     with pytest.raises(InputError, match="width 5; allowed is 6"):
         fitted.log_prob(torch.zeros(2, 5))
@@ -194,7 +208,7 @@ def test_a_mixture_of_one_is_the_gaussian_without_shrinkage():
     assert torch.allclose(one.log_prob(z), gaussian.log_prob(z), atol=0.05)
 
 
-@pytest.mark.parametrize("k", [0, 500, ()])
+@pytest.mark.parametrize("k", [0, 500, (), (500, 600)])
 def test_a_mixture_needs_a_sensible_count(k):
     with pytest.raises(InputError, match="k is"):
         MixtureDensity.fit(samples(), k=k)
@@ -208,6 +222,15 @@ def test_a_flow_integrates_to_one_and_beats_a_gaussian_on_a_bent_cloud():
     mass = flow.log_prob(torch.cartesian_prod(ticks, ticks)).exp().sum() * (ticks[1] - ticks[0]) ** 2
     assert mass.item() == pytest.approx(1, abs=0.01)
     assert flow.log_prob(z).mean() > GaussianDensity.fit(z, pca=1.0, residual=False).log_prob(z).mean() + 0.3
+
+
+def test_a_flow_is_a_gaussian_far_out():
+    density = FlowDensity.fit(samples(), pca=1.0, residual=False, steps=60)
+    far = 20 * torch.tensor([[1.0, -1, 1, 1, -1, 1], [-1, -1, -2, 1, 1, 3]], dtype=torch.float64)
+    space = density.subspace
+    z = space.mean + (far * space.variances.sqrt()) @ space.axes
+    gaussian = stats.multivariate_normal(mean=space.mean.numpy(), cov=(space.axes.T @ space.variances.diag() @ space.axes).numpy())
+    assert np.allclose(density.log_prob(z).numpy(), gaussian.logpdf(z.numpy()), rtol=1e-9)
 
 
 def test_a_flow_needs_samples_and_directions():

@@ -14,14 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from .moments import Moments
+from .moments import Moments, exact
 
 FORMAT = 2  # of saved densities; part of every name under which one is kept
-
-
-def exact(values: Tensor) -> Tensor:
-    """In float64, where the device has it: surprisals of hundreds of nats lose digits in float32, and embeddings are small."""
-    return values.double() if values.device.type != "mps" else values.cpu().double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +24,7 @@ class Subspace:
     """The first q principal components of samples, and the mean variance of the other d - q directions; 0 leaves these out.
 
     With the rest a density over the components becomes one over all directions, as in probabilistic PCA (Tipping and Bishop 1999);
-    without it, it cannot see anything that leaves the subspace.
+    without it, it cannot see anything that leaves the subspace. Kept on the CPU; embeddings may lie on any device.
     """
 
     mean: Float[Tensor, " d"]
@@ -59,28 +54,28 @@ class Subspace:
         if residual and kept < d and rest <= 1e-9 * total / d:
             raise InputError(f"z varies in {kept} of {d} directions only, so the residual has no variance; give more samples, a pca below "
                              f"{pca}, or residual=False")
-        return cls(moments.mean, directions[:, :kept].T.contiguous(), variance[:kept].contiguous(), rest)
+        return cls(moments.mean.cpu(), directions[:, :kept].T.contiguous().cpu(), variance[:kept].contiguous().cpu(), rest.cpu())
 
     def inside(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the components."""
         if z.shape[-1] != self.mean.numel():
             raise InputError(f"z has width {z.shape[-1]}; allowed is {self.mean.numel()}, as in the fit")
-        return (exact(z) - self.mean.to(z.device)) @ self.axes.to(z.device).T
+        z = exact(z)
+        return (z - self.mean.to(z.device)) @ self.axes.to(z.device).T
 
     def outside(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"]:
         """What the components leave of an embedding."""
-        return exact(z) - self.mean.to(z.device) - inside @ self.axes.to(z.device)
+        return exact(z) - self.mean.to(inside.device) - inside @ self.axes.to(inside.device)
 
     def rest_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
         """Log-density of the other directions, in nats; 0 without them."""
-        free = self.mean.numel() - len(self.axes)
-        if self.rest == 0 or not free:
+        if self.rest == 0:
             return 0.0
-        square = self.outside(z, inside).square().sum(-1)
-        return -0.5 * (square / self.rest.to(z.device) + free * math.log(2 * math.pi * self.rest.item()))
+        free, square = self.mean.numel() - len(self.axes), self.outside(z, inside).square().sum(-1)
+        return -0.5 * (square / self.rest.item() + free * math.log(2 * math.pi * self.rest.item()))
 
     def rest_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
-        return -self.outside(z, inside) / self.rest.to(z.device) if self.rest > 0 else 0.0
+        return -self.outside(z, inside) / self.rest.item() if self.rest > 0 else 0.0
 
     def lift(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Embeddings with these coordinates, and noise in the other directions."""
@@ -126,7 +121,8 @@ class Density(ABC):
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the components, in standard deviations of the fit's samples."""
-        return (self.subspace.inside(z) / self.subspace.variances.sqrt().to(z.device)).to(z)
+        inside = self.subspace.inside(z)
+        return (inside / self.subspace.variances.sqrt().to(inside.device)).to(z)
 
     def quantile(self, share: float) -> float:
         """The surprisal, in nats, that this share of the fit's samples stays below; share in [0, 1]."""
@@ -136,7 +132,8 @@ class Density(ABC):
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """How many percent of the fit's samples are less surprising than each value in nats."""
-        below = torch.searchsorted(self.fit_surprisal.to(surprisal.device), exact(surprisal).contiguous())
+        values = exact(surprisal).contiguous()
+        below = torch.searchsorted(self.fit_surprisal.to(values.device), values)
         return (100 * below / len(self.fit_surprisal)).to(surprisal)
 
     def save(self, file: Path) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..errors import InputError
-from .base import Density, Subspace, exact
-from .moments import Moments
+from .base import Density, Subspace
+from .moments import Moments, exact
 
 HELD_OUT = 0.1  # share of the samples that decides when to stop
 LAYERS, HIDDEN = 3, (64, 64)
@@ -27,7 +27,7 @@ def build(q: int) -> Any:
 class FlowDensity(Density):
     """A neural spline flow over q standardised principal components, and an isotropic Gaussian over the other directions.
 
-    Outside of five standard deviations its splines are the identity: it is Gaussian where it has seen nothing.
+    Where every coordinate is beyond five standard deviations its splines are the identity, and it is a Gaussian.
     """
 
     subspace: Subspace
@@ -76,8 +76,8 @@ class FlowDensity(Density):
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Log-density in nats; differentiable."""
         inside = self.subspace.inside(z)
-        deviations = self.subspace.variances.sqrt().to(z.device)
-        value = self.flow.to(z.device)().log_prob(inside / deviations) - deviations.log().sum()
+        deviations = self.subspace.variances.sqrt().to(inside.device)
+        value = self.flow.to(inside.device)().log_prob(inside / deviations) - deviations.log().sum()
         return (value + self.subspace.rest_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .base import Density, Subspace, exact
-from .moments import Moments
+from .base import Density, Subspace
+from .moments import Moments, exact
 
 KEPT = 20_000  # surprisals of a stream's samples that are kept for quantiles
 
@@ -51,20 +51,20 @@ class GaussianDensity(Density):
         """
         space = Subspace.fit(Moments.stream(parts), pca, residual)
         density = cls(space, space.variances.diag(), space.mean.new_zeros(0))
-        found = torch.cat([density.surprisal(exact(part).reshape(-1, part.shape[-1])) for part in again])
+        found = torch.cat([density.surprisal(exact(part).reshape(-1, part.shape[-1])).cpu() for part in again])
         return replace(density, fit_surprisal=found[:: math.ceil(len(found) / KEPT)].sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Log-density in nats; differentiable."""
         inside = self.subspace.inside(z)
         square = self._white(inside).square().sum(-1)
-        value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self.covariance.logdet().to(z.device))
+        value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self.covariance.logdet().item())
         return (value + self.subspace.rest_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Gradient of the log-density with respect to the embedding, in closed form."""
         inside = self.subspace.inside(z)
-        value = -inside @ torch.linalg.solve(self.covariance, self.subspace.axes).to(z.device)
+        value = -inside @ torch.linalg.solve(self.covariance, self.subspace.axes).to(inside.device)
         return (value + self.subspace.rest_score(z, inside)).to(z)
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:

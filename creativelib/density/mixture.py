@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from .base import Density, Subspace, exact
-from .moments import Moments
+from .base import Density, Subspace
+from .moments import Moments, exact
 
 FLOOR = 1e-3  # added to each component's variances, as a share of the mean variance: a component must not close in on few samples
 
@@ -31,14 +31,14 @@ class MixtureDensity(Density):
         """Fit to image embeddings with scikit-learn's expectation maximisation; all leading axes count samples.
 
         Of several `k` the one with the least BIC is taken; those with more parameters than there are numbers in the samples are passed
-        over. Raises InputError as `GaussianDensity.fit` does, and for a k below 1 or above the number of samples.
+        over. Raises InputError as `GaussianDensity.fit` does, for a k below 1, and if every k is above the number of samples.
         """
         from sklearn.mixture import GaussianMixture
 
         z = exact(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
         counts = (k,) if isinstance(k, int) else k
-        if not counts or min(counts) < 1 or max(counts) > len(z) and isinstance(k, int):
+        if not counts or not 1 <= min(counts) <= len(z):
             raise InputError(f"k is {k}; allowed are numbers of components from 1 to that of the samples, {len(z)}")
         inside = space.inside(z).numpy()
         q = inside.shape[1]
@@ -59,8 +59,8 @@ class MixtureDensity(Density):
         embedding is theirs."""
         inside = self.subspace.inside(z)
         share = self._joint(inside).softmax(-1)
-        pulls = torch.einsum("kpq,...kq->...kp", torch.linalg.inv(self.covariances).to(z.device), self._away(inside))
-        value = -torch.einsum("...k,...kq->...q", share, pulls) @ self.subspace.axes.to(z.device)
+        pulls = torch.einsum("kpq,...kq->...kp", torch.linalg.inv(self.covariances).to(inside.device), self._away(inside))
+        value = -torch.einsum("...k,...kq->...q", share, pulls) @ self.subspace.axes.to(inside.device)
         return (value + self.subspace.rest_score(z, inside)).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:

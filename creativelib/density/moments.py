@@ -13,9 +13,14 @@ from torch import Tensor
 from ..errors import InputError
 
 
+def exact(values: Tensor) -> Tensor:
+    """In float64, on the input's device where that has it: in float32 surprisals of hundreds of nats lose digits."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """`scatter` is the sum of (z - mean)(z - mean)'; everything is in float64 on the samples' device."""
+    """`scatter` is the sum of (z - mean)(z - mean)'; everything is in float64, see `exact`."""
 
     n: int
     mean: Float[Tensor, " d"]
@@ -28,7 +33,7 @@ class Moments:
         if not len(z):
             raise InputError("z holds no samples; allowed is at least 1")
         # Around the part's own mean: squares of large means would swallow small variances.
-        z = z.double()
+        z = exact(z)
         mean = z.mean(0)
         if not mean.isfinite().all():
             raise InputError("z holds values that are not finite; allowed are finite embeddings")

@@ -28,7 +28,7 @@ BROKEN = 0.15  # share of broken pictures in a batch
 SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
 
 
-STEPS = {"residual": (6500, 500), "mix": (7500, 500)}  # of the first and the second stage
+STEPS = {"residual": (6700, 500), "mix": (7100, 500)}  # of the first and the second stage
 
 
 def recipe(name: str, stage: int) -> Recipe:
