@@ -8,15 +8,25 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `import creativelib` stays fast. `optimize` and `create` share their modules' names: import those from there.
 _HOMES = {
     "load": "pipeline",
+    "EmbeddingConcept": "concept",
+    "LoraConcept": "concept",
     "TokenConcept": "concept",
     "FlowDensity": "density",
     "GaussianDensity": "density",
     "MixtureDensity": "density",
     "Rarity": "objectives",
     "Anchor": "objectives",
+    "Direction": "objectives",
+    "MeanAnchor": "objectives",
+    "Near": "objectives",
     "Spread": "objectives",
+    "guide_decoder": "guidance",
+    "guide_prior": "guidance",
+    "invert": "recipes",
     "steer": "recipes",
     "SteerConfig": "recipes",
+    "BlipVqa": "vqa",
+    "ZeroShotVqa": "vqa",
 }
 
 

@@ -18,15 +18,15 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .concept import TokenConcept
+from .concept import Concept, TokenConcept
 from .density import FORMAT, Density
 from .density import load as load_density
 from .errors import InputError, at_least
-from .optimize import Step
 from .pictures import save_gallery, save_picture
 from .pipeline import Pipeline, load
-from .recipes import DEFAULTS, SteerConfig, SteerResult, aim, drain, fit_baseline, nearest, steering
+from .recipes import DEFAULTS, SteerConfig, SteerResult, draw_rare, fit_baseline, result_of, steering
 from .report import describe, summarise, versions
+from .runs import Run
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
             if not cached:
                 keep(density, file)
         with progress.stage("steer", "steering", config.steps):
-            steps = steering(pipe, subject.word, density, config, seed, subject.template)
-            result = drain(progress.watch(steps), density, aim(density, config.dial))
+            *_, last = progress.watch(steering(pipe, subject.word, density, config, seed, subject.template))
+            result = result_of(last, density, config.dial)
         with progress.stage("draw", "drawing"):
             generator = torch.Generator().manual_seed(seed)
             drawn = {"typical": draw(pipe, TokenConcept.init(pipe, subject.word), subject.template, count, config, generator),
@@ -152,15 +152,14 @@ def keep(density: Density, file: Path) -> None:
     part.replace(file)
 
 
-def draw(pipe: Pipeline, concept: TokenConcept, template: str, count: int, config: SteerConfig, generator: torch.Generator,
+def draw(pipe: Pipeline, concept: Concept, template: str, count: int, config: SteerConfig, generator: torch.Generator,
          steered: SteerResult | None = None) -> Drawn:
-    """Draw `count` pictures of a concept's k vectors in turn, so that any count shows as many of them as it can. Of a steered concept,
-    those candidates are decoded that come nearest its target."""
-    each = math.ceil(count / len(concept.vectors))
-    z = pipe.sample_prior(concept.condition(pipe, template), each * (config.candidates if steered else 1), generator=generator,
-                          guidance=config.guidance, steps=config.prior_steps)
+    """Draw `count` pictures of a concept's k members in turn, so that any count shows as many of them as it can."""
+    each = math.ceil(count / len(concept))
     if steered:
-        z = nearest(z, steered.density, steered.aim.target, each)
+        z = draw_rare(pipe, concept, steered.density, steered.aim.target, each, template, generator=generator, config=config)
+    else:
+        z = concept.sample(pipe, template, each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
     z = z.transpose(0, 1).flatten(0, 1)[:count]
     return Drawn(z, pipe.decode(z[None], generator=generator)[0])
 
@@ -193,10 +192,10 @@ class Progress:
         self.seconds[name] = round(time.perf_counter() - started, 2)
         self.bar.update(end - self.bar.n)
 
-    def watch(self, steps: Iterable[Step]) -> Iterator[Step]:
-        for step in steps:
+    def watch(self, runs: Iterable[Run]) -> Iterator[Run]:
+        for run in runs:
             self.bar.update()
-            yield step
+            yield run
 
 
 def _subject(prompt: str, found: re.Match[str], category: str | None) -> Subject:

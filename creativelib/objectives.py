@@ -7,7 +7,7 @@ Every term gives one value for each of k concepts and looks at each concept alon
 batch go the same way as they would alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, smooth_l1_loss
 
 from .density import Density
+from .errors import InputError
 from .pipeline import Pipeline
 
 # Within this many nats of a target the pull grows softer, so that a concept settles instead of trembling around it.
@@ -30,6 +31,10 @@ class Terms:
     named: Mapping[str, Float[Tensor, " k"]]
 
 
+# One number for all concepts, or one for each.
+Weight = float | Float[Tensor, " k"]
+
+
 class Term:
     """One part of an objective. A term called on embeddings is an objective of its own, with weight 1."""
 
@@ -42,7 +47,7 @@ class Term:
     def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
         return (1 * self)(z)
 
-    def __mul__(self, weight: float) -> "Objective":
+    def __mul__(self, weight: "Weight") -> "Objective":
         return Objective(((weight, self),))
 
     def __add__(self, other: "Term | Objective") -> "Objective":
@@ -55,7 +60,7 @@ class Term:
 class Objective:
     """A weighted sum of terms. Two terms of the same name are told apart by numbers."""
 
-    parts: tuple[tuple[float, Term], ...]
+    parts: tuple[tuple[Weight, Term], ...]
 
     def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
         total, named = z.new_zeros(len(z)), {}
@@ -66,7 +71,7 @@ class Objective:
             total = total + weight * value
         return Terms(total, named)
 
-    def __mul__(self, weight: float) -> "Objective":
+    def __mul__(self, weight: Weight) -> "Objective":
         return Objective(tuple((weight * own, term) for own, term in self.parts))
 
     def __add__(self, other: "Term | Objective") -> "Objective":
@@ -113,6 +118,76 @@ class Anchor(Term):
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         return (self.floor - cosine_similarity(z, self.text.to(z), dim=-1)).clamp_min(0).mean(1)
+
+
+@dataclass(frozen=True)
+class MeanAnchor(Term):
+    """Stay what is typical: how far the cosine between an embedding and the mean of a density's samples lies below `floor`, on average.
+
+    The paper's wording leaves open what its anchor compares with (arXiv 2601.22125); this one and `Anchor` are the two readings.
+    """
+
+    density: Density
+    floor: float = 1.0
+    name = "mean anchor"
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        return (self.floor - cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1)).clamp_min(0).mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Near(Term):
+    """Be like an embedding, one for each concept: 1 minus the mean cosine to it."""
+
+    targets: Float[Tensor, "k d"]
+    name = "near"
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        return 1 - cosine_similarity(z, self.targets.to(z)[:, None], dim=-1).mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Term):
+    """Towards some directions, or away from them: minus or plus the mean cosine between them and the way from `origin` to an embedding.
+
+    Away is what a user asks for who has marked pictures as unwanted; towards is its mirror image. Compared as seen from the origin, since
+    all embeddings of a CLIP share a large part, which would hide the rest. The three constructors take embeddings, pictures, or words.
+    """
+
+    ways: Float[Tensor, "m d"]
+    origin: Float[Tensor, " d"]
+    towards: bool = True
+    name = "direction"
+
+    @classmethod
+    def of_embeddings(cls, density: Density, z: Float[Tensor, "*b d"], towards: bool = True) -> "Direction":
+        """To or from embeddings, as seen from the mean of the density's samples. Raises InputError for none."""
+        z = z.reshape(-1, z.shape[-1]).detach().float()
+        if not len(z):
+            raise InputError("z holds no embeddings; allowed is at least 1")
+        mean = density.subspace.mean.to(z)
+        return cls(z - mean, mean, towards)
+
+    @classmethod
+    def of_pictures(cls, density: Density, pipe: Pipeline, pictures: Float[Tensor, "n 3 h w"], towards: bool = True) -> "Direction":
+        """To or from what pictures in [0, 1] show."""
+        with torch.no_grad():
+            return cls.of_embeddings(density, pipe.encode_images(pictures), towards)
+
+    @classmethod
+    def of_words(cls, density: Density, pipe: Pipeline, prompts: Sequence[str], than: str, towards: bool = True) -> "Direction":
+        """To or from what prompts say more than the prompt `than` does: text differences (DALL-E 2, arXiv 2204.06125, section 3.3).
+
+        Text and picture embeddings lie apart, so only differences of texts can tell a way for pictures.
+        """
+        with torch.no_grad():
+            text = normalize(pipe.encode_text([than, *prompts]).pooled.float(), dim=-1)
+        return cls(text[1:] - text[0], density.subspace.mean.to(text), towards)
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+        gone = normalize(z - self.origin.to(z), dim=-1)
+        cosine = (gone @ normalize(self.ways.to(z), dim=-1).T).mean((1, 2))
+        return -cosine if self.towards else cosine
 
 
 @dataclass(frozen=True)

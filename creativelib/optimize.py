@@ -1,44 +1,61 @@
 """The one loop: a concept makes embeddings, an objective judges them, the concept moves. Stop it with `break`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .concept import TokenConcept
+from .concept import Concept
 from .errors import InputError, at_least
 from .objectives import Terms
 from .pipeline import Pipeline
 
+# A total this far (in nats, or whatever the objective counts in) from where it began means that the run has exploded.
+EXPLODED = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What the loop remembers between steps, beside the concept: how many it has taken, and AdamW's moments by name."""
+
+    index: int = 0
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A concept, n embeddings drawn from each of its k vectors, and what the objective says of them; nothing carries a graph."""
+    """A concept, n embeddings drawn from each of its k members, and what the objective says of them; nothing carries a graph.
+
+    `concept` and `memory` are those before the move: a loop that begins with them repeats this step and goes on as this one does.
+    """
 
     index: int
-    concept: TokenConcept
+    concept: Concept
     z: Float[Tensor, "k n d"]
     terms: Terms
+    memory: Memory = field(default_factory=Memory)
 
 
 class Diverged(RuntimeError):
-    """A value stopped being finite. `last` is the last good step, None if there was none."""
+    """A value stopped being finite, or exploded. `last` is the last good step, None if there was none."""
 
     def __init__(self, message: str, last: Step | None) -> None:
         super().__init__(message)
         self.last = last
 
 
-def optimize(pipe: Pipeline, concept: TokenConcept, objective: Callable[[Tensor], Terms], prompts: Sequence[str] = ("a photo of a {}",),
-             steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0) -> Iterator[Step]:
-    """Minimise an objective over a concept's k vectors with AdamW, all in one batch; yields each state before it is moved, the start first.
+def optimize(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms], prompts: Sequence[str] = ("a photo of a {}",),
+             steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0,
+             memory: Memory | None = None) -> Iterator[Step]:
+    """Minimise an objective over k concepts with AdamW, all in one batch; yields each state before it is moved, the start first.
 
     `prompts` are templates, taken in turn. `lr` is the length of a step per coordinate in units of the concept's scale, so that one value
-    serves models whose token tables differ. Vector i draws its n noises from a generator of its own, seeded with seed + i: it goes the
-    same way as it would alone. Vectors are optimised in float32 and without weight decay, whose pull towards zero means nothing to a text
-    encoder. Raises InputError for values out of range at once, and Diverged, with the last good step, when a value is no longer finite.
+    serves models whose weights differ. The noise of a step depends on its number and, for concept i, on seed + i: each goes the same way
+    as it would alone, and a run that begins with a step's concept and `memory` goes on from there to the same result. Tensors are
+    optimised in float32 and without weight decay, whose pull towards zero means nothing to a text encoder. Raises InputError for values
+    out of range at once, and Diverged, with the last good step, when a value is no longer finite or has exploded.
     """
     if not prompts or isinstance(prompts, str):
         raise InputError(f"prompts is {prompts!r}; allowed is a list of at least one template with {{}}")
@@ -47,27 +64,50 @@ def optimize(pipe: Pipeline, concept: TokenConcept, objective: Callable[[Tensor]
     at_least("prior_steps", prior_steps, 2)
     if not lr > 0:
         raise InputError(f"lr is {lr}; allowed is a number above 0")
-    return _steps(pipe, concept, objective, prompts, steps, lr, seed, n, prior_steps, guidance)
+    return _steps(pipe, concept, objective, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory())
 
 
-def _steps(pipe: Pipeline, concept: TokenConcept, objective: Callable[[Tensor], Terms], prompts: Sequence[str], steps: int, lr: float,
-           seed: int, n: int, prior_steps: int, guidance: float) -> Iterator[Step]:
-    vectors = concept.vectors.detach().float().clone().requires_grad_()
-    optimizer = torch.optim.AdamW([vectors], lr=lr * concept.scale, weight_decay=0)
-    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(vectors))]
-    last = None
-    for index in range(steps):
+def noise_for(seed: int, index: int) -> torch.Generator:
+    """The randomness of one step of one concept."""
+    # Mixed, not added: seeds are neighbours, and neighbours must not share their noises one step apart.
+    return torch.Generator().manual_seed((seed * 1_000_003 + index * 7_919) % 2**63)
+
+
+def _steps(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms], prompts: Sequence[str], steps: int, lr: float,
+           seed: int, n: int, prior_steps: int, guidance: float, memory: Memory) -> Iterator[Step]:
+    moving = {name: value.detach().float().clone().requires_grad_() for name, value in concept.tensors.items()}
+    optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
+    _restore(optimizer, moving, memory)
+    last, first = None, None
+    for index in range(memory.index, steps):
+        generators = [noise_for(seed + i, index) for i in range(len(concept))]
         with torch.enable_grad():  # whoever takes the steps may sit in no_grad
-            cond = replace(concept, vectors=vectors).condition(pipe, prompts[index % len(prompts)])
-            z = pipe.sample_prior(cond, n, generator=generators, guidance=guidance, steps=prior_steps)
+            z = concept.moved(moving).sample(pipe, prompts[index % len(prompts)], n, generator=generators, guidance=guidance,
+                                             steps=prior_steps)
             terms = objective(z)
             optimizer.zero_grad()
             terms.total.sum().backward()
-        checked = {"total": terms.total, **terms.named, "gradient": vectors.grad}
+        gradients = [value.grad for value in moving.values() if value.grad is not None]
+        checked = {"total": terms.total, **terms.named, "gradient": torch.cat([g.flatten() for g in gradients])}
         broken = [name for name, value in checked.items() if not value.isfinite().all()]
+        first = terms.total.detach() if first is None else first
         if broken:
             raise Diverged(f"step {index}: {', '.join(broken)} not finite; a smaller lr than {lr} may help", last)
-        last = Step(index, replace(concept, vectors=vectors.detach().clone()), z.detach(),
-                    Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}))
+        if ((terms.total.detach() - first).abs() > EXPLODED).any():
+            raise Diverged(f"step {index}: the total went from {first.max():.4g} to {terms.total.max():.4g}; a smaller lr than {lr} may "
+                           "help", last)
+        last = Step(index, concept.moved({name: value.detach().clone() for name, value in moving.items()}), z.detach(),
+                    Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}),
+                    Memory(index, _moments(optimizer, moving)))
         yield last
         optimizer.step()
+
+
+def _moments(optimizer: torch.optim.Optimizer, moving: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{kind}": optimizer.state[value][kind].clone() for name, value in moving.items() if value in optimizer.state
+            for kind in ("step", "exp_avg", "exp_avg_sq")}
+
+
+def _restore(optimizer: torch.optim.Optimizer, moving: dict[str, Tensor], memory: Memory) -> None:
+    for name, value in moving.items() if memory.moments else ():
+        optimizer.state[value] = {kind: memory.moments[f"{name}.{kind}"].clone() for kind in ("step", "exp_avg", "exp_avg_sq")}

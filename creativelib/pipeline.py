@@ -4,7 +4,8 @@ Nothing here switches gradients off: the weights are frozen, so a graph is built
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,15 +26,45 @@ EMBEDDING_ROWS = 256
 PICTURE_ROWS = 32
 
 Generators = torch.Generator | Sequence[torch.Generator]
+# Takes what a step predicts to be clean, and how far the sampling has come from 0 to 1; gives what it shall be.
+Edit = Callable[[Tensor, float], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Adapters:
+    """Changes of the prior, one for each of k conditions: a prior that holds peft's adapters of these names, and their weights."""
+
+    prior: Any
+    names: tuple[str, ...]
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
 class TextCondition:
-    """What the prior is told about k texts: CLIP's projected embedding, its last hidden states, and True at real tokens."""
+    """What the prior is told about k texts: CLIP's projected embedding, its last hidden states, and True at real tokens. With `adapters`
+    it is told so through these."""
 
     pooled: Float[Tensor, "k d"]
     tokens: Float[Tensor, "k l w"]
     mask: Bool[Tensor, "k l"]
+    adapters: Adapters | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where sampling begins instead of at noise: embeddings that are covered with the noise of a step on the way, so that `depth`, a share
+    in (0, 1], of the steps are left (SDEdit, arXiv 2108.01073). Raises InputError for a depth out of range."""
+
+    z: Float[Tensor, "#k #n d"]
+    depth: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.depth <= 1:
+            raise InputError(f"depth is {self.depth}; allowed is a number above 0 and at most 1")
+
+    def first(self, steps: int) -> int:
+        """The first of the steps that is taken."""
+        return min(steps - 1, round((1 - self.depth) * steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +135,15 @@ class Pipeline:
         flat = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
         return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
 
-    def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0,
-                     steps: int = 5) -> Float[Tensor, "k n d"]:
+    def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0, steps: int = 5,
+                     edit: "Edit | None" = None, start: "Start | None" = None) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 
         One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
         embeddings it would get alone. Guidance above 1 is classifier-free guidance away from the empty prompt: samples vary less and keep
         more of a prompt that asks for several things at once (benchmarks/models.py).
+        `edit` may change each step's clean embedding before noise is added again, see `guidance`; with `start` the way begins at given
+        embeddings instead of at noise.
         Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k.
         """
         from diffusers.utils.torch_utils import randn_tensor
@@ -123,15 +156,25 @@ class Pipeline:
         scheduler.set_timesteps(steps, device=self.device)
         shape = (k * n, self.prior.config.embedding_dim)
         z = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
-        owner, told = torch.arange(k * n, device=self.device) // n, self._told(cond)
-        for t, previous in zip(scheduler.timesteps, [*scheduler.timesteps[1:], None], strict=True):
+        owner, told, first = torch.arange(k * n, device=self.device) // n, self._told(cond), 0
+        if start is not None:
+            first = start.first(steps)
+            there = (start.z.to(z).expand(k, n, -1).flatten(0, 1) - self.prior.clip_mean) / self.prior.clip_std
+            z = scheduler.add_noise(there, z, scheduler.timesteps[first].cpu().repeat(len(z)))
+        times = list(scheduler.timesteps)
+        for index, (t, previous) in enumerate(zip(times[first:], [*times[first + 1:], None], strict=True), first):
             clean = _in_chunks(partial(self._predict_embedding, t=t, told=told, guidance=guidance), EMBEDDING_ROWS, z, owner)
+            if edit is not None:
+                wanted = edit(self.prior.post_process_latents(clean).float().view(k, n, -1), index / (steps - 1))
+                clean = ((wanted.flatten(0, 1) - self.prior.clip_mean) / self.prior.clip_std).to(clean)
             z = scheduler.step(clean, timestep=t, sample=z, generator=noise, prev_timestep=previous).prev_sample
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
-    def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0,
-               steps: int = 10) -> Float[Tensor, "k n 3 h w"]:
+    def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0, steps: int = 10,
+               edit: "Edit | None" = None) -> Float[Tensor, "k n 3 h w"]:
         """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
+
+        `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`.
 
         Generators as in `sample_prior`. Guidance above 1 is classifier-free guidance away from the embedding of the blank picture, as in
         KandinskyV22Pipeline. Raises InputError unless steps >= 1 and generators number 1 or k.
@@ -147,11 +190,18 @@ class Pipeline:
         embeddings = z.flatten(0, 1).to(self.device, self.dtype)
         shape = (k * n, self.unet.config.in_channels, size, size)
         latents = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
-        for t in scheduler.timesteps:
+        for index, t in enumerate(scheduler.timesteps):
             output = _in_chunks(partial(self._predict_noise, t=t, guidance=guidance), PICTURE_ROWS, latents, embeddings)
+            if edit is not None:
+                output = self._edited(output, latents, scheduler.alphas_cumprod[t.cpu()].to(latents),
+                                      lambda clean, index=index: edit(clean.unflatten(0, (k, n)), index / max(steps - 1, 1)).flatten(0, 1))
             latents = scheduler.step(output, t, latents, generator=noise).prev_sample
+        return self.render_latents(latents).unflatten(0, (k, n))
+
+    def render_latents(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 hh ww"]:
+        """The pictures in [0, 1] that latents stand for; differentiable where not clipped."""
         pictures = _in_chunks(lambda rows: self.movq.decode(rows, force_not_quantize=True).sample, PICTURE_ROWS, latents)
-        return (pictures.float() * 0.5 + 0.5).clamp(0, 1).unflatten(0, (k, n))
+        return (pictures.float() * 0.5 + 0.5).clamp(0, 1)
 
     @cached_property
     def _empty(self) -> TextCondition:
@@ -180,18 +230,25 @@ class Pipeline:
         empty = self._empty
         mask = torch.cat([cond.mask, empty.mask])
         used = int(mask.any(0).sum())
-        return TextCondition(torch.cat([cond.pooled, empty.pooled]), torch.cat([cond.tokens, empty.tokens])[:, :used], mask[:, :used])
+        return TextCondition(torch.cat([cond.pooled, empty.pooled]), torch.cat([cond.tokens, empty.tokens])[:, :used], mask[:, :used],
+                             cond.adapters)
 
     def _predict_embedding(self, z: Float[Tensor, "c d"], owner: Int[Tensor, " c"], t: Tensor, told: TextCondition,
                            guidance: float) -> Float[Tensor, "c d"]:
         """The prior's clean embedding. Padding is left out, which its mask silences anyway: the same values three times as fast."""
-        prior, guided = self.prior, guidance > 1
+        adapters, guided = told.adapters, guidance > 1
+        prior = adapters.prior if adapters else self.prior
         kept = [*range(told.mask.shape[1]), *range(prior.config.num_embeddings, prior.positional_embedding.shape[1])]
         places = {"positional_embedding": prior.positional_embedding[:, kept],
                   "causal_attention_mask": prior.causal_attention_mask[:, kept][:, :, kept]}
         rows = torch.cat([torch.full_like(owner, len(told.mask) - 1), owner]) if guided else owner
         inputs = (torch.cat([z, z]) if guided else z, t, told.pooled[rows], told.tokens[rows], told.mask[rows])
-        clean = functional_call(prior, places, inputs).predicted_image_embedding
+        if adapters:
+            names = [adapters.names[i] for i in owner.tolist()] * (1 + guided)
+            with _adapters(prior, names):
+                clean = functional_call(prior, {**places, **adapters.weights}, inputs).predicted_image_embedding
+        else:
+            clean = functional_call(prior, places, inputs).predicted_image_embedding
         return clean[:len(z)] + guidance * (clean[len(z):] - clean[:len(z)]) if guided else clean
 
     def _predict_noise(self, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"], t: Tensor,
@@ -205,6 +262,19 @@ class Pipeline:
         noise = output[:len(z), :m] + guidance * (given[:, :m] - output[:len(z), :m]) if guided else given[:, :m]
         learned = getattr(self.decoder_scheduler.config, "variance_type", None) in ("learned", "learned_range")
         return torch.cat([noise, given[:, m:]], 1) if learned else noise
+
+    def _edited(self, output: Float[Tensor, "c o h w"], latents: Float[Tensor, "c m h w"], kept: Float[Tensor, ""],
+                edit: Callable[[Tensor], Tensor]) -> Float[Tensor, "c o h w"]:
+        """The network's output as it would be if it had predicted the edited clean latents; `kept` is the schedule's alpha-bar.
+
+        Networks that predict a velocity (Salimans and Ho, arXiv 2202.00512) or the noise, as the scheduler says.
+        """
+        m, signal, noise = latents.shape[1], kept.sqrt(), (1 - kept).sqrt()
+        if self.decoder_scheduler.config.prediction_type == "v_prediction":
+            changed = (signal * latents - edit(signal * latents - noise * output[:, :m]).to(latents)) / noise
+        else:
+            changed = (latents - signal * edit((latents - noise * output[:, :m]) / signal).to(latents)) / noise
+        return torch.cat([changed, output[:, m:]], 1)
 
 
 def load(name_or_path: str | Path, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Pipeline:
@@ -223,6 +293,18 @@ def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[t
     if len(generator) != k:
         raise InputError(f"generator is a list of {len(generator)}; allowed is one generator, or one for each of the {k} conditions")
     return [own for own in generator for _ in range(n)]
+
+
+@contextmanager
+def _adapters(prior: Any, names: list[str]) -> Iterator[None]:
+    """Send each row of the batch through the adapter of its name: peft's own way for mixed batches."""
+    hooks = [layer.register_forward_pre_hook(lambda _layer, inputs, named: (inputs, named | {"adapter_names": names}), with_kwargs=True)
+             for layer in prior.modules() if hasattr(layer, "lora_A")]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _in_chunks(function: Callable[..., Tensor], rows: int, *tensors: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from creativelib.density import GaussianDensity
-from creativelib.objectives import Anchor, Rarity, Spread
+from creativelib.errors import InputError
+from creativelib.objectives import Anchor, Direction, MeanAnchor, Near, Rarity, Spread
 
 
 def seeded(seed):
@@ -109,10 +110,64 @@ def test_spread_knows_its_ends(density):
     assert Spread(density)(embeddings(1, 4)).total.item() == 0
 
 
-@given(seed=st.integers(0, 99), kind=st.sampled_from(["rarity", "target", "anchor", "spread"]))
+def test_mean_anchor_brings_closer_to_the_mean(density):
+    z = embeddings()
+    mean = density.subspace.mean
+
+    def cosine(rows):
+        return torch.nn.functional.cosine_similarity(rows, mean, dim=-1)
+
+    assert (cosine(moved(MeanAnchor(density), z)) > cosine(z)).all()
+    assert torch.allclose(MeanAnchor(density)(z).total, 1 - cosine(z).mean(1))
+    assert MeanAnchor(density, floor=-1.0)(z).total.eq(0).all()
+
+
+@pytest.mark.parametrize("towards", [True, False])
+def test_directions_lead_where_they_say(pipe, density, towards):
+    marked = embeddings(1, 5, seed=7)[0] + 2
+    z, mean = embeddings(), density.subspace.mean
+    term = Direction.of_embeddings(density, marked, towards)
+
+    def cosine(rows):
+        return torch.nn.functional.cosine_similarity(rows[:, :, None] - mean, marked.float() - mean.float(), dim=-1).mean((1, 2))
+
+    assert ((cosine(moved(term, z)) > cosine(z)) == towards).all()
+    assert torch.allclose(term(z).total, -cosine(z) if towards else cosine(z), atol=1e-5)
+
+
+def test_directions_of_pictures_and_words(pipe, density):
+    pictures = torch.rand(3, 3, 16, 16, generator=seeded(0))
+    seen = Direction.of_pictures(density, pipe, pictures)
+    assert torch.allclose(seen.ways, pipe.encode_images(pictures) - density.subspace.mean.float())
+    said = Direction.of_words(density, pipe, ["a red pet", "a cat"], than="a pet")
+    text = torch.nn.functional.normalize(pipe.encode_text(["a pet", "a red pet", "a cat"]).pooled, dim=-1)
+    assert torch.allclose(said.ways, text[1:] - text[0], atol=1e-6)
+    same = Direction.of_words(density, pipe, ["a pet"], than="a cat")
+    assert torch.allclose(same.ways, text[:1] - text[2:], atol=1e-6)
+    with pytest.raises(InputError, match="z holds no embeddings"):
+        Direction.of_embeddings(density, torch.zeros(0, 16))
+
+
+def test_near_compares_each_concept_with_its_own_target():
+    targets = embeddings(1, 3, seed=3)[0]
+    z = targets[:, None].expand(-1, 4, -1)
+    assert torch.allclose(Near(targets)(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6)
+    assert (Near(targets)(z.roll(1, 0)).total > 0.1).all()
+
+
+def test_weights_may_differ_between_concepts(density):
+    z = embeddings()
+    weights = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    assert torch.allclose((weights * Rarity(density))(z).total, weights * Rarity(density)(z).total)
+    assert torch.allclose((2 * (weights * Rarity(density)))(z).total, 2 * weights * Rarity(density)(z).total)
+
+
+@given(seed=st.integers(0, 99), kind=st.sampled_from(["rarity", "target", "anchor", "mean anchor", "direction", "near", "spread"]))
 @settings(max_examples=20, deadline=None)
 def test_gradients_equal_finite_differences(pipe, density, seed, kind):
-    term = {"rarity": Rarity(density), "target": Rarity(density, 40.0), "anchor": Anchor(pipe, "a pet"), "spread": Spread(density)}[kind]
+    term = {"rarity": Rarity(density), "target": Rarity(density, 40.0), "anchor": Anchor(pipe, "a pet"), "spread": Spread(density),
+            "mean anchor": MeanAnchor(density), "direction": Direction.of_embeddings(density, embeddings(1, 2, seed=8)),
+            "near": Near(embeddings(1, 3, seed=9)[0])}[kind]
     z = embeddings(seed=seed).requires_grad_()
     (gradient,) = torch.autograd.grad(term(z).total.sum(), z)
     direction, step = embeddings(seed=seed + 100), 1e-6

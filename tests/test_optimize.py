@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from creativelib.concept import TokenConcept
+from creativelib.concept import KINDS, TokenConcept, init
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.objectives import Rarity, Terms
@@ -30,13 +30,50 @@ def test_concepts_get_rarer_with_the_right_sign_only(pipe, density, sign):
     assert (sum(surprisal[-5:]) - sum(surprisal[:5])) * sign > 0
 
 
-def test_each_concept_goes_as_it_would_alone(pipe, density):
-    together = list(optimize(pipe, start(pipe, 3), Rarity(density), steps=4, n=2, seed=5))
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_concept_goes_as_it_would_alone(pipe, density, kind):
+    def begin(rows):
+        three = init(pipe, kind, "pet", 3, torch.Generator().manual_seed(0))
+        single = init(pipe, kind, "pet", len(rows), torch.Generator().manual_seed(0))
+        return single.moved({name: value[rows] for name, value in three.tensors.items()})
+
+    settings = {"steps": 4, "n": 2, "guidance": 2.0, "lr": 0.002}
+    together = list(optimize(pipe, begin([0, 1, 2]), Rarity(density), seed=5, **settings))
     for i in range(3):
-        own = TokenConcept("pet", start(pipe, 3).vectors[i:i + 1], start(pipe).scale)
-        alone = list(optimize(pipe, own, Rarity(density), steps=4, n=2, seed=5 + i))
-        assert torch.allclose(together[-1].concept.vectors[i], alone[-1].concept.vectors[0], atol=1e-4)
+        alone = list(optimize(pipe, begin([i]), Rarity(density), seed=5 + i, **settings))
+        for name, value in alone[-1].concept.tensors.items():
+            assert torch.allclose(together[-1].concept.tensors[name][i], value[0], rtol=1e-3, atol=1e-4), name
         assert torch.allclose(together[-1].z[i], alone[-1].z[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gets_rarer(pipe, kind):
+    concept = init(pipe, kind, "pet", 2, torch.Generator().manual_seed(0))
+    # The fresh concepts' own samples, widened: a random prior's are so alike that every step would be an explosion.
+    z = concept.sample(pipe, "a photo of a {}", 200, generator=torch.Generator().manual_seed(1)).flatten(0, 1)
+    wide = GaussianDensity.fit(z + torch.randn(z.shape, generator=torch.Generator().manual_seed(2)))
+    steps = list(optimize(pipe, concept, Rarity(wide), steps=20, lr=0.02, n=4))
+    surprisal = torch.stack([wide.surprisal(step.z).mean(1) for step in steps])
+    assert (surprisal[-5:].mean(0) > surprisal[:5].mean(0)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_goes_on_from_any_step(pipe, density, kind):
+    concept = init(pipe, kind, "pet", 2, torch.Generator().manual_seed(0))
+    whole = list(optimize(pipe, concept, Rarity(density), steps=5, n=2, lr=0.002))
+    rest = list(optimize(pipe, whole[2].concept, Rarity(density), steps=5, n=2, lr=0.002, memory=whole[2].memory))
+    assert [step.index for step in rest] == [2, 3, 4]
+    assert torch.equal(rest[-1].z, whole[-1].z)
+    assert all(torch.equal(rest[-1].concept.tensors[name], value) for name, value in whole[-1].concept.tensors.items())
+
+
+def test_an_explosion_ends_the_run(pipe):
+    calls = itertools.count()
+    seen = []
+    with pytest.raises(Diverged, match="step 3: the total went from") as caught:
+        for step in optimize(pipe, start(pipe), lambda z: Terms(z.mean((1, 2)) + 10.0 ** (3 * next(calls)), {}), n=2):
+            seen.append(step)
+    assert caught.value.last is seen[-1]
 
 
 def test_steps_are_frozen_states(pipe, density):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,3 +178,28 @@ def test_half_precision_files_load_in_float32(stack, pipe):
 def test_import_stays_light():
     code = "import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+def test_an_edit_that_changes_nothing_changes_nothing(pipe, prediction):
+    scheduler = type(pipe.decoder_scheduler).from_config(pipe.decoder_scheduler.config, prediction_type=prediction,
+                                                         rescale_betas_zero_snr=prediction == "v_prediction")
+    pipe = replace(pipe, decoder_scheduler=scheduler)
+    z = torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0))
+    plain, edited = (pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, edit=edit) for edit in (None, lambda x, done: x))
+    assert torch.allclose(plain, edited, atol=1e-4)
+    seen = []
+    pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, edit=lambda x, done: seen.append((x.shape[:2], done)) or x)
+    assert seen == [((2, 2), i / 3) for i in range(4)]
+
+
+def test_what_an_edit_wants_is_what_is_predicted(pipe):
+    """If every step's clean latents are replaced by the same ones, those are what comes out."""
+    z, wanted = torch.randn(1, 2, 16, generator=torch.Generator().manual_seed(0)), []
+
+    def edit(latents, done):
+        wanted.append(torch.full_like(latents, 0.3))
+        return wanted[-1]
+
+    picture = pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, edit=edit)
+    assert torch.allclose(picture[0], pipe.render_latents(wanted[-1][0]), atol=1e-2)

@@ -4,15 +4,15 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
 from creativelib.concept import TokenConcept
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
-from creativelib.objectives import Terms
-from creativelib.optimize import Step
-from creativelib.recipes import Aim, SteerConfig, aim, anchor_floor, drain, fit_baseline, nearest, steer
+from creativelib.objectives import Near
+from creativelib.recipes import SteerConfig, aim, anchor_floor, fit_baseline, invert, nearest, steer, steering
 
-CONFIG = SteerConfig(concepts=2, samples=3, steps=40, baseline=200, anchor=0.0)
+CONFIG = SteerConfig(kind="subject", concepts=2, samples=3, steps=40, baseline=200, anchor=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +62,131 @@ def test_the_candidates_nearest_the_target_are_kept():
     assert torch.allclose((density.surprisal(kept) - 12).abs(), far[:, :5], atol=1e-4)
 
 
-def test_each_concept_is_kept_as_it_was_when_it_passed():
-    density = GaussianDensity.fit(torch.randn(200, 4, generator=torch.Generator().manual_seed(0)))
-    distances = torch.tensor([[0.0, 0.0], [9.0, 0.0], [1.0, 0.0], [1.0, 9.0], [5.0, 5.0]])
-    steps = [Step(i, TokenConcept("pet", torch.full((2, 4), float(i)), 1.0), row[:, None, None].expand(2, 3, 4), Terms(row, {}))
-             for i, row in enumerate(distances)]
-    result = drain(steps, density, Aim(target=50.0, goal=40.0))
-    assert result.concept.vectors[:, 0].tolist() == [1.0, 3.0]
-    assert result.steps == 3 and result.passed.all()
-    short = drain(steps[:3], density, Aim(target=50.0, goal=40.0))
-    assert short.concept.vectors[:, 0].tolist() == [1.0, 2.0] and short.passed.tolist() == [True, False]
-    with pytest.raises(InputError, match="steps is empty"):
-        drain([], density, Aim(50.0, 40.0))
+def test_each_concept_is_kept_as_it_was_when_it_passed(pipe, density):
+    config = replace(CONFIG, dial=4.0, lr=0.1)
+    runs = list(steering(pipe, "pet", density, config))
+    goal = aim(density, config.dial).goal
+    for i in range(2):
+        passed = next(run for run in runs if density.surprisal(run.step.z[i]).median() >= goal)
+        assert torch.equal(runs[-1].kept.vectors[i], passed.step.concept.vectors[i])
+        assert runs[-1].surprisal[i] == density.surprisal(passed.step.z[i]).median()
+    assert runs[-1].done and not runs[-2].done
+
+
+class Says:
+    """A VQA that gives scripted answers, one list for each time it is asked."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def ask(self, pictures, question):
+        self.asked.append((len(pictures), question))
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]) * (len(pictures) // 2)
+
+
+CHECKED = replace(CONFIG, concepts=1, check_every=3, check_samples=2, steps=12, dial=1e4)
+
+
+def test_the_check_is_asked_on_schedule_and_at_the_end(pipe, density):
+    vqa = Says(["yes", "yes"])
+    result = steer(pipe, "pet", density, CHECKED, vqa=vqa)
+    assert vqa.asked == [(2, "is this a pet?")] * 4  # steps 3, 6, 9 and the last
+    assert result.check_seconds > 0 and not result.stopped.any()
+
+
+def test_a_no_stops_at_the_last_valid_state(pipe, density):
+    runs = list(steering(pipe, "pet", density, replace(CHECKED, on_no="stop"), vqa=Says(["yes", "yes"], ["yes", "no"])))
+    assert [run.step.index for run in runs] == list(range(7)) and runs[-1].status.tolist() == [2]
+    assert torch.equal(runs[-1].kept.vectors, runs[3].step.concept.vectors)
+    assert runs[-1].share.tolist() == [0.5] and runs[-1].surprisal == density.surprisal(runs[3].step.z[0]).median()
+
+
+def test_a_no_goes_back_and_pulls_harder(pipe, density):
+    runs = list(steering(pipe, "pet", density, CHECKED, vqa=Says(["yes", "yes"], ["no", "no"], ["yes", "yes"])))
+    assert [run.step.index for run in runs] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert torch.equal(runs[7].step.concept.vectors, runs[3].step.concept.vectors)
+    assert runs[6].pull.tolist() == [2.0] and not runs[-1].done
+
+
+def test_without_a_yes_the_start_is_kept(pipe, density):
+    result = steer(pipe, "pet", density, replace(CHECKED, steps=40), vqa=Says(["no", "no"]))
+    assert result.stopped.all() and not result.passed.any()
+    assert torch.equal(result.concept.vectors, TokenConcept.init(pipe, "pet", kind="subject").vectors)
+
+
+def test_checked_concepts_go_as_they_would_alone(pipe, density):
+    """Also when another one of the batch is turned back."""
+    class Doubts:
+        def ask(self, pictures, question):
+            return ["yes", "yes", "no", "no"] if len(pictures) == 4 else ["yes"] * len(pictures)
+
+    config = replace(CHECKED, concepts=2, spread=0.0, steps=6)
+    both = steer(pipe, "pet", density, config, vqa=Doubts())
+    one = steer(pipe, "pet", density, replace(config, concepts=1), vqa=Says(["yes", "yes"]))
+    assert torch.allclose(both.concept.vectors[0], one.concept.vectors[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("stop_at", [1, 4, 8])
+@pytest.mark.parametrize("kind", ["subject", "lora"])
+def test_a_run_cut_off_goes_on_to_the_same_result(pipe, density, tmp_path, checked, stop_at, kind):
+    config = replace(CHECKED, kind=kind, concepts=2)
+
+    def vqa():
+        return Says(["yes", "no"], ["yes", "yes"]) if checked else None
+
+    whole = steer(pipe, "pet", density, config, vqa=vqa())
+    file = tmp_path / "run.safetensors"
+    runs = steering(pipe, "pet", density, config, vqa=vqa(), checkpoint=file)
+    for run in runs:
+        if run.step.index == stop_at:
+            break
+    runs.close()
+    # The scripted answers begin anew, so hand on only those that were not given before the checkpoint.
+    kept = Says(["yes", "yes"]) if checked and stop_at > 5 else vqa()
+    again = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
+    assert all(torch.equal(again.concept.tensors[name], value) for name, value in whole.concept.tensors.items())
+    assert torch.equal(again.surprisal, whole.surprisal) and again.steps == whole.steps
+    finished = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
+    assert torch.equal(finished.surprisal, whole.surprisal)
+
+
+def test_a_checkpoint_of_another_run_is_refused(pipe, density, tmp_path):
+    file = tmp_path / "run.safetensors"
+    steer(pipe, "pet", density, replace(CONFIG, steps=1), checkpoint=file)
+    with pytest.raises(InputError, match="other settings"):
+        steer(pipe, "pet", density, replace(CONFIG, steps=2), checkpoint=file)
+    file.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="no saved run"):
+        steer(pipe, "pet", density, CONFIG, checkpoint=file)
+
+
+def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
+    class Breaks(Near):
+        calls = 0
+
+        def loss(self, z):
+            Breaks.calls += 1
+            return super().loss(z) * (float("nan") if Breaks.calls > 3 else 1.0)
+
+    result = steer(pipe, "pet", density, replace(CONFIG, dial=50.0), also=1 * Breaks(density.subspace.mean[None].float()))
+    assert result.steps == 2 and result.concept.vectors.isfinite().all()
+
+
+def test_inversion_comes_near_pictures(pipe):
+    pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    z = pipe.encode_images(pictures)
+    exact = invert(pipe, "pet", pictures, SteerConfig(kind="embedding"))
+    assert torch.equal(exact.vectors, z)
+    found = invert(pipe, "pet", pictures, SteerConfig(kind="subject", steps=40, samples=4))
+    plain = TokenConcept.init(pipe, "pet").sample(pipe, "a photo of a {}", 20, generator=torch.Generator().manual_seed(1))
+    near = found.sample(pipe, "a photo of a {}", 20, generator=torch.Generator().manual_seed(1))
+    assert (cosine_similarity(near, z[:, None], dim=-1).mean(1) > cosine_similarity(plain, z[:, None], dim=-1).mean(1)).all()
 
 
 @pytest.mark.parametrize(("name", "value"), [
     ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0), ("floor", -0.5),
-    ("kind", "verb"),
+    ("kind", "verb"), ("on_no", "cry"), ("check_every", 0), ("check_samples", 0), ("agree", -1),
 ])
 def test_bad_settings(name, value):
     with pytest.raises(InputError, match=f"{name} is {value!r}"):

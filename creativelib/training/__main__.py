@@ -5,7 +5,7 @@ import importlib
 
 import torch
 
-NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "finish", "oracle")
+NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "finish", "oracle", "judge", "vqa")
 
 
 def main() -> None:

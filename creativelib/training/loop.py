@@ -48,7 +48,7 @@ def inner(name: str, p: nn.Parameter) -> bool:
     """Whether a parameter is a matrix or a filter bank between a network's first and last layers, which is what Muon is for."""
     if p.ndim == 4:
         return not any(part in name for part in ("embedding", "conv_in", "conv_out"))
-    return p.ndim == 2 and any(part in name for part in (".layers.", "transformer_blocks.", "attentions."))
+    return p.ndim == 2 and any(part in name for part in (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions."))
 
 
 class Optimizers:

@@ -1,0 +1,49 @@
+"""An image embedding, free to go anywhere: what goes wrong without a text or a prior in the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError, at_least
+from ..pipeline import Generators, Pipeline
+from .base import Concept
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingConcept(Concept):
+    """k image embeddings. `scale` is their root mean square at the start. They know no prompt: a template changes nothing."""
+
+    word: str
+    vectors: Float[Tensor, "k d"]
+    scale: float
+    kind = "embedding"
+
+    @classmethod
+    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None,
+             template: str = "a photo of a {}") -> "EmbeddingConcept":
+        """Start at k embeddings that the prior draws for the word. Raises InputError for k below 1 and without a generator."""
+        at_least("k", k, 1)
+        if generator is None:
+            raise InputError("generator is None; free embeddings need one to be drawn with")
+        with torch.no_grad():
+            return cls.at(word, pipe.sample_prior(pipe.encode_text([template.format(word)]), k, generator=generator)[0])
+
+    @classmethod
+    def at(cls, word: str, vectors: Float[Tensor, "k d"]) -> "EmbeddingConcept":
+        """Start at given embeddings, such as those of pictures."""
+        return cls(word, vectors.float(), vectors.float().square().mean().sqrt().item())
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {"vectors": self.vectors}
+
+    def moved(self, tensors: Mapping[str, Tensor]) -> "EmbeddingConcept":
+        return replace(self, vectors=tensors["vectors"])
+
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+               steps: int = 5) -> Float[Tensor, "k n d"]:
+        """Each embedding n times; nothing is drawn."""
+        return self.vectors[:, None].expand(-1, n, -1)

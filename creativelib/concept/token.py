@@ -1,0 +1,102 @@
+"""A vector in place of a word's token embedding (textual inversion, arXiv 2208.01618)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError, at_least
+from ..pipeline import Generators, Pipeline, TextCondition
+from .base import Concept, read
+
+# Starting points of several concepts differ by this share of the token table's spread: enough to part ways, too little to see.
+JITTER = 0.05
+FREE_PLACE = re.compile(r"(?<!\w)\{\}(?!\w)")
+PHRASES = {"subject": "{word}", "feature": "{word} with {last}", "adjective": "{last} {word}"}
+
+
+@dataclass(frozen=True, eq=False)
+class TokenConcept(Concept):
+    """k vectors, each of which stands for something that no word says yet. There are three kinds, here for the word "pet":
+
+    - subject: a template's place holds the vector itself, which begins as "pet" and may become anything;
+    - feature: the place holds "pet with" and the vector, so that the text goes on saying what the thing is;
+    - adjective: the place holds the vector and then "pet".
+
+    Of several words, as in "musical instrument", a subject replaces the last. `scale` is the root mean square of the model's token table:
+    the unit in which a step on the vectors is long or short.
+    """
+
+    word: str
+    vectors: Float[Tensor, "k w"]
+    scale: float
+    kind: str = "subject"
+
+    @property
+    def phrase(self) -> str:
+        """What stands in a template's place; the vector takes the place of one of its words."""
+        return PHRASES[self.kind].format(word=self.word, last=self.word.split()[-1])
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {"vectors": self.vectors}
+
+    def moved(self, tensors: Mapping[str, Tensor]) -> "TokenConcept":
+        return replace(self, vectors=tensors["vectors"])
+
+    @classmethod
+    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None,
+             kind: str = "subject") -> "TokenConcept":
+        """Start k concepts at the word's own token embedding; all but the first get a little noise, for which k > 1 needs a generator.
+
+        Raises InputError for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not exactly one token of
+        the model.
+        """
+        at_least("k", k, 1)
+        if kind not in PHRASES:
+            raise InputError(f"kind is {kind!r}; allowed are {', '.join(PHRASES)}")
+        tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
+        if len(tokens) != 1:
+            raise InputError(f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; allowed is exactly one token")
+        table = pipe.token_table.float()
+        scale = table.square().mean().sqrt().item()
+        vectors = table[pipe.tokenizer.convert_tokens_to_ids(tokens)].repeat(k, 1)
+        if k > 1:
+            if generator is None:
+                raise InputError(f"generator is None; k = {k} concepts need one, so that they start apart")
+            noise = torch.randn(k - 1, vectors.shape[1], generator=generator, device=generator.device)
+            vectors[1:] += JITTER * scale * noise.to(vectors)
+        return cls(word, vectors, scale, kind)
+
+    def condition(self, pipe: Pipeline, template: str) -> TextCondition:
+        """Encode a template such as "a photo of a {}" k times, with the concept in the word's place; differentiable in the vectors.
+
+        Raises InputError for a template without exactly one free-standing {}.
+        """
+        check_template(template)
+        before = template.split("{}")[0] + (self.phrase if self.kind != "adjective" else "")
+        place = len(pipe.tokenizer(before).input_ids) - 1 - (self.kind != "adjective")
+        return pipe.encode_spliced(template.replace("{}", self.phrase), place, self.vectors)
+
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+               steps: int = 5) -> Float[Tensor, "k n d"]:
+        """Draw n image embeddings of each concept in a prompt's place; differentiable in the vectors."""
+        return pipe.sample_prior(self.condition(pipe, template), n, generator=generator, guidance=guidance, steps=steps)
+
+    @classmethod
+    def load(cls, folder: Path) -> "TokenConcept":
+        """Read what `save` wrote. Raises InputError where there is no token concept."""
+        about, tensors = read(folder)
+        if about["kind"] not in PHRASES:
+            raise InputError(f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; allowed are {', '.join(PHRASES)}")
+        return cls(about["word"], tensors["vectors"], about["scale"], about["kind"])
+
+
+def check_template(template: str) -> None:
+    """Raise InputError for a template without exactly one free-standing {}."""
+    if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
+        raise InputError(f"template is {template!r}; allowed is a text with exactly one {{}} as a word of its own: the concept's place")

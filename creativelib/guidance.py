@@ -1,0 +1,102 @@
+"""Steering while sampling, without optimising anything: what a step predicts to be clean is pushed towards rarity, then noise is added
+again and the model's own denoiser pulls it back to what it knows (the guidance form of Song and Elgammal's method).
+
+    z = guide_prior(pipe, pipe.encode_text(["a photo of a pet"]), 16, density, target, generator=g)
+    pictures = pipe.decode(z, generator=g)
+
+The aim is a surprisal in nats, as in `recipes.aim`: the same dial as steering by optimisation.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .density import Density
+from .errors import InputError
+from .pipeline import Edit, Generators, Pipeline, Start, TextCondition
+
+# How strong the push is along the way from noise (0) to the end (1). All end before the last step, so that the denoiser has the last word.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "rising": lambda done: done,
+    "falling": lambda done: 1.0 - done,
+    "middle": lambda done: 4 * done * (1 - done),
+}
+# At most this many standard deviations of the density a step: further the linear estimate means nothing.
+LONGEST = 3.0
+
+
+def push(density: Density, z: Float[Tensor, "*b d"], target: float, share: float = 1.0) -> Float[Tensor, "*b d"]:
+    """Move embeddings so that their surprisal closes a share of the way to a target in nats, to first order.
+
+    Along the gradient in whitened coordinates, so that a step counts in standard deviations and stays in the density's subspace: the plain
+    gradient would point out of it, where the variance is least and pictures break soonest.
+    """
+    space = density.subspace
+    axes, deviations = space.axes.to(z.device), space.variances.sqrt().to(z.device)
+    slope = -(density.score(z).to(axes) @ axes.T) * deviations  # of the surprisal, in nats for a standard deviation
+    gap = target - density.surprisal(z).to(axes)
+    length = slope.norm(dim=-1)
+    step = (share * gap / length.clamp_min(1e-6)).clamp(-LONGEST, LONGEST)
+    moved = (step / length.clamp_min(1e-6))[..., None] * slope * deviations
+    return z + (moved @ axes).to(z)
+
+
+def prior_edit(density: Density, target: float, strength: float = 1.0, schedule: str = "constant") -> Edit:
+    """What `Pipeline.sample_prior` is given to steer a prior. Raises InputError for an unknown schedule and a strength below 0."""
+    _check(strength, schedule)
+
+    def edit(z: Tensor, done: float) -> Tensor:
+        return z if done >= 1 else push(density, z, target, strength * SCHEDULES[schedule](done))
+
+    return edit
+
+
+def guide_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, target: float, *, generator: Generators,
+                strength: float = 1.0, schedule: str = "constant", guidance: float = 1.0, steps: int = 10,
+                start: Start | None = None) -> Float[Tensor, "k n d"]:
+    """Draw n rare image embeddings of each of k prompts. `target` is a surprisal in nats; `strength` 1 closes the whole gap at each step,
+    to first order, and the denoiser takes a part of it back. With `start` the way begins at given embeddings, such as a picture's."""
+    edit = prior_edit(density, target, strength, schedule)
+    return pipe.sample_prior(cond, n, generator=generator, guidance=guidance, steps=steps, edit=edit, start=start)
+
+
+def guide_decoder(pipe: Pipeline, z: Float[Tensor, "k n d"], density: Density, target: float, *, generator: Generators,
+                  strength: float = 1.0, schedule: str = "constant", guidance: float = 2.0, steps: int = 10) -> Float[Tensor, "k n 3 h w"]:
+    """Decode embeddings while pushing the pictures to be rare: at each step the predicted clean latents become a picture, CLIP embeds it,
+    the density judges it, and the latents move along the gradient so that the surprisal closes a share of its gap to the target.
+
+    The gradient passes the autoencoder and CLIP, not the denoiser. Raises InputError for an unknown schedule and a strength below 0.
+    """
+    _check(strength, schedule)
+
+    def edit(latents: Tensor, done: float) -> Tensor:
+        return latents if done >= 1 else _push_latents(pipe, latents, density, target, strength * SCHEDULES[schedule](done))
+
+    return pipe.decode(z, generator=generator, guidance=guidance, steps=steps, edit=edit)
+
+
+def _push_latents(pipe: Pipeline, latents: Float[Tensor, "k n m h w"], density: Density, target: float,
+                  share: float) -> Float[Tensor, "k n m h w"]:
+    with torch.enable_grad():
+        moving = latents.detach().requires_grad_()
+        surprisal = density.surprisal(pipe.encode_images(pipe.render_latents(moving.flatten(0, 1)))).view(latents.shape[:2])
+        (slope,) = torch.autograd.grad(surprisal.sum(), moving)
+    # Normalised, a hundredth of the latents' scale to a step at most: first-order steps along single pixels would break the picture.
+    length = slope.flatten(2).norm(dim=-1)
+    step = share * (target - surprisal.detach()) / length.clamp_min(1e-6)
+    longest = LONGEST_LATENT * latents[0, 0].numel() ** 0.5
+    return latents + (step.clamp(-longest, longest) / length.clamp_min(1e-6))[..., None, None, None] * slope
+
+
+# Root mean square of a push on latents of unit scale.
+LONGEST_LATENT = 0.1
+
+
+def _check(strength: float, schedule: str) -> None:
+    if schedule not in SCHEDULES:
+        raise InputError(f"schedule is {schedule!r}; allowed are {', '.join(SCHEDULES)}")
+    if strength < 0:
+        raise InputError(f"strength is {strength}; allowed is 0 or more")

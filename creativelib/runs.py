@@ -1,0 +1,101 @@
+"""Where a steering run stands, as one frozen state that can be saved at any step and gone on from."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .concept import Concept
+from .errors import InputError
+from .optimize import Memory, Step
+
+RUNNING, PASSED, STOPPED = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """k concepts on their way.
+
+    `concept` and `memory` are what the loop goes on from. `valid` holds each concept as it was when a check last found it valid, at first
+    the start; `kept` what the run will return. `surprisal` is the kept concepts' median in nats, `pull` the anchor's weight relative to
+    the settings', `status` RUNNING, PASSED (the goal) or STOPPED (by a check). `share` is the last check's share of pictures that still
+    were of the category, NaN before any; `turned` are those it found invalid, which the next step sets back. `step` is the last
+    step taken, None in a run just begun or read from a file.
+    """
+
+    concept: Concept
+    memory: Memory
+    valid: Concept
+    kept: Concept
+    surprisal: Float[Tensor, " k"]
+    valid_surprisal: Float[Tensor, " k"]
+    status: Int[Tensor, " k"]
+    pull: Float[Tensor, " k"]
+    share: Float[Tensor, " k"]
+    turned: Bool[Tensor, " k"]
+    check_seconds: float = 0.0
+    step: Step | None = None
+
+    @classmethod
+    def begin(cls, concept: Concept) -> "Run":
+        k = len(concept)
+        nothing = torch.full((k,), torch.nan)
+        return cls(concept, Memory(), concept, concept, nothing, nothing, torch.zeros(k, dtype=torch.long), torch.ones(k), nothing,
+                   torch.zeros(k, dtype=torch.bool))
+
+    @property
+    def done(self) -> bool:
+        return bool((self.status != RUNNING).all())
+
+    def save(self, file: Path, about: Mapping[str, object]) -> None:
+        """Write the state, and what the run is `about` so that no other run goes on from it. A crash leaves the old file."""
+        tensors = {f"{part}.{name}": value for part in ("concept", "valid", "kept") for name, value in getattr(self, part).tensors.items()}
+        tensors |= {f"moments.{name}": value for name, value in self.memory.moments.items()}
+        tensors |= {name: getattr(self, name) for name in _ROWS}
+        facts = {"index": self.memory.index, "check_seconds": self.check_seconds, "about": about}
+        part = file.with_suffix(f".{os.getpid()}")
+        own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+        save_file(own, part, {"creativelib": json.dumps(facts)})
+        part.replace(file)
+
+    @classmethod
+    def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "Run":
+        """Read what `save` wrote; `start` is a concept of the same kind and size. Raises InputError for a file of another run."""
+        try:
+            with safe_open(file, "pt") as stored:
+                facts = json.loads(stored.metadata()["creativelib"])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
+        except Exception as error:  # safetensors raises several kinds, none of them public
+            raise InputError(f"checkpoint {str(file)!r} is no saved run ({error})") from None
+        if facts["about"] != json.loads(json.dumps(about)):
+            raise InputError(f"checkpoint {str(file)!r} is of a run with other settings; allowed is another file, or these settings")
+        device = next(iter(start.tensors.values())).device
+        parts = {part: start.moved({name: tensors[f"{part}.{name}"].to(device) for name in start.tensors})
+                 for part in ("concept", "valid", "kept")}
+        moments = {name.removeprefix("moments."): value if name.endswith(".step") else value.to(device)
+                   for name, value in tensors.items() if name.startswith("moments.")}
+        return cls(memory=Memory(facts["index"], moments), check_seconds=facts["check_seconds"], **parts,
+                   **{name: tensors[name] for name in _ROWS})
+
+    def at(self, step: Step) -> "Run":
+        """The state in which the loop would repeat this step."""
+        return replace(self, concept=step.concept, memory=step.memory, step=step)
+
+    def set_back(self) -> "Run":
+        """The state with the turned concepts as they were when last valid, and without the loop's memory of them."""
+        def fresh(name: str, value: Tensor) -> Tensor:
+            rows = self.turned.to(value.device)
+            return value if name.endswith(".step") else torch.where(rows.view(-1, *[1] * (value.ndim - 1)), 0.0, value)
+
+        memory = Memory(self.memory.index, {name: fresh(name, value) for name, value in self.memory.moments.items()})
+        return replace(self, concept=self.valid.where(self.turned, self.concept), memory=memory, turned=torch.zeros_like(self.turned))
+
+
+_ROWS = ("surprisal", "valid_surprisal", "status", "pull", "share", "turned")

@@ -1,0 +1,98 @@
+"""Steering while sampling: the push, and what the samplers make of it."""
+
+import pytest
+import torch
+
+from creativelib.density import GaussianDensity, MixtureDensity
+from creativelib.errors import InputError
+from creativelib.guidance import LONGEST, guide_decoder, guide_prior, prior_edit, push
+from creativelib.pipeline import Start, load
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def menagerie():
+    """The bundled models: what a denoiser does to a push only a trained one shows."""
+    return load("menagerie", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def usual(menagerie):
+    z = menagerie.sample_prior(menagerie.encode_text(["a photo of a pet"]), 400, generator=seeded(0))
+    return GaussianDensity.fit(z)
+
+
+@pytest.fixture(scope="module")
+def density(pipe):
+    return GaussianDensity.fit(pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), 400, generator=seeded(0))[0], pca=0.9)
+
+
+@pytest.mark.parametrize("kind", [GaussianDensity, MixtureDensity])
+def test_a_small_push_closes_its_share_of_the_gap(kind):
+    made = kind.fit(torch.randn(500, 6, generator=seeded(0)) * torch.linspace(2, 0.5, 6))
+    z = torch.randn(4, 3, 6, generator=seeded(1), dtype=torch.float64)
+    for side in (-1, 1):
+        target = made.surprisal(z).mean().item() + side * 50
+        gap = target - made.surprisal(z)
+        closed = made.surprisal(push(made, z, target, 1e-4)) - made.surprisal(z)
+        assert torch.allclose(closed, 1e-4 * gap, rtol=0.05)
+
+
+def test_a_push_stays_in_the_subspace_and_is_bounded(density):
+    z = density.sample(5, seeded(2))
+    moved = push(density, z, 1e6) - z
+    axes, deviations = density.subspace.axes, density.subspace.variances.sqrt()
+    assert torch.allclose(moved, moved @ axes.T @ axes, atol=1e-9)
+    assert torch.allclose(((moved @ axes.T) / deviations).norm(dim=-1), torch.full((5,), LONGEST, dtype=torch.float64))
+
+
+def test_no_strength_changes_nothing(pipe, density):
+    cond = pipe.encode_text(["a photo of a pet"])
+    guided = guide_prior(pipe, cond, 4, density, 1e3, generator=seeded(1), strength=0.0, steps=5)
+    assert torch.allclose(guided, pipe.sample_prior(cond, 4, generator=seeded(1), steps=5), atol=1e-5)
+    z = pipe.sample_prior(cond, 2, generator=seeded(1))
+    pictures = guide_decoder(pipe, z, density, 1e3, generator=seeded(2), strength=0.0, steps=4)
+    assert torch.allclose(pictures, pipe.decode(z, generator=seeded(2), steps=4), atol=1e-4)
+
+
+def test_the_prior_is_pushed_to_be_rare(menagerie, usual):
+    cond, target = menagerie.encode_text(["a photo of a pet"]), usual.quantile(0.99) + 20
+    medians = [usual.surprisal(guide_prior(menagerie, cond, 48, usual, target, generator=seeded(1), strength=strength)).median()
+               for strength in (0.0, 0.2, 1.0)]
+    assert medians == sorted(medians) and medians[2] > medians[0] + 20
+
+
+def test_the_last_word_is_the_denoisers(density):
+    z = density.sample(3, seeded(0)).float()
+    edit = prior_edit(density, 1e3)
+    assert torch.equal(edit(z, 1.0), z) and not torch.equal(edit(z, 0.5), z)
+
+
+def test_the_decoder_is_pushed_to_be_rare(menagerie, usual):
+    z = menagerie.sample_prior(menagerie.encode_text(["a photo of a pet"]), 6, generator=seeded(1))
+    plain, guided = (usual.surprisal(menagerie.encode_images(
+        guide_decoder(menagerie, z, usual, usual.quantile(0.99) + 50, generator=seeded(2), strength=strength, steps=5)))
+        for strength in (0.0, 1.0))
+    assert guided.median() > plain.median() + 10
+
+
+def test_a_start_is_kept_the_more_the_fewer_steps_are_left(menagerie):
+    there = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 8, generator=seeded(3))
+    cond = menagerie.encode_text(["a photo of a pet"])
+    apart = [(menagerie.sample_prior(cond, 8, generator=seeded(1), steps=10, start=Start(there, depth)) - there).norm(dim=-1).mean()
+             for depth in (0.1, 0.5, 1.0)]
+    assert apart == sorted(apart)
+    assert Start(there, 0.4).first(10) == 6 and Start(there, 0.01).first(10) == 9
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda pipe, density: prior_edit(density, 1.0, 1.0, "loud"), "schedule is 'loud'"),
+    (lambda pipe, density: prior_edit(density, 1.0, -1.0), "strength is -1.0"),
+    (lambda pipe, density: Start(torch.zeros(1, 1, 16), 0.0), "depth is 0.0"),
+])
+def test_bad_input(pipe, density, call, words):
+    with pytest.raises(InputError, match=words):
+        call(pipe, density)
