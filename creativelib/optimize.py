@@ -96,7 +96,7 @@ def _steps(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms
         if ((terms.total.detach() - first).abs() > EXPLODED).any():
             raise Diverged(f"step {index}: the total went from {first.max():.4g} to {terms.total.max():.4g}; a smaller lr than {lr} may "
                            "help", last)
-        last = Step(index, concept.moved({name: value.detach().clone() for name, value in moving.items()}), z.detach(),
+        last = Step(index, concept.moved({name: value.detach().clone() for name, value in moving.items()}), z.detach().clone(),
                     Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}),
                     Memory(index, _moments(optimizer, moving)))
         yield last

@@ -1,0 +1,150 @@
+"""python benchmarks/density.py: which density ranks the truth best, and how fast and small fitting and scoring are.
+
+Pictures of each category, with more wild ones than the truth has so that all degrees of rarity are there, are embedded by CLIP. Every
+density fitted to an exposure gives each a log-probability, the world a true one; the figure is Spearman's correlation of the two, averaged
+over categories. Exposures: what the prior makes of "a photo of a {category}", and a corpus of pictures as frequent as the truth says.
+`--clip FOLDER` takes another CLIP's image encoder, such as one trained without the auxiliary loss; then there is no prior to draw from.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from figures import Figure, at_most, bootstrap, publish
+from jaxtyping import Float
+from scipy.stats import spearmanr
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from creativelib.density import Density, FlowDensity, GaussianDensity, MixtureDensity
+from creativelib.pipeline import Pipeline, load
+from creativelib.world import CATEGORIES, styles, truth
+from creativelib.world.captions import article
+from creativelib.world.scenes import Scenes, draw, sample_scenes
+
+WILD = 0.4  # of the pictures to be ranked
+RANKED = 600
+SIZES = (200, 1000, 5000)
+KINDS: dict[str, Callable[[Tensor], Density]] = {
+    "Gaussian, PCA 95 %, residual": lambda z: GaussianDensity.fit(z),
+    "Gaussian, PCA 95 %, no residual": lambda z: GaussianDensity.fit(z, residual=False),
+    "Gaussian, no PCA": lambda z: GaussianDensity.fit(z, pca=1.0),
+    "mixture, PCA 95 %, residual": lambda z: MixtureDensity.fit(z),
+    "mixture, PCA 95 %, no residual": lambda z: MixtureDensity.fit(z, residual=False),
+    "mixture, no PCA": lambda z: MixtureDensity.fit(z, pca=1.0),
+    "flow, PCA 95 %, residual": lambda z: FlowDensity.fit(z),
+    "flow, PCA 95 %, no residual": lambda z: FlowDensity.fit(z, residual=False),
+    "flow, no PCA": lambda z: FlowDensity.fit(z, pca=1.0),
+}
+
+
+def photos(category: str, n: int, wild: float | None, seed: int) -> tuple[Scenes, Tensor]:
+    """Scenes of a category as photos, and their pictures."""
+    scenes = sample_scenes(n, torch.Generator().manual_seed(seed), wild, category)
+    scenes.style[:] = torch.tensor(styles.index("photo"))
+    return scenes, torch.cat([draw(scenes[slice(i, i + 200)]) for i in range(0, n, 200)])
+
+
+def exposure(pipe: Pipeline, category: str, kind: str, n: int) -> Float[Tensor, "n d"]:
+    if kind == "prior":
+        cond = pipe.encode_text([f"a photo of {article(category)}"])
+        return pipe.sample_prior(cond, n, generator=torch.Generator().manual_seed(0))[0]
+    return pipe.encode_images(photos(category, n, None, 1)[1])
+
+
+def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], note: str, categories: int) -> list[Figure]:
+    """Spearman's correlation of estimated and true log-probability, for every estimator, exposure and size."""
+    found: dict[str, list[float]] = {}
+    for category in tqdm(CATEGORIES[:categories], desc="ranking"):
+        scenes, pictures = photos(category.name, RANKED, WILD, 2)
+        z = pipe.encode_images(pictures)
+        true = truth(category.name).log_prob(scenes.factors[:, :len(category.factors)])
+        for kind in kinds:
+            seen = exposure(pipe, category.name, kind, max(SIZES))
+            for size in SIZES:
+                for name, fit in KINDS.items():
+                    if "flow" in name and size < max(SIZES) and kind == "corpus":
+                        continue  # the slowest to fit: its dependence on size is shown on one exposure
+                    estimated = fit(seen[:size]).log_prob(z)
+                    found.setdefault(f"{name}; {kind}, {size}", []).append(spearmanr(estimated.numpy(), true.numpy()).statistic)
+    figures = []
+    for name, values in found.items():
+        mean, interval = bootstrap(torch.tensor(values))
+        figures.append(Figure(f"{note}rank correlation with the truth: {name}", mean, "", None, None, *interval))
+    return figures
+
+
+def speed_figures() -> list[Figure]:
+    """log_prob and score of a million embeddings of width 64, against scikit-learn's log-probabilities alone."""
+    from sklearn.mixture import GaussianMixture
+
+    generator = torch.Generator().manual_seed(0)
+    fit = torch.randn(20_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)
+    z = (torch.randn(1_000_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)).double()
+    density, other = GaussianDensity.fit(fit, pca=1.0), GaussianMixture(1, covariance_type="full").fit(fit.double().numpy())
+
+    def ours() -> None:
+        for part in z.split(50_000):
+            density.log_prob(part)
+            density.score(part)
+
+    def theirs() -> None:
+        other.score_samples(z.numpy())
+
+    times = {name: min(_seconds(run) for _ in range(3)) for name, run in (("ours", ours), ("theirs", theirs))}
+    return [Figure("log_prob and score of 1 M x 64, time / scikit-learn's score_samples alone", times["ours"] / times["theirs"], "times"),
+            Figure("log_prob and score of 1 M x 64", times["ours"], "s")]
+
+
+def _seconds(run: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def stream() -> Iterator[Tensor]:
+    """Ten million embeddings of width 64, never all at once."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        yield torch.randn(100_000, 64, generator=generator)
+
+
+def stream_figures() -> list[Figure]:
+    """A fit of 10 M x 64 in a process of its own, whose memory is measured."""
+    started = time.perf_counter()
+    code = ("import resource, itertools; from density import stream; from creativelib.density import GaussianDensity\n"
+            "d = GaussianDensity.fit_stream(stream(), itertools.islice(stream(), 10), pca=1.0)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, float(d.subspace.variances.mean()))")
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+    memory, variance = map(float, out.stdout.split())
+    assert abs(variance - 1) < 1e-3
+    return [at_most("streaming fit of 10 M x 64: memory", memory, "GiB", 1),
+            Figure("streaming fit of 10 M x 64: time", time.perf_counter() - started, "s")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--categories", type=int, default=len(CATEGORIES))
+    parser.add_argument("--clip", type=Path, help="a folder with another CLIP's image encoder")
+    o = parser.parse_args()
+    with torch.no_grad():
+        pipe = load("menagerie", device="cpu")
+        if o.clip:
+            from dataclasses import replace
+
+            from transformers import CLIPVisionModelWithProjection
+
+            encoder = CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32).eval()
+            figures = ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), "", o.categories)
+            publish("density-other-clip", figures, 0)
+            return
+    figures = speed_figures() + stream_figures() + ranking_figures(pipe, ("prior", "corpus"), "", o.categories)
+    publish("density", figures, 0)
+
+
+if __name__ == "__main__":
+    main()
