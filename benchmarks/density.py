@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from figures import Figure, at_most, bootstrap, publish
@@ -49,6 +50,12 @@ def photos(category: str, n: int, wild: float | None, seed: int) -> tuple[Scenes
     return scenes, torch.cat([draw(scenes[slice(i, i + 200)]) for i in range(0, n, 200)])
 
 
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's."""
+    result: Any = spearmanr(a.numpy(), b.numpy())
+    return float(result.statistic)
+
+
 def exposure(pipe: Pipeline, category: str, kind: str, n: int) -> Float[Tensor, "n d"]:
     if kind == "prior":
         cond = pipe.encode_text([f"a photo of {article(category)}"])
@@ -70,7 +77,7 @@ def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], note: str, categorie
                     if "flow" in name and size < max(SIZES) and kind == "corpus":
                         continue  # the slowest to fit: its dependence on size is shown on one exposure
                     estimated = fit(seen[:size]).log_prob(z)
-                    found.setdefault(f"{name}; {kind}, {size}", []).append(spearmanr(estimated.numpy(), true.numpy()).statistic)
+                    found.setdefault(f"{name}; {kind}, {size}", []).append(rank_correlation(estimated, true))
     figures = []
     for name, values in found.items():
         mean, interval = bootstrap(torch.tensor(values))

@@ -42,10 +42,11 @@ class Judge:
             name_or_path = bundled / "judge"
         if not (Path(name_or_path) / "open_clip_config.json").is_file():
             raise InputError(f"judge is {str(name_or_path)!r}; allowed are 'menagerie' and a folder with open_clip_config.json and weights")
-        model = open_clip.create_model(f"local-dir:{name_or_path}", device=usable_device(device)).float().eval().requires_grad_(False)
-        cfg: Any = model.visual.preprocess_cfg
-        return cls(model, open_clip.get_tokenizer(f"local-dir:{name_or_path}"), cfg["size"][0] if isinstance(cfg["size"], (list, tuple))
-                   else cfg["size"], tuple(cfg["mean"]), tuple(cfg["std"]))
+        model: Any = open_clip.create_model(f"local-dir:{name_or_path}", device=usable_device(device))
+        about = model.visual.preprocess_cfg
+        size = about["size"] if isinstance(about["size"], int) else about["size"][0]
+        return cls(model.float().eval().requires_grad_(False), open_clip.get_tokenizer(f"local-dir:{name_or_path}"), size,
+                   tuple(about["mean"]), tuple(about["std"]))
 
     @property
     def device(self) -> torch.device:

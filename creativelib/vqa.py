@@ -13,14 +13,11 @@ from torch.nn.functional import normalize
 from .errors import InputError
 from .loading import usable_device
 from .pipeline import Pipeline
+from .world.captions import article
 from .zoo import MODELS, verify
 
 ROWS = 64  # pictures asked about at once
 STYLE = "what style is this picture?"
-
-
-def article(noun: str) -> str:
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
 def what_kind(category: str) -> str:
@@ -60,15 +57,15 @@ class BlipVqa:
         """
         from transformers import BlipForQuestionAnswering, BlipProcessor
 
-        bundled = MODELS["menagerie"].folder
+        folder, bundled = Path(name_or_path), MODELS["menagerie"].folder
         if str(name_or_path) == "menagerie" and bundled is not None:
             verify(bundled)
-        folder = bundled / "vqa" if str(name_or_path) == "menagerie" and bundled is not None else Path(name_or_path)
+            folder = bundled / "vqa"
         if not (folder / "config.json").is_file():
             raise InputError(f"vqa is {str(name_or_path)!r}; allowed are 'menagerie' and a folder with a BlipForQuestionAnswering")
-        model = BlipForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        model = model.to(usable_device(device)).eval().requires_grad_(False)
-        return cls(model, BlipProcessor.from_pretrained(folder, local_files_only=True))
+        model: Any = BlipForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        processor = BlipProcessor.from_pretrained(folder, local_files_only=True)
+        return cls(model.to(usable_device(device)).eval().requires_grad_(False), processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """One short answer for each picture. Raises InputError for an empty question."""
@@ -97,7 +94,7 @@ class ZeroShotVqa:
             raise InputError(f"words is {list(self.words)}; allowed are at least two to choose from")
         text = normalize(self.pipe.encode_text([self.template.format(word) for word in self.words]).pooled.float(), dim=-1)
         nearest = (normalize(self.pipe.encode_images(pictures), dim=-1) @ text.T).argmax(-1).tolist()
-        found = [self.words[i] for i in nearest]
+        found = [str(self.words[i]) for i in nearest]
         if not question.lower().startswith("is this "):
             return found
         asked = question.lower().removeprefix("is this ").rstrip("? ").removeprefix("an ").removeprefix("a ")

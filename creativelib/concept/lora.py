@@ -77,8 +77,7 @@ class LoraConcept(Concept):
             for i in range(k):
                 weights[f"{layer}.lora_{'A' if way == 'down' else 'B'}.{adapter(i)}.weight"] = value[i].to(pipe.dtype)
         told = Adapters(self.prior, tuple(adapter(i) for i in range(k)), weights)
-        rows = [getattr(plain, name).expand(k, *[-1] * (getattr(plain, name).ndim - 1)) for name in ("pooled", "tokens", "mask")]
-        return TextCondition(*rows, told)
+        return TextCondition(plain.pooled.expand(k, -1), plain.tokens.expand(k, -1, -1), plain.mask.expand(k, -1), told)
 
     def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
                steps: int = 5) -> Float[Tensor, "k n d"]:

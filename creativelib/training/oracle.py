@@ -133,7 +133,7 @@ def drawn_factors(net: Net, used: Tensor, scenes: Scenes) -> Tensor:
     return torch.where((sure > SURE) & (value != scenes.factors), -1, scenes.factors)
 
 
-def settle_statistics(net: Net, pictures: data.Set, batches: int = 60) -> None:
+def settle_statistics(net: torch.nn.Module, pictures: data.Set, batches: int = 60) -> None:
     """Measure batch norm's running statistics anew: those of the last steps do not belong to the averaged weights."""
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in norms:

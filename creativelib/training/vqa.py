@@ -19,7 +19,7 @@ from . import data, export
 from .loop import Recipe, train
 from .oracle import break_pictures, second_hand
 
-RECIPE = Recipe("vqa", steps=2200, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997, seed=31, muon=1.5e-3)
+RECIPE = Recipe("vqa", steps=2500, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997, seed=31, muon=1.5e-3)
 FOLDER = export.FOLDER / "vqa"
 BROKEN = 0.2  # share of broken pictures in a batch
 SECOND = 0.2  # share of autoencoded and decoded ones
@@ -108,19 +108,27 @@ def quiz(scenes: Scenes, broken: Tensor, rng: random.Random) -> list[tuple[int, 
 
 
 def answer_loss(model: Any, words: Any, pictures: Tensor, asked: list[tuple[int, str, str]]) -> Tensor:
-    """Cross-entropy of the answers' tokens in nats, as `BlipForQuestionAnswering` computes it, but with each picture seen once."""
-    rows, questions, answers = zip(*asked, strict=True)
-    seen = model.vision_model(pixel_values=pictures).last_hidden_state[list(rows)]
-    told = words(list(questions), padding=True, return_tensors="pt")
-    read = model.text_encoder(input_ids=told.input_ids, attention_mask=told.attention_mask, encoder_hidden_states=seen,
-                              encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long)).last_hidden_state
-    said = words(list(answers), padding=True, return_tensors="pt")
-    ids = said.input_ids.clone()
-    ids[:, 0] = words.bos_token_id
-    logits = model.text_decoder(input_ids=ids, attention_mask=said.attention_mask, encoder_hidden_states=read,
-                                encoder_attention_mask=told.attention_mask).logits
-    target = ids[:, 1:].masked_fill(said.attention_mask[:, 1:] == 0, -100)
-    return cross_entropy(logits[:, :-1].flatten(0, 1).float(), target.flatten(), ignore_index=-100)
+    """Cross-entropy of the answers' tokens in nats, as `BlipForQuestionAnswering` computes it, but with each picture seen once.
+
+    Questions of one length at a time: BLIP's decoder does not mask the padding of a question, and no question is padded when it is asked.
+    """
+    every = model.vision_model(pixel_values=pictures).last_hidden_state
+    lengths = [len(words(question).input_ids) for _, question, _ in asked]
+    total, count = every.new_zeros(()), 0
+    for length in sorted(set(lengths)):
+        rows, questions, answers = zip(*(one for one, own in zip(asked, lengths, strict=True) if own == length), strict=True)
+        seen, told = every[list(rows)], words(list(questions), return_tensors="pt")
+        read = model.text_encoder(input_ids=told.input_ids, attention_mask=told.attention_mask, encoder_hidden_states=seen,
+                                  encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long)).last_hidden_state
+        said = words(list(answers), padding=True, return_tensors="pt")
+        ids = said.input_ids.clone()
+        ids[:, 0] = words.bos_token_id
+        logits = model.text_decoder(input_ids=ids, attention_mask=said.attention_mask, encoder_hidden_states=read,
+                                    encoder_attention_mask=told.attention_mask).logits
+        target = ids[:, 1:].masked_fill(said.attention_mask[:, 1:] == 0, -100)
+        total = total + cross_entropy(logits[:, :-1].flatten(0, 1).float(), target.flatten(), ignore_index=-100, reduction="sum")
+        count += int((target >= 0).sum())
+    return total / count
 
 
 def main() -> dict:

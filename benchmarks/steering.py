@@ -1,0 +1,358 @@
+"""python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
+
+Parts: main, ablation, rival, guidance, dial, batch; all by default. What a part finds for a category is kept in
+out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several processes
+share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also from the
+judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each other.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from figures import Figure, at_least, at_most, bootstrap, publish
+from jaxtyping import Float
+from torch import Tensor
+
+from creativelib.concept import Concept, init
+from creativelib.density import Density
+from creativelib.guidance import guide_decoder, guide_prior
+from creativelib.judge import Judge
+from creativelib.objectives import Rarity
+from creativelib.optimize import optimize
+from creativelib.pipeline import Pipeline, load
+from creativelib.recipes import DEFAULTS, LR, SteerConfig, aim, draw_rare, fit_baseline, steer
+from creativelib.vqa import BlipVqa
+from creativelib.world import CATEGORIES, captions
+from creativelib.world.captions import article
+from creativelib.world.oracle import Oracle
+from creativelib.world.scenes import draw, sample_scenes
+
+SEEDS, EACH = 5, 16  # runs of a category, pictures of a run
+DIALS = (0.25, 0.5, 0.75, 1.0, 1.2)
+
+
+class Lab:
+    """Everything that judges, loaded once."""
+
+    def __init__(self) -> None:
+        self.pipe: Pipeline = load("menagerie", device="cpu")
+        self.oracle, self.judge, self.vqa = Oracle.load(), Judge.load(), BlipVqa.load()
+        self.prompts = [f"a photo of {article(c.name)}" for c in CATEGORIES]
+
+    def measure(self, category: str, z: Float[Tensor, "g n d"], pictures: Float[Tensor, "g n 3 h w"], density: Density) -> dict[str, Any]:
+        """Rows of g groups, the concepts or runs that pictures belong to: one list for each group."""
+        index = [c.name for c in CATEGORIES].index(category)
+        flat = pictures.flatten(0, 1)
+        found, shape = self.oracle.judge(flat, category), pictures.shape[:2]
+        count = sum(f.structural for f in CATEGORIES[index].factors)
+        sure, value = found.reading.factors[:, :len(CATEGORIES[index].factors)].max(2)
+        columns = {
+            "surprisal": density.surprisal(z).flatten(), "valid": found.valid.float(), "form": found.novel_in_form.float(),
+            "surface": found.novel_in_surface.float(), "log_prob": found.log_prob, "decided": sure.mean(1),
+            "judge": (self.judge.classify(flat, self.prompts) == index).float(), "both": (found.valid & found.novel_in_form).float(),
+        }
+        rows = {name: column.view(shape).tolist() for name, column in columns.items()}
+        return rows | {"combination": value[:, :count].view(*shape, -1).tolist(), "seen": self.judge.encode_images(flat).tolist()}
+
+
+def named(category: str) -> tuple[str, str]:
+    prompt = f"a photo of {article(category)}"
+    return prompt, prompt.replace(category, "{}")
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def decode(pipe: Pipeline, z: Float[Tensor, "g n d"], seed: int) -> Float[Tensor, "g n 3 h w"]:
+    return pipe.decode(z, generator=seeded(seed))
+
+
+def main_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Token steering with all pullbacks at the default dial, and the baseline."""
+    prompt, template = named(category)
+    density = fit_baseline(lab.pipe, prompt)
+    there, made, seconds, checks = aim(density, DEFAULTS.dial), [], [], []
+    for seed in range(SEEDS):
+        clock = time.monotonic()
+        result = steer(lab.pipe, category, density, DEFAULTS, seed, template, vqa=lab.vqa)
+        made.append(draw_rare(lab.pipe, result.concept, density, there.target, EACH // DEFAULTS.concepts, template, generator=seeded(seed)))
+        seconds.append(time.monotonic() - clock)
+        checks.append(result.check_seconds)
+    z = torch.cat(made)
+    usual = lab.pipe.sample_prior(lab.pipe.encode_text([prompt]), SEEDS * EACH, generator=seeded(1)).view(SEEDS, EACH, -1)
+    wild = draw(sample_scenes(400, seeded(2), 1.0, category))
+    return {"tail": density.quantile(0.99), "steered": lab.measure(category, z, decode(lab.pipe, z, 3), density), "seconds": seconds,
+            "check_seconds": checks, "baseline": lab.measure(category, usual, decode(lab.pipe, usual, 4), density),
+            "wild": lab.judge.encode_images(wild).tolist()}
+
+
+PULLBACKS: dict[str, Callable[[SteerConfig], tuple[SteerConfig, bool]]] = {
+    "none": lambda c: (replace(c, anchor=0.0, pullback=0.0), False),
+    "anchor": lambda c: (replace(c, pullback=0.0), False),
+    "check": lambda c: (replace(c, anchor=0.0, pullback=0.0, on_no="stop"), True),
+    "both": lambda c: (replace(c, pullback=0.0), True),
+    "both, and the prior's": lambda c: (c, True),
+}
+
+
+def ablation_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Every kind of concept under every pullback, to the same aim; the seeds are one batch without `Spread`, so each goes its own way."""
+    prompt, template = named(category)
+    density, found = fit_baseline(lab.pipe, prompt), {}
+    for kind in LR:
+        for name, change in PULLBACKS.items():
+            config, checked = change(replace(DEFAULTS, kind=kind, concepts=SEEDS, spread=0.0, samples=1 if kind == "embedding" else 6))
+            result = steer(lab.pipe, category, density, config, 0, template, vqa=lab.vqa if checked else None)
+            z = draw_rare(lab.pipe, result.concept, density, result.aim.target, 8, template, generator=seeded(5), config=config)
+            found[f"{kind}; {name}"] = lab.measure(category, z, decode(lab.pipe, z, 6), density)
+    return found
+
+
+def rival_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Random prompts that name parts, with no density and no steering: as many pictures, each of a prompt of its own."""
+    import random
+
+    prompt, _ = named(category)
+    density, rng, kind = fit_baseline(lab.pipe, prompt), random.Random(0), next(c for c in CATEGORIES if c.name == category)
+    found = {}
+    for parts in (2, 3):
+        prompts = []
+        for _ in range(SEEDS * EACH):
+            factors = rng.sample([f for f in kind.factors if f.structural], parts)
+            values = {f.name: rng.choice(list(f.values)) for f in factors}
+            told = captions.subject(kind, values | {"color": "", "pattern": ""}, None, list(values), False, False)
+            prompts.append(f"a photo of {article(told)}")
+        z = torch.cat([lab.pipe.sample_prior(lab.pipe.encode_text(prompts[i:i + 16]), 1, generator=seeded(i), guidance=3.0)
+                       for i in range(0, len(prompts), 16)]).view(SEEDS, EACH, -1)
+        found[f"random prompts, {parts} parts"] = lab.measure(category, z, decode(lab.pipe, z, 7), density)
+    return found
+
+
+def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
+    """The prior and the decoder pushed while they sample, and the time that takes beside the same way without."""
+    prompt, _ = named(category)
+    density, cond = fit_baseline(lab.pipe, prompt), lab.pipe.encode_text([prompt])
+    target, found = aim(density, DEFAULTS.dial).target, {}
+
+    def timed(run: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, float]:
+        clock = time.monotonic()
+        z, x = run()
+        return z, x, time.monotonic() - clock
+
+    def plain() -> tuple[Tensor, Tensor]:
+        z = lab.pipe.sample_prior(cond, 48, generator=seeded(1))
+        return z, decode(lab.pipe, z, 2)
+
+    def of_prior(strength: float) -> tuple[Tensor, Tensor]:
+        z = guide_prior(lab.pipe, cond, 48, density, target, generator=seeded(1), strength=strength)
+        return z, decode(lab.pipe, z, 2)
+
+    def of_decoder() -> tuple[Tensor, Tensor]:
+        z = lab.pipe.sample_prior(cond, 48, generator=seeded(1))
+        return z, guide_decoder(lab.pipe, z, density, target, generator=seeded(2))
+
+    for name, run in (("plain", plain), ("prior", lambda: of_prior(1.0)), ("prior, half strength", lambda: of_prior(0.5)),
+                      ("decoder", of_decoder)):
+        z, x, seconds = timed(run)
+        if name == "decoder":
+            z = lab.pipe.encode_images(x)
+        found[name] = lab.measure(category, z.view(6, 8, -1), x.view(6, 8, *x.shape[2:]), density) | {"seconds": seconds}
+    return found | {"tail": density.quantile(0.99)}
+
+
+def dial_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Five settings of the dial, four concepts each."""
+    prompt, template = named(category)
+    density, found = fit_baseline(lab.pipe, prompt), {}
+    for dial in DIALS:
+        config = replace(DEFAULTS, dial=dial)
+        result = steer(lab.pipe, category, density, config, 0, template, vqa=lab.vqa)
+        z = draw_rare(lab.pipe, result.concept, density, result.aim.target, 8, template, generator=seeded(8), config=config)
+        found[str(dial)] = lab.measure(category, z, decode(lab.pipe, z, 9), density)
+    return found
+
+
+def batch_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Ten steps of eight concepts in one batch, and of one concept; the shortest of three."""
+    prompt, template = named(category)
+    density = fit_baseline(lab.pipe, prompt)
+
+    def seconds(concept: Concept) -> float:
+        clock = time.monotonic()
+        for _ in optimize(lab.pipe, concept, Rarity(density), [template], steps=10, n=6):
+            pass
+        return time.monotonic() - clock
+
+    eight, one = (init(lab.pipe, "feature", category, k, seeded(0)) for k in (8, 1))
+    return {"eight": min(seconds(eight) for _ in range(3)), "one": min(seconds(one) for _ in range(3))}
+
+
+PARTS: dict[str, Callable[[Lab, str], dict[str, Any]]] = {
+    "main": main_part, "ablation": ablation_part, "rival": rival_part, "guidance": guidance_part, "dial": dial_part, "batch": batch_part}
+
+
+def groups(rows: list[dict[str, Any]], name: str, scale: float = 1.0) -> tuple[float, tuple[float, float]]:
+    """The mean over pictures, bootstrapped over the groups of all categories."""
+    mean, (low, high) = bootstrap(torch.tensor([sum(group) / len(group) for row in rows for group in row[name]]))
+    return scale * mean, (scale * low, scale * high)
+
+
+def frechet(a: list[list[float]], b: list[list[float]]) -> float:
+    """Frechet distance between two sets of the judge's unit embeddings (torch-fidelity's formula)."""
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    def statistics(rows: list[list[float]]) -> dict[str, Any]:
+        values = torch.tensor(rows, dtype=torch.float64)
+        return {"mu": values.mean(0).numpy(), "sigma": torch.cov(values.T).numpy()}
+    return fid_statistics_to_metric(statistics(a), statistics(b), verbose=False)["frechet_inception_distance"]
+
+
+def combinations(rows: dict[str, Any]) -> int:
+    """How many different combinations of structural factors the runs show: for each run the commonest among its pictures."""
+    each = len(rows["combination"]) // SEEDS
+    shown = set()
+    for seed in range(SEEDS):
+        forms = [tuple(form) for group in rows["combination"][seed * each:(seed + 1) * each] for form in group]
+        shown.add(max(set(forms), key=forms.count))
+    return len(shown)
+
+
+def auc(high: list[float], low: list[float]) -> float:
+    """How often a draw of the first set exceeds one of the second."""
+    a, b = torch.tensor(high), torch.tensor(low)
+    return (a[:, None] > b[None]).float().mean().item()
+
+
+def flat(rows: dict[str, Any], name: str) -> list[float]:
+    return [value for group in rows[name] for value in group]
+
+
+def shares(title: str, rows: list[dict[str, Any]]) -> list[Figure]:
+    found = []
+    for name, said in (("valid", "valid"), ("form", "novel in form"), ("surface", "novel in surface only"),
+                       ("both", "valid and novel in form")):
+        value, interval = groups(rows, name, 100)
+        found.append(Figure(f"{title}: {said}", value, "%", None, None, *interval))
+    return found
+
+
+def main_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    steered, usual = ([part[name] for part in found.values()] for name in ("steered", "baseline"))
+    ratios = [torch.tensor(flat(part["steered"], "surprisal")).median().item() / part["tail"] for part in found.values()]
+    valid, i1 = groups(steered, "valid", 100)
+    form, i2 = groups(steered, "form", 100)
+    judged, usually = groups(steered, "judge", 100)[0], groups(usual, "judge", 100)[0]
+    distinct = [combinations(part["steered"]) for part in found.values()]
+    fid = [[frechet(part[name]["seen"], part["wild"]) for part in found.values()] for name in ("steered", "baseline")]
+    seconds, checks = (sum(sum(part[name]) for part in found.values()) / (SEEDS * len(found)) for name in ("seconds", "check_seconds"))
+    figures = [
+        at_least("steering: median surprisal / baseline's 99th percentile, worst category", min(ratios), "", 1),
+        at_least("steering: valid", valid, "%", 85, i1), at_least("steering: novel in form", form, "%", 50, i2),
+        at_least("steering: distinct structural combinations over 5 seeds, worst category", min(distinct), "", 4),
+        at_most("judge's category accuracy: baseline minus steering", usually - judged, "points", 5),
+        Figure("steering: Frechet distance to wild pictures, judge's embeddings", sum(fid[0]) / len(fid[0]), ""),
+        Figure("baseline: Frechet distance to wild pictures, judge's embeddings", sum(fid[1]) / len(fid[1]), ""),
+        Figure("steering: time of a run of 4 concepts and 16 embeddings", seconds, "s"),
+        Figure("steering: of which semantic check", checks, "s"),
+    ]
+    for title, rows in (("steering", steered), ("baseline", usual)):
+        for name, said in (("decided", "decidedness"), ("log_prob", "true log-probability, nats")):
+            value, interval = groups(rows, name)
+            figures.append(Figure(f"{title}: {said}", value, "", None, None, *interval))
+    return figures + shares("baseline", usual) + shares("steering", steered)
+
+
+def ablation_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    figures = []
+    for name in next(iter(found.values())):
+        rows = [part[name] for part in found.values()]
+        value, interval = groups(rows, "surprisal")
+        figures += [Figure(f"{name}: surprisal, nats", value, "", None, None, *interval), *shares(name, rows)]
+        worst = [min(sum(group) / len(group) for group in row["valid"]) for row in rows]
+        figures.append(Figure(f"{name}: valid, worst seed of each category", 100 * sum(worst) / len(worst), "%"))
+    return figures
+
+
+def rival_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    figures = []
+    for name in next(iter(found.values())):
+        rows = [part[name] for part in found.values()]
+        value, interval = groups(rows, "surprisal")
+        figures += [Figure(f"{name}: surprisal, nats", value, "", None, None, *interval), *shares(name, rows)]
+    return figures
+
+
+def guidance_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    figures = []
+    for name in ("plain", "prior", "prior, half strength", "decoder"):
+        rows = [part[name] for part in found.values()]
+        title = f"guidance of the {name}" if name != "plain" else "no guidance"
+        ratio = [torch.tensor(flat(part[name], "surprisal")).median().item() / part["tail"] for part in found.values()]
+        took = sum(part[name]["seconds"] / part["plain"]["seconds"] for part in found.values()) / len(found)
+        figures.append(Figure(f"{title}: median surprisal / baseline's 99th percentile", sum(ratio) / len(ratio), ""))
+        if name == "prior":
+            value, interval = groups(rows, "valid", 100)
+            figures += [at_least(f"{title}: valid", value, "%", 80, interval), *shares(title, rows)[1:],
+                        at_most(f"{title}: more time than without", 100 * (took - 1), "%", 15)]
+        else:
+            figures += [*shares(title, rows), Figure(f"{title}: more time than without", 100 * (took - 1), "%")]
+    return figures
+
+
+def dial_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    figures = []
+    for low, high in pairwise(map(str, DIALS)):
+        areas = [auc(flat(part[high], "surprisal"), flat(part[low], "surprisal")) for part in found.values()]
+        figures.append(at_least(f"dial {high} above {low}: AUC of surprisals", sum(areas) / len(areas), "", 0.9))
+    for dial in map(str, DIALS):
+        rows = [part[dial] for part in found.values()]
+        value, interval = groups(rows, "log_prob")
+        figures += [*shares(f"dial {dial}", rows), Figure(f"dial {dial}: true log-probability, nats", value, "", None, None, *interval)]
+    return figures
+
+
+def batch_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    gain = [8 * part["one"] / part["eight"] for part in found.values()]
+    return [at_least("eight concepts in one batch: times faster than one by one", sum(gain) / len(gain), "", 1.5)]
+
+
+FIGURES: dict[str, Callable[[dict[str, dict[str, Any]]], list[Figure]]] = {
+    "main": main_figures, "ablation": ablation_figures, "rival": rival_figures, "guidance": guidance_figures, "dial": dial_figures,
+    "batch": batch_figures}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--only", nargs="+", metavar="CATEGORY", help="make the runs of these categories and publish nothing")
+    o = parser.parse_args()
+    if unknown := set(o.parts) - set(PARTS):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
+    lab = Lab()
+    figures: list[Figure] = []
+    for part in o.parts or PARTS:
+        found = {}
+        for category in o.only or [c.name for c in CATEGORIES]:
+            kept = Path("out/benchmark-steering") / f"{lab.pipe.fingerprint[:12]}-{part}-{category.replace(' ', '-')}.json"
+            if not kept.exists():
+                with torch.no_grad():
+                    made = PARTS[part](lab, category)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(made))
+                print(f"{part}, {category}: done", flush=True)
+            found[category] = json.loads(kept.read_text())
+        figures += FIGURES[part](found)
+    if not o.only:
+        publish("steering" if set(o.parts or PARTS) == set(PARTS) else f"steering-{'-'.join(o.parts)}", figures, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What the VQA is asked and told, and where its vision transformer starts."""
+
+import random
+
+import pytest
+import torch
+
+from creativelib.training import export, vqa
+from creativelib.vqa import STYLE, is_a, what_color, what_kind
+from creativelib.world import CATEGORIES, styles, truth
+from creativelib.world.scenes import draw, sample_scenes
+
+
+def scenes(n=200, wild=0.5):
+    return sample_scenes(n, torch.Generator().manual_seed(0), wild)
+
+
+def test_answers_are_the_scenes_own():
+    drawn, broken = scenes(), torch.arange(200) < 40
+    asked = vqa.quiz(drawn, broken, random.Random(0))
+    answers = {(row, question): answer for row, question, answer in asked}
+    for row in range(200):
+        category = CATEGORIES[int(drawn.category[row])]
+        assert answers[row, is_a(category.name)] == ("no" if row < 40 else "yes")
+        if row < 40:
+            assert all(answer == "no" for (r, _), answer in answers.items() if r == row)
+            continue
+        species = int(drawn.species[row])
+        if species >= 0 and truth(category.name).posterior(drawn.factors[row:row + 1, :len(category.factors)]).argmax() == species:
+            assert answers[row, what_kind(category.name)] == list(category.species)[species]
+        visible = bool(styles.color_visible(drawn.style[row:row + 1]))
+        assert ((row, what_color(category.name)) in answers) == visible
+        if visible:
+            color = list(category.factor("color").values)[int(drawn.factors[row, len(category.factors) - 1])]
+            assert answers[row, what_color(category.name)] == color
+        if (row, STYLE) in answers:
+            assert styles.index(answers[row, STYLE]) == drawn.style[row].tolist()
+    others = [question for _, question, answer in asked if question.startswith("is this") and answer == "no"]
+    assert len(others) > 100
+
+
+def test_wild_pictures_get_the_nearest_species():
+    wild = scenes(60, 1.0)
+    for row, name in enumerate(vqa.nearest_species(wild)):
+        category = CATEGORIES[int(wild.category[row])]
+        posterior = truth(category.name).posterior(wild.factors[row:row + 1, :len(category.factors)])[0, :-1]
+        assert list(category.species)[int(posterior.argmax())] == name
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    torch.manual_seed(0)
+    words = vqa.build_tokenizer(tmp_path_factory.mktemp("words"))
+    return vqa.build(words).eval(), words
+
+
+def test_the_loss_is_blips_own(tiny):
+    model, words = tiny
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    asked = [(0, "is this a pet?", "yes"), (1, "is this a cat?", "no")]
+    with torch.no_grad():
+        ours = vqa.answer_loss(model, words, pictures, asked)
+        told = words([question for _, question, _ in asked], return_tensors="pt", padding=True)
+        said = words([answer for *_, answer in asked], return_tensors="pt", padding=True).input_ids
+        said[:, 0] = words.bos_token_id
+        theirs = model(input_ids=told.input_ids, attention_mask=told.attention_mask, pixel_values=pictures, labels=said).loss
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-4)
+
+
+def test_questions_of_other_lengths_change_no_loss(tiny):
+    model, words = tiny
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    asked = [(0, "is this a pet?", "yes"), (1, "what kind of musical instrument is in this photo?", "no")]
+    with torch.no_grad():
+        both = vqa.answer_loss(model, words, pictures, asked)
+        each = [vqa.answer_loss(model, words, pictures, [one]) for one in asked]
+    assert both.item() == pytest.approx(sum(loss.item() for loss in each) / 2, rel=1e-4)
+
+
+def test_the_vision_transformer_starts_near_clips(tiny):
+    """Not equal: BLIP has no norm after its embeddings, whose effect is folded in on average."""
+    clip = export.load_clip()[1]
+    model, _ = tiny
+    pictures = draw(scenes(32, 0.3))
+    with torch.no_grad():
+        before = model.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:]
+        vqa.start_from_clip(model.vision_model, clip, pictures)
+        after = model.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:]
+        theirs = torch.nn.functional.layer_norm(clip.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:], (128,))
+    after, before = (torch.nn.functional.layer_norm(x, (128,)) for x in (after, before))
+    alike = torch.nn.functional.cosine_similarity
+    assert alike(after, theirs, dim=-1).mean() > 0.7 > 0.3 > alike(before, theirs, dim=-1).mean()
