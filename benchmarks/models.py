@@ -5,12 +5,14 @@ import argparse
 import torch
 from figures import Figure, at_least, at_most, bootstrap, publish, share
 from torch import Tensor
-from torch.nn.functional import normalize
 from tqdm.auto import tqdm
+from witnesses import vqa_figures, zero_shot_figures
 
+from creativelib.judge import Judge
 from creativelib.pipeline import Pipeline, load
 from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures
+from creativelib.vqa import BlipVqa
 from creativelib.world import CATEGORIES, captions, styles, truth
 from creativelib.world.oracle import Oracle, Reading
 from creativelib.world.scenes import Scenes, draw, sample_scenes, style_names
@@ -31,26 +33,6 @@ def species_of(category: str, factors: Tensor) -> Tensor:
 def read_species(oracle: Oracle, pictures: Tensor, category: str) -> Tensor:
     count = len(truth(category).category.factors)
     return species_of(category, oracle.read(pictures, category).scenes().factors[:, :count])
-
-
-def clip_figures(pipe: Pipeline, scenes: Scenes, z: Tensor) -> list[Figure]:
-    z, named = normalize(z, dim=-1), scenes.species >= 0
-    names = [f"a photo of {captions.article(c.name)}" for c in CATEGORIES]
-    text = normalize(pipe.encode_text(names).pooled, dim=-1)
-    right_category = (z @ text.T).argmax(1)[named] == scenes.category[named]
-    right_species, aucs = [], []
-    for i, c in enumerate(CATEGORIES):
-        rows = named & (scenes.category == i)
-        species = normalize(pipe.encode_text([f"a photo of {captions.article(s)}" for s in c.species]).pooled, dim=-1)
-        right_species.append((z[rows] @ species.T).argmax(1) == scenes.species[rows])
-        wild, tame = (z[(scenes.category == i) & ~named] @ text[i], z[rows] @ text[i])
-        aucs.append((wild[:, None] > tame[None]).float().mean().item())
-    species, interval = share(torch.cat(right_species))
-    category, interval2 = share(right_category)
-    return [at_least("CLIP: zero-shot species within its category", species, "%", 95, interval),
-            at_least("CLIP: zero-shot category", category, "%", 99, interval2),
-            at_most("CLIP: AUC of wild above species for the bare category, worst category", max(aucs), "", 0.6),
-            Figure("CLIP: AUC of wild above species for the bare category, mean", sum(aucs) / len(aucs), "")]
 
 
 def lab(rgb: Tensor) -> Tensor:
@@ -208,12 +190,15 @@ def main() -> None:
     pictures = torch.cat([draw(scenes[slice(i, i + 200)]) for i in tqdm(range(0, o.pictures, 200), desc="drawing")])
     z = pipe.encode_images(pictures)
     some = slice(0, o.decoded)
-    figures = clip_figures(pipe, scenes, z)
+    figures = zero_shot_figures("CLIP", lambda prompts: pipe.encode_text(prompts).pooled, scenes, z)
     figures += autoencoder_figures(pipe, oracle, scenes[some], pictures[some])
     decoded = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in tqdm(z[some].split(100), desc="decoding")])
     figures += decoder_figures(oracle, scenes[some], decoded)
     figures += text_figures(pipe, oracle, generator, o.each)
     figures += oracle_figures(oracle, other, scenes, pictures, decoded, generator)
+    judge = Judge.load()
+    figures += zero_shot_figures("judge", judge.encode_text, scenes, judge.encode_images(pictures))
+    figures += vqa_figures(BlipVqa.load(), scenes, pictures, generator)
     publish("models", figures, o.seed)
 
 

@@ -37,7 +37,7 @@ def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[s
         name = json.loads((part / "scheduler_config.json").read_text())["_class_name"]
         return getattr(diffusers, name).from_pretrained(part)
 
-    with _quiet():
+    with quiet():
         return {
             "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
             "text_encoder": network(CLIPTextModelWithProjection, prior / "text_encoder"),
@@ -52,7 +52,7 @@ def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[s
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Loading tiny models needs no progress bars of other libraries."""
     from transformers.utils import logging
 

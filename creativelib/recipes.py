@@ -45,9 +45,9 @@ class SteerConfig:
     whether they still are of the category. If less than `agree` of them are, the concept goes back to its last valid state and either
     stops there (`on_no` "stop", as in the paper) or goes on with an anchor twice as strong ("pull").
 
-    What a steered concept makes is pulled back by the prior's own denoiser before it is decoded: covered with noise again, as much as
-    leaves `pullback` of `pullback_steps` steps, and denoised for the plain prompt. Of `candidates` embeddings for each picture the one
-    that then lies nearest the target is decoded: rarity varies from sample to sample.
+    Of `candidates` embeddings for each picture the one that lies nearest the target is taken: rarity varies from sample to sample. Before
+    it is decoded it is pulled back by the prior's own denoiser: covered with noise again, as much as leaves `pullback` of `pullback_steps`
+    steps, and denoised for the plain prompt.
     """
 
     kind: str = "feature"
@@ -55,7 +55,7 @@ class SteerConfig:
     samples: int = 6
     steps: int = 60
     lr: float | None = None
-    dial: float = 1.3
+    dial: float = 1.2
     anchor: float = 2000.0
     floor: float = 0.5
     spread: float = 5.0
@@ -64,7 +64,7 @@ class SteerConfig:
     baseline: int = 2000
     pca: float = 0.95
     candidates: int = 4
-    pullback: float = 0.4
+    pullback: float = 0.3
     pullback_steps: int = 10
     check_every: int = 25
     check_samples: int = 4
@@ -146,13 +146,15 @@ def nearest(z: Float[Tensor, "k m d"], density: Density, target: float, n: int) 
 
 def draw_rare(pipe: Pipeline, concept: Concept, density: Density, target: float, n: int, template: str, *, generator: torch.Generator,
               config: SteerConfig = DEFAULTS) -> Float[Tensor, "k n d"]:
-    """Draw n embeddings of each steered concept, pulled back to what the prior knows and near the target in nats; see `SteerConfig`."""
+    """Draw n embeddings of each steered concept near the target in nats, pulled back to what the prior knows; see `SteerConfig`."""
     z = concept.sample(pipe, template, n * config.candidates, generator=generator, guidance=config.guidance, steps=config.prior_steps)
-    if config.pullback:
-        plain = pipe.encode_text([template.format(concept.word)] * len(concept))
-        z = pipe.sample_prior(plain, z.shape[1], generator=generator, guidance=config.guidance, steps=config.pullback_steps,
-                              start=Start(z, config.pullback))
-    return nearest(z, density, target, n)
+    # Chosen before they are pulled back: chosen after, they would be those that would not be pulled.
+    z = nearest(z, density, target, n)
+    if not config.pullback:
+        return z
+    plain = pipe.encode_text([template.format(concept.word)] * len(concept))
+    return pipe.sample_prior(plain, n, generator=generator, guidance=config.guidance, steps=config.pullback_steps,
+                             start=Start(z, config.pullback))
 
 
 def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = DEFAULTS, seed: int = 0,

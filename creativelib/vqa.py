@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .errors import InputError
-from .loading import usable_device
+from .loading import quiet, usable_device
 from .pipeline import Pipeline
 from .world.captions import article
 from .zoo import MODELS, verify
@@ -63,8 +63,9 @@ class BlipVqa:
             folder = bundled / "vqa"
         if not (folder / "config.json").is_file():
             raise InputError(f"vqa is {str(name_or_path)!r}; allowed are 'menagerie' and a folder with a BlipForQuestionAnswering")
-        model: Any = BlipForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        processor = BlipProcessor.from_pretrained(folder, local_files_only=True)
+        with quiet():
+            model: Any = BlipForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            processor = BlipProcessor.from_pretrained(folder, local_files_only=True)
         return cls(model.to(usable_device(device)).eval().requires_grad_(False), processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:

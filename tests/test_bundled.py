@@ -8,13 +8,16 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from creativelib import zoo
+from creativelib.judge import Judge
 from creativelib.pipeline import load
+from creativelib.vqa import BlipVqa, is_a, what_kind
 from creativelib.world import CATEGORIES, captions
 from creativelib.world.scenes import draw, sample_scenes
 
 PROMPTS = ["a photo of a cat", "a neon sign of a red castle"]
 BUDGETS = {  # MiB
     "prior/text_encoder": 1.0, "prior/image_encoder": 2.0, "prior/prior": 4.0, "decoder/movq": 3.0, "decoder/unet": 10.0, "oracle": 3.6,
+    "judge": 3.0, "vqa": 5.0,
 }
 
 
@@ -90,3 +93,19 @@ def test_the_autoencoder_keeps_pictures(menagerie):
     out = (menagerie.movq.decode(latents, force_not_quantize=True).sample / 2 + 0.5).clamp(0, 1)
     assert (-10 * (out - x).square().mean((1, 2, 3)).log10()).mean() > 26
     assert latents.mean().abs() < 0.2 and 0.8 < latents.std() < 1.2
+
+
+def test_the_judge_knows_the_world():
+    scenes = sample_scenes(160, seeded(5), 0.0)
+    prompts = [f"a photo of {captions.article(c.name)}" for c in CATEGORIES]
+    assert (Judge.load().classify(draw(scenes), prompts) == scenes.category).float().mean() > 0.95
+
+
+def test_the_vqa_answers_rightly():
+    scenes = sample_scenes(120, seeded(6), 0.0, "pet")
+    vqa, pictures = BlipVqa.load(), draw(scenes)
+    names = list(CATEGORIES[0].species)
+    kinds = vqa.ask(pictures, what_kind("pet"))
+    assert sum(kind == names[int(s)] for kind, s in zip(kinds, scenes.species, strict=True)) > 0.9 * 120
+    assert vqa.ask(pictures, is_a("pet")).count("yes") > 0.9 * 120
+    assert vqa.ask(pictures, is_a("plant")).count("no") > 0.9 * 120

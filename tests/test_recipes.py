@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from creativelib.check import still_is
 from creativelib.concept import TokenConcept
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.objectives import Near
-from creativelib.recipes import SteerConfig, aim, anchor_floor, fit_baseline, invert, nearest, steer, steering
+from creativelib.recipes import SteerConfig, aim, anchor_floor, draw_rare, fit_baseline, invert, nearest, steer, steering
 
 CONFIG = SteerConfig(kind="subject", concepts=2, samples=3, steps=40, baseline=200, anchor=0.0)
 
@@ -171,6 +172,30 @@ def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
 
     result = steer(pipe, "pet", density, replace(CONFIG, dial=50.0), also=1 * Breaks(density.subspace.mean[None].float()))
     assert result.steps == 2 and result.concept.vectors.isfinite().all()
+
+
+def test_what_is_drawn_is_pulled_back_and_near_the_target(pipe, density):
+    concept, target = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0)), density.quantile(0.9)
+
+    def drawn(**settings):
+        return draw_rare(pipe, concept, density, target, 3, "a photo of a {}", generator=torch.Generator().manual_seed(1),
+                         config=replace(CONFIG, **settings))
+
+    free = drawn(pullback=0.0)
+    every = concept.sample(pipe, "a photo of a {}", 12, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(free, nearest(every, density, target, 3))
+    assert not torch.allclose(drawn(pullback=0.3), free)
+    assert drawn(pullback=0.3).shape == (2, 3, 16)
+
+
+def test_the_check_counts_yeses(pipe):
+    class Alternates:
+        def ask(self, pictures, question):
+            assert question == "is this a pet?" and pictures.shape == (6, 3, 16, 16)
+            return ["yes", "no", "yes", "no", "no", "no"]
+
+    z = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
+    assert still_is(pipe, Alternates(), z, "pet").tolist() == pytest.approx([2 / 3, 0.0])
 
 
 def test_inversion_comes_near_pictures(pipe):
