@@ -24,24 +24,25 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "falling": lambda done: 1.0 - done,
     "middle": lambda done: 4 * done * (1 - done),
 }
-# At most this many standard deviations of the density a step: further the linear estimate means nothing.
-LONGEST = 3.0
+# Root mean square of a push on latents, which have unit scale, at most: to first order a rare picture is a few wild pixels away.
+LONGEST = 0.1
 
 
 def push(density: Density, z: Float[Tensor, "*b d"], target: float, share: float = 1.0) -> Float[Tensor, "*b d"]:
-    """Move embeddings so that their surprisal closes a share of the way to a target in nats, to first order.
+    """Move embeddings so that their surprisal closes a share of the way to a target in nats; for a Gaussian exactly, but for its shrinkage, and
+    no further than its mean.
 
     Along the gradient in whitened coordinates, so that a step counts in standard deviations and stays in the density's subspace: the plain
-    gradient would point out of it, where the variance is least and pictures break soonest.
+    gradient would point out of it, where the variance is least and pictures break soonest. There a Gaussian's surprisal has the second
+    derivative 1, so a step of length a adds slope * a + a^2 / 2 nats; other densities are treated as if they had.
     """
     space = density.subspace
     axes, deviations = space.axes.to(z.device), space.variances.sqrt().to(z.device)
     slope = -(density.score(z).to(axes) @ axes.T) * deviations  # of the surprisal, in nats for a standard deviation
-    gap = target - density.surprisal(z).to(axes)
-    length = slope.norm(dim=-1)
-    step = (share * gap / length.clamp_min(1e-6)).clamp(-LONGEST, LONGEST)
-    moved = (step / length.clamp_min(1e-6))[..., None] * slope * deviations
-    return z + (moved @ axes).to(z)
+    length = slope.norm(dim=-1).clamp_min(1e-6)
+    wanted = share * (target - density.surprisal(z).to(axes))
+    step = (length.square() + 2 * wanted).clamp_min(0).sqrt() - length
+    return z + ((step / length)[..., None] * slope * deviations @ axes).to(z)
 
 
 def prior_edit(density: Density, target: float, strength: float = 1.0, schedule: str = "constant") -> Edit:
@@ -58,7 +59,7 @@ def guide_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, t
                 strength: float = 1.0, schedule: str = "constant", guidance: float = 1.0, steps: int = 10,
                 start: Start | None = None) -> Float[Tensor, "k n d"]:
     """Draw n rare image embeddings of each of k prompts. `target` is a surprisal in nats; `strength` 1 closes the whole gap at each step,
-    to first order, and the denoiser takes a part of it back. With `start` the way begins at given embeddings, such as a picture's."""
+    and the denoiser takes a part of it back. With `start` the way begins at given embeddings, such as a picture's."""
     edit = prior_edit(density, target, strength, schedule)
     return pipe.sample_prior(cond, n, generator=generator, guidance=guidance, steps=steps, edit=edit, start=start)
 
@@ -84,15 +85,10 @@ def _push_latents(pipe: Pipeline, latents: Float[Tensor, "k n m h w"], density: 
         moving = latents.detach().requires_grad_()
         surprisal = density.surprisal(pipe.encode_images(pipe.render_latents(moving.flatten(0, 1)))).view(latents.shape[:2])
         (slope,) = torch.autograd.grad(surprisal.sum(), moving)
-    # Normalised, a hundredth of the latents' scale to a step at most: first-order steps along single pixels would break the picture.
     length = slope.flatten(2).norm(dim=-1)
     step = share * (target - surprisal.detach()) / length.clamp_min(1e-6)
-    longest = LONGEST_LATENT * latents[0, 0].numel() ** 0.5
+    longest = LONGEST * latents[0, 0].numel() ** 0.5
     return latents + (step.clamp(-longest, longest) / length.clamp_min(1e-6))[..., None, None, None] * slope
-
-
-# Root mean square of a push on latents of unit scale.
-LONGEST_LATENT = 0.1
 
 
 def _check(strength: float, schedule: str) -> None:

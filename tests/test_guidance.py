@@ -5,7 +5,7 @@ import torch
 
 from creativelib.density import GaussianDensity, MixtureDensity
 from creativelib.errors import InputError
-from creativelib.guidance import LONGEST, guide_decoder, guide_prior, prior_edit, push
+from creativelib.guidance import guide_decoder, guide_prior, prior_edit, push
 from creativelib.pipeline import Start, load
 
 
@@ -41,12 +41,23 @@ def test_a_small_push_closes_its_share_of_the_gap(kind):
         assert torch.allclose(closed, 1e-4 * gap, rtol=0.05)
 
 
-def test_a_push_stays_in_the_subspace_and_is_bounded(density):
-    z = density.sample(5, seeded(2))
-    moved = push(density, z, 1e6) - z
-    axes, deviations = density.subspace.axes, density.subspace.variances.sqrt()
-    assert torch.allclose(moved, moved @ axes.T @ axes, atol=1e-9)
-    assert torch.allclose(((moved @ axes.T) / deviations).norm(dim=-1), torch.full((5,), LONGEST, dtype=torch.float64))
+def test_a_push_reaches_its_target_and_stays_in_the_subspace():
+    """With many samples, so that shrinkage has vanished."""
+    made = GaussianDensity.fit(torch.randn(20_000, 8, generator=seeded(0)) * torch.linspace(3, 0.3, 8), pca=0.9)
+    z, axes = made.sample(5, seeded(2)), made.subspace.axes
+    for target in (made.quantile(0.99), made.quantile(0.5) + 300):
+        moved = push(made, z, target)
+        assert torch.allclose(made.surprisal(moved), torch.full((5,), target, dtype=torch.float64), rtol=1e-2)
+        assert torch.allclose(moved - z, (moved - z) @ axes.T @ axes, atol=1e-9)
+        half = push(made, z, target, 0.5)
+        assert torch.allclose(made.surprisal(half), (made.surprisal(z) + target) / 2, rtol=1e-2)
+
+
+def test_a_push_to_less_than_the_least_ends_at_the_mean(density):
+    """Of the subspace; what lies outside of it stays."""
+    z = density.sample(3, seeded(2))
+    ends = push(density, z, -1e6)
+    assert torch.allclose(density.subspace.inside(ends), torch.zeros(3, len(density.subspace.axes), dtype=torch.float64), atol=0.05)
 
 
 def test_no_strength_changes_nothing(pipe, density):

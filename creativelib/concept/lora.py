@@ -1,6 +1,7 @@
 """A low-rank change of the prior's attention (LoRA, arXiv 2106.09685), with the prompt as it is."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,8 +44,10 @@ class LoraConcept(Concept):
         if generator is None:
             raise InputError("generator is None; adapters need one to start apart")
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
-        for i in range(k):
-            prior.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), adapter_name=adapter(i))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are what is wanted
+            for i in range(k):
+                prior.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), adapter_name=adapter(i))
         prior.requires_grad_(False)
         factors, squares = {}, []
         for name, layer in prior.named_modules():
