@@ -29,8 +29,8 @@ LONGEST = 0.1
 
 
 def push(density: Density, z: Float[Tensor, "*b d"], target: float, share: float = 1.0) -> Float[Tensor, "*b d"]:
-    """Move embeddings so that their surprisal closes a share of the way to a target in nats; for a Gaussian exactly, but for its shrinkage, and
-    no further than its mean.
+    """Move embeddings so that their surprisal closes a share of the way to a target in nats; for a Gaussian exactly, but for
+    its shrinkage, and no further than its mean.
 
     Along the gradient in whitened coordinates, so that a step counts in standard deviations and stays in the density's subspace: the plain
     gradient would point out of it, where the variance is least and pictures break soonest. There a Gaussian's surprisal has the second

@@ -182,7 +182,7 @@ def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, 
     while not run.done and run.memory.index < config.steps - 1:
         # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
         loop = optimize(pipe, run.concept, plain + config.anchor * run.pull.to(pipe.device) * anchor, [template], steps=config.steps,
-                        lr=config.lr or LR[config.kind], seed=1000 * seed, n=config.samples, prior_steps=config.prior_steps,
+                        lr=config.lr or LR[run.concept.kind], seed=1000 * seed, n=config.samples, prior_steps=config.prior_steps,
                         guidance=config.guidance, memory=run.memory)
         for step in loop:
             run = run.at(step)
@@ -210,7 +210,7 @@ def _advance(run: Run, step: Step, pipe: Pipeline, word: str, density: Density, 
     if vqa is None:
         return replace(run, kept=run.kept.where(~running, step.concept), status=torch.where(arrived, PASSED, run.status),
                        surprisal=torch.where(running, surprisal, run.surprisal))
-    due = step.index % config.check_every == 0 and step.index or step.index == config.steps - 1
+    due = step.index in range(config.check_every, config.steps, config.check_every) or step.index == config.steps - 1
     asked = running if due else arrived
     if not asked.any():
         return run
