@@ -55,7 +55,7 @@ class SteerConfig:
     samples: int = 6
     steps: int = 60
     lr: float | None = None
-    dial: float = 1.2
+    dial: float = 1.3
     anchor: float = 2000.0
     floor: float = 0.5
     spread: float = 5.0
@@ -64,7 +64,7 @@ class SteerConfig:
     baseline: int = 2000
     pca: float = 0.95
     candidates: int = 4
-    pullback: float = 0.3
+    pullback: float = 0.2
     pullback_steps: int = 10
     check_every: int = 25
     check_samples: int = 4
