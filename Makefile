@@ -18,6 +18,8 @@ test notebooks: export OMP_NUM_THREADS := 1
 test notebooks: export TOKENIZERS_PARALLELISM := false
 # What is bundled must do: nothing may be fetched.
 test notebooks: export HF_HUB_OFFLINE := 1
+# Progress is for those who wait, not for stored outputs.
+test notebooks: export TQDM_DISABLE := 1
 test: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: all test lab book notebooks url clean
