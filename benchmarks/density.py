@@ -63,7 +63,7 @@ def exposure(pipe: Pipeline, category: str, kind: str, n: int) -> Float[Tensor, 
     return pipe.encode_images(photos(category, n, None, 1)[1])
 
 
-def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], note: str, categories: int) -> list[Figure]:
+def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], categories: int) -> list[Figure]:
     """Spearman's correlation of estimated and true log-probability, for every estimator, exposure and size."""
     found: dict[str, list[float]] = {}
     for category in tqdm(CATEGORIES[:categories], desc="ranking"):
@@ -81,7 +81,7 @@ def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], note: str, categorie
     figures = []
     for name, values in found.items():
         mean, interval = bootstrap(torch.tensor(values))
-        figures.append(Figure(f"{note}rank correlation with the truth: {name}", mean, "", None, None, *interval))
+        figures.append(Figure(f"rank correlation with the truth: {name}", mean, "", None, None, *interval))
     return figures
 
 
@@ -146,10 +146,10 @@ def main() -> None:
             from transformers import CLIPVisionModelWithProjection
 
             encoder = CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32).eval()
-            figures = ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), "", o.categories)
+            figures = ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories)
             publish("density-other-clip", figures, 0)
             return
-    figures = speed_figures() + stream_figures() + ranking_figures(pipe, ("prior", "corpus"), "", o.categories)
+    figures = speed_figures() + stream_figures() + ranking_figures(pipe, ("prior", "corpus"), o.categories)
     publish("density", figures, 0)
 
 

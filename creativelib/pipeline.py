@@ -136,7 +136,7 @@ class Pipeline:
         return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
 
     def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0, steps: int = 5,
-                     edit: "Edit | None" = None, start: "Start | None" = None) -> Float[Tensor, "k n d"]:
+                     edit: Edit | None = None, start: Start | None = None) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 
         One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
@@ -171,7 +171,7 @@ class Pipeline:
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
     def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0, steps: int = 10,
-               edit: "Edit | None" = None) -> Float[Tensor, "k n 3 h w"]:
+               edit: Edit | None = None) -> Float[Tensor, "k n 3 h w"]:
         """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
 
         `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`.

@@ -76,6 +76,9 @@ class SteerConfig:
                   "floor": 0, "spread": 0, "check_every": 1, "check_samples": 1, "agree": 0, "pullback": 0, "pullback_steps": 2}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
+        for name in ("pullback", "agree"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{name} is {getattr(self, name)}; allowed is a share from 0 to 1")
         if self.kind not in KINDS:
             raise InputError(f"kind is {self.kind!r}; allowed are {', '.join(KINDS)}")
         if self.on_no not in ON_NO:
@@ -167,7 +170,8 @@ def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = 
     and goes on from there if it was cut off. Raises InputError at once for a checkpoint of another run, and Diverged as `optimize` does.
     """
     start = start or init(pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), template)
-    about = {"model": pipe.fingerprint, "word": word, "template": template, "seed": seed, "settings": asdict(config), "check": bool(vqa)}
+    about = {"model": pipe.fingerprint, "word": word, "template": template, "seed": seed, "settings": asdict(config), "check": bool(vqa),
+             "aim": asdict(aim(density, config.dial)), "also": [term.name for _, term in (1 * also).parts] if also else []}
     run = Run.load(checkpoint, start, about) if checkpoint and checkpoint.exists() else Run.begin(start)
     return _steering(pipe, word, density, config, seed, template, vqa, also, run, checkpoint, about)
 
@@ -177,9 +181,9 @@ def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, 
     prompt, there = template.format(word), aim(density, config.dial)
     plain = Rarity(density, there.target) + config.spread * Spread(density) + (also or Objective(()))
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
-    if run.done or run.memory.index >= config.steps - 1:
-        yield run  # read from the file of a run that had ended
-    while not run.done and run.memory.index < config.steps - 1:
+    if run.ended:
+        yield run  # read from its file
+    while not run.ended:
         # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
         loop = optimize(pipe, run.concept, plain + config.anchor * run.pull.to(pipe.device) * anchor, [template], steps=config.steps,
                         lr=config.lr or LR[run.concept.kind], seed=1000 * seed, n=config.samples, prior_steps=config.prior_steps,
@@ -195,6 +199,11 @@ def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, 
             yield run
             if run.done:
                 break
+        # A concept turned back begins a new loop; a loop that came to its end, or that nobody needs any more, ends the run.
+        else:
+            run = replace(run, ended=True)
+        if run.done:
+            run = replace(run, ended=True)
     if checkpoint:
         run.save(checkpoint, about)
 

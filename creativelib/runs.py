@@ -26,8 +26,8 @@ class Run:
     `concept` and `memory` are what the loop goes on from. `valid` holds each concept as it was when a check last found it valid, at first
     the start; `kept` what the run will return. `surprisal` is the kept concepts' median in nats, `pull` the anchor's weight relative to
     the settings', `status` RUNNING, PASSED (the goal) or STOPPED (by a check). `share` is the last check's share of pictures that still
-    were of the category, NaN before any; `turned` are those it found invalid, which the next step sets back. `step` is the last
-    step taken, None in a run just begun or read from a file.
+    were of the category, NaN before any; `turned` are those it found invalid, which the next step sets back. `ended`: there is
+    nothing left to do. `step` is the last step taken, None in a run just begun or read from a file.
     """
 
     concept: Concept
@@ -41,6 +41,7 @@ class Run:
     share: Float[Tensor, " k"]
     turned: Bool[Tensor, " k"]
     check_seconds: float = 0.0
+    ended: bool = False
     step: Step | None = None
 
     @classmethod
@@ -59,7 +60,7 @@ class Run:
         tensors = {f"{part}.{name}": value for part in ("concept", "valid", "kept") for name, value in getattr(self, part).tensors.items()}
         tensors |= {f"moments.{name}": value for name, value in self.memory.moments.items()}
         tensors |= {name: getattr(self, name) for name in _ROWS}
-        facts = {"index": self.memory.index, "check_seconds": self.check_seconds, "about": about}
+        facts = {"index": self.memory.index, "check_seconds": self.check_seconds, "ended": self.ended, "about": about}
         part = file.with_suffix(f".{os.getpid()}")
         own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
         save_file(own, part, {"creativelib": json.dumps(facts)})
@@ -81,7 +82,7 @@ class Run:
                  for part in ("concept", "valid", "kept")}
         moments = {name.removeprefix("moments."): value if name.endswith(".step") else value.to(device)
                    for name, value in tensors.items() if name.startswith("moments.")}
-        return cls(memory=Memory(facts["index"], moments), check_seconds=facts["check_seconds"], **parts,
+        return cls(memory=Memory(facts["index"], moments), check_seconds=facts["check_seconds"], ended=facts["ended"], **parts,
                    **{name: tensors[name] for name in _ROWS})
 
     def at(self, step: Step) -> "Run":

@@ -163,6 +163,30 @@ def test_a_checkpoint_of_another_run_is_refused(pipe, density, tmp_path):
         steer(pipe, "pet", density, CONFIG, checkpoint=file)
 
 
+def test_one_step_is_taken_when_one_is_asked_for(pipe, density):
+    assert [run.step.index for run in steering(pipe, "pet", density, replace(CONFIG, steps=1))] == [0]
+
+
+def test_a_run_cut_off_at_its_last_step_takes_that_step_again(pipe, density, tmp_path):
+    """The checkpoint is written before what the step means for the run is known."""
+    config, file = replace(CHECKED, steps=4), tmp_path / "run.safetensors"
+    for run in (runs := steering(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)):
+        if run.step.index == 3:
+            break
+    runs.close()
+    again = list(steering(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file))
+    assert [each.step.index for each in again] == [3]
+    assert torch.equal(again[-1].kept.vectors, run.kept.vectors) and again[-1].share.tolist() == [1.0]
+
+
+def test_a_checkpoint_knows_what_else_was_optimised(pipe, density, tmp_path):
+    file = tmp_path / "run.safetensors"
+    config = replace(CONFIG, steps=1)
+    steer(pipe, "pet", density, config, checkpoint=file)
+    with pytest.raises(InputError, match="other settings"):
+        steer(pipe, "pet", density, config, checkpoint=file, also=Near(density.subspace.mean[None].float().expand(2, -1)))
+
+
 def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
     class Breaks(Near):
         calls = 0
@@ -212,7 +236,7 @@ def test_inversion_comes_near_pictures(pipe):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("prior_steps", 1), ("lr", 0.0), ("dial", -1.0), ("floor", -0.5),
-    ("kind", "verb"), ("on_no", "cry"), ("check_every", 0), ("check_samples", 0), ("agree", -1),
+    ("kind", "verb"), ("on_no", "cry"), ("check_every", 0), ("check_samples", 0), ("agree", -1), ("agree", 1.5), ("pullback", 1.5),
 ])
 def test_bad_settings(name, value):
     with pytest.raises(InputError, match=f"{name} is {value!r}"):
