@@ -1,4 +1,4 @@
-"""python benchmarks/density.py: which density ranks the truth best, and how fast and small fitting and scoring are.
+"""python benchmarks/density.py: which density ranks the truth best. Flows take most of its 75 minutes on one core.
 
 Pictures of each category, with more wild ones than the truth has so that all degrees of rarity are there, are embedded by CLIP. Every
 density fitted to an exposure gives each a log-probability, the world a true one; the figure is Spearman's correlation of the two, averaged
@@ -7,15 +7,12 @@ over categories. Exposures: what the prior makes of "a photo of a {category}", a
 """
 
 import argparse
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from figures import Figure, at_most, bootstrap, publish
+from figures import Figure, bootstrap, publish
 from jaxtyping import Float
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -85,54 +82,6 @@ def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], categories: int) -> 
     return figures
 
 
-def speed_figures() -> list[Figure]:
-    """log_prob and score of a million embeddings of width 64, against scikit-learn's log-probabilities alone."""
-    from sklearn.mixture import GaussianMixture
-
-    generator = torch.Generator().manual_seed(0)
-    fit = torch.randn(20_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)
-    z = (torch.randn(1_000_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)).double()
-    density, other = GaussianDensity.fit(fit, pca=1.0), GaussianMixture(1, covariance_type="full").fit(fit.double().numpy())
-
-    def ours() -> None:
-        for part in z.split(50_000):
-            density.log_prob(part)
-            density.score(part)
-
-    def theirs() -> None:
-        other.score_samples(z.numpy())
-
-    times = {name: min(_seconds(run) for _ in range(3)) for name, run in (("ours", ours), ("theirs", theirs))}
-    return [Figure("log_prob and score of 1 M x 64, time / scikit-learn's score_samples alone", times["ours"] / times["theirs"], "times"),
-            Figure("log_prob and score of 1 M x 64", times["ours"], "s")]
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def stream() -> Iterator[Tensor]:
-    """Ten million embeddings of width 64, never all at once."""
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(100):
-        yield torch.randn(100_000, 64, generator=generator)
-
-
-def stream_figures() -> list[Figure]:
-    """A fit of 10 M x 64 in a process of its own, whose memory is measured."""
-    started = time.perf_counter()
-    code = ("import resource, itertools; from density import stream; from creativelib.density import GaussianDensity\n"
-            "d = GaussianDensity.fit_stream(stream(), itertools.islice(stream(), 10), pca=1.0)\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, float(d.subspace.variances.mean()))")
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
-    memory, variance = map(float, out.stdout.split())
-    assert abs(variance - 1) < 1e-3
-    return [at_most("streaming fit of 10 M x 64: memory", memory, "GiB", 1),
-            Figure("streaming fit of 10 M x 64: time", time.perf_counter() - started, "s")]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--categories", type=int, default=len(CATEGORIES))
@@ -149,8 +98,7 @@ def main() -> None:
             figures = ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories)
             publish("density-other-clip", figures, 0)
             return
-    figures = speed_figures() + stream_figures() + ranking_figures(pipe, ("prior", "corpus"), o.categories)
-    publish("density", figures, 0)
+    publish("density", ranking_figures(pipe, ("prior", "corpus"), o.categories), 0)
 
 
 if __name__ == "__main__":

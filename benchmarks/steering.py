@@ -22,7 +22,7 @@ from torch import Tensor
 
 from creativelib.concept import Concept, init
 from creativelib.density import Density
-from creativelib.guidance import guide_decoder, guide_prior
+from creativelib.guidance import guide_decoder, guide_prior, split_prior
 from creativelib.judge import Judge
 from creativelib.objectives import Rarity
 from creativelib.optimize import optimize
@@ -137,7 +137,7 @@ def rival_part(lab: Lab, category: str) -> dict[str, Any]:
 
 
 def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
-    """The prior and the decoder pushed while they sample, and the time that takes beside the same way without."""
+    """The prior split or pushed and the decoder pushed while they sample, and the time that takes beside the same way without."""
     prompt, _ = named(category)
     density, cond = fit_baseline(lab.pipe, prompt), lab.pipe.encode_text([prompt])
     target, found = aim(density, DEFAULTS.dial).target, {}
@@ -155,14 +155,18 @@ def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
         z = guide_prior(lab.pipe, cond, 48, density, target, generator=seeded(1), strength=strength)
         return z, decode(lab.pipe, z, 2)
 
+    def of_splitting() -> tuple[Tensor, Tensor]:
+        z = split_prior(lab.pipe, cond, 48, density, target, generator=seeded(1))
+        return z, decode(lab.pipe, z, 2)
+
     def of_decoder() -> tuple[Tensor, Tensor]:
         z = lab.pipe.sample_prior(cond, 48, generator=seeded(1))
         return z, guide_decoder(lab.pipe, z, density, target, generator=seeded(2))
 
-    for name, run in (("plain", plain), ("prior", lambda: of_prior(1.0)), ("prior, half strength", lambda: of_prior(0.5)),
-                      ("decoder", of_decoder)):
+    for name, run in (("plain", plain), ("prior, split", of_splitting), ("prior, pushed", lambda: of_prior(1.0)),
+                      ("prior, pushed at half strength", lambda: of_prior(0.5)), ("decoder, pushed", of_decoder)):
         z, x, seconds = timed(run)
-        if name == "decoder":
+        if name.startswith("decoder"):
             z = lab.pipe.encode_images(x)
         found[name] = lab.measure(category, z.view(6, 8, -1), x.view(6, 8, *x.shape[2:]), density) | {"seconds": seconds}
     return found | {"tail": density.quantile(0.99)}

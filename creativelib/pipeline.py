@@ -28,6 +28,8 @@ PICTURE_ROWS = 32
 Generators = torch.Generator | Sequence[torch.Generator]
 # Takes what a step predicts to be clean, and how far the sampling has come from 0 to 1; gives what it shall be.
 Edit = Callable[[Tensor, float], Tensor]
+# Takes the same, and gives for each of n samples the index of the one whose way it shall go on.
+Select = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +138,14 @@ class Pipeline:
         return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
 
     def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0, steps: int = 5,
-                     edit: Edit | None = None, start: Start | None = None) -> Float[Tensor, "k n d"]:
+                     edit: Edit | None = None, select: Select | None = None, start: Start | None = None) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 
         One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
         embeddings it would get alone. Guidance above 1 is classifier-free guidance away from the empty prompt: samples vary less and keep
         more of a prompt that asks for several things at once (benchmarks/models.py).
-        `edit` may change each step's clean embedding before noise is added again, see `guidance`; with `start` the way begins at given
-        embeddings instead of at noise.
+        `edit` may change each step's clean embedding before noise is added again, `select` may let samples go on from where others are
+        (indices of shape (k, n)), see `guidance`; with `start` the way begins at given embeddings instead of at noise.
         Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k.
         """
         from diffusers.utils.torch_utils import randn_tensor
@@ -167,6 +169,10 @@ class Pipeline:
             if edit is not None:
                 wanted = edit(self.prior.post_process_latents(clean).float().view(k, n, -1), index / (steps - 1))
                 clean = ((wanted.flatten(0, 1) - self.prior.clip_mean) / self.prior.clip_std).to(clean)
+            if select is not None:
+                chosen = select(self.prior.post_process_latents(clean).float().view(k, n, -1), index / (steps - 1))
+                rows = (chosen + torch.arange(k, device=self.device)[:, None] * n).flatten()
+                clean, z = clean[rows], z[rows]
             z = scheduler.step(clean, timestep=t, sample=z, generator=noise, prev_timestep=previous).prev_sample
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
