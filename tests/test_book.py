@@ -54,10 +54,6 @@ def test_faults_of_pages_are_found(tmp_path: Path, body: str, fault: str):
     assert fault in found if fault else found == ""
 
 
-def test_model_card_is_up_to_date(card):
-    assert card.PAGE.read_text() == card.page(), "run `make book`"
-
-
 def test_model_card_says_what_is_missing(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(card, "WEIGHTS", tmp_path)
     monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
@@ -83,6 +79,35 @@ def test_model_card_shows_runs_and_figures(card, tmp_path: Path, monkeypatch: py
     assert "| CLIP: wild above species | 0.7 |  | at most 0.6 | **no** |" in page
     assert "| oracle: false alarms | 1.5 | % | at most 2 | yes |" in page
     assert "| decoder: whole pictures | 81 | % |  |  |" in page
+
+
+@pytest.fixture
+def measurements(card, monkeypatch: pytest.MonkeyPatch):
+    import make_measurements
+
+    return make_measurements
+
+
+def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(measurements, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def figure(name: str, value: float, unit: str = "%", bar: float | None = None) -> dict:
+        return {"name": name, "value": value, "unit": unit, "bar": bar, "holds": bar is not None and value >= bar or None, "low": value - 1,
+                "high": value + 1}
+    about = {"machine": "a laptop", "seed": 0, "commit": "abc"}
+    rows = [figure("steering: valid", 80.0, bar=70), figure("lora; none: valid", 50.0), figure("lora; none: surprisal, nats", 99.0, ""),
+            figure("lora; both: valid", 60.0)]
+    (tmp_path / "steering.json").write_text(json.dumps(about | {"figures": rows}))
+    monkeypatch.setattr(measurements, "RESULTS", tmp_path)
+    page = measurements.page()
+    assert "| steering: valid | 80 (79 to 81) | % | at least 70 | yes |" in page
+    assert "| way | valid, % | surprisal, nats |" in page
+    assert "| lora; none | 50 (49 to 51) | 99 (98 to 100) |" in page and "| lora; both | 60 (59 to 61) |  |" in page
+    assert "`benchmarks/steering.py` on a laptop" in page and page.count(measurements.MISSING) == 2
+
+
+@pytest.mark.parametrize("maker", ["card", "measurements"])
+def test_tables_of_the_book_are_those_of_the_results(maker: str, request: pytest.FixtureRequest):
+    module = request.getfixturevalue(maker)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make book`"
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_first_cells_are_the_same():
     ("", lambda cells: None),
     ("in order", lambda cells: cells[1].update(execution_count=3)),
     ("in order", lambda cells: cells[2].update(execution_count=None)),
+    ("live cell", lambda cells: cells[2]["metadata"].update(tags=["skip-execution", "nbval-skip"])),
     ("the error ValueError", lambda cells: cells[1]["outputs"].append({"output_type": "error", "ename": "ValueError"})),
     ("stderr", lambda cells: cells[1]["outputs"][0].update(name="stderr")),
     ("a warning", lambda cells: cells[1]["outputs"][0].update(text=["x.py:3: UserWarning: old\n"])),

@@ -1,0 +1,77 @@
+"""Write the measurements' tables from what the benchmarks leave in benchmarks/results; `make book` does it.
+
+Most figures are named "way: what was measured", and steering's fill one table for each group of ways: a row for a way, a column for a
+figure. Figures with a bar come first, in a table of their own.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from make_model_card import MISSING, figures, table
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "book" / "measurement-tables.md"
+# Title of a table, and how the ways begin that belong into it.
+STEERING = {
+    "Steering, and what it starts from": ("steering", "baseline"),
+    "Pullbacks, by what is optimised": ("subject", "feature", "adjective", "lora", "embedding"),
+    "The rival: random prompts that name parts": ("random prompts",),
+    "Guidance while sampling": ("no guidance", "guidance"),
+    "The dial": ("dial",),
+}
+
+
+def shown(figure: dict[str, Any]) -> str:
+    interval = "" if figure["low"] is None else f" ({figure['low']:.3g} to {figure['high']:.3g})"
+    return f"{figure['value']:.3g}{interval}"
+
+
+def pivot(found: list[dict[str, Any]], corner: str, between: str = ": ") -> str:
+    """One row for each way, one column for each thing measured, in the order of their first appearance."""
+    cells = {tuple(f["name"].split(between, 1)): f for f in found}
+    rows, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
+    units = {column: next(f["unit"] for key, f in cells.items() if key[1] == column) for column in columns}
+    head = [corner, *(f"{column}, {units[column]}" if units[column] else column for column in columns)]
+    return table(head, [[row, *(shown(cells[row, c]) if (row, c) in cells else "" for c in columns)] for row in rows])
+
+
+def source(name: str, report: dict[str, Any]) -> str:
+    return f"Measured by `benchmarks/{name}.py` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+
+
+def density(report: dict[str, Any]) -> str:
+    short = [f | {"name": f["name"].removeprefix("rank correlation with the truth: ")} for f in report["figures"]]
+    # "estimator; exposure, size" gives a column to each exposure and size.
+    return f"{pivot(short, 'density', '; ')}\n\n{source('density', report)}"
+
+
+def steering(report: dict[str, Any]) -> str:
+    barred = [f for f in report["figures"] if f["bar"] is not None]
+    parts = [figures(report | {"figures": barred}, "steering")]
+    for title, ways in STEERING.items():
+        found = [f for f in report["figures"] if f["name"].startswith(ways) and ": " in f["name"]]
+        if found:
+            parts.append(f"### {title}\n\n{pivot(found, 'way')}")
+    return "\n\n".join(parts)
+
+
+MAKERS = {
+    "steering": ("Steering, eight categories and five seeds", steering),
+    "density": ("Which density ranks the truth best", density),
+    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost")),
+}
+
+
+def page() -> str:
+    """The tables as Markdown; what is not there yet is said to be missing."""
+    parts = []
+    for name, (title, make) in MAKERS.items():
+        file = RESULTS / f"{name}.json"
+        parts.append(f"## {title}\n\n{make(json.loads(file.read_text())) if file.is_file() else MISSING}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
