@@ -24,7 +24,8 @@ STEERING = {
 
 
 def shown(figure: dict[str, Any]) -> str:
-    interval = "" if figure["low"] is None else f" ({figure['low']:.3g} to {figure['high']:.3g})"
+    # Word joiners keep an interval on one line.
+    interval = "" if figure["low"] is None else f" ({figure['low']:.3g}\u2060–\u2060{figure['high']:.3g})"
     return f"{figure['value']:.3g}{interval}"
 
 

@@ -22,6 +22,7 @@ from .concept import Concept, TokenConcept
 from .density import FORMAT, Density
 from .density import load as load_density
 from .errors import InputError, at_least
+from .files import aside
 from .pictures import save_gallery, save_picture
 from .pipeline import Pipeline, load
 from .recipes import DEFAULTS, SteerConfig, SteerResult, draw_rare, fit_baseline, result_of, steering
@@ -146,10 +147,9 @@ def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:
 
 
 def keep(density: Density, file: Path) -> None:
-    """Put a density into the cache. Written aside and moved: a run cut off, or another at the same time, leaves no half file."""
-    part = file.with_suffix(f".{os.getpid()}")
-    density.save(part)
-    part.replace(file)
+    """Put a density into the cache."""
+    with aside(file) as part:
+        density.save(part)
 
 
 def draw(pipe: Pipeline, concept: Concept, template: str, count: int, config: SteerConfig, generator: torch.Generator,

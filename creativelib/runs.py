@@ -1,7 +1,6 @@
 """Where a steering run stands, as one frozen state that can be saved at any step and gone on from."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from .concept import Concept
 from .errors import InputError
+from .files import aside
 from .optimize import Memory, Step
 
 RUNNING, PASSED, STOPPED = 0, 1, 2
@@ -61,10 +61,9 @@ class Run:
         tensors |= {f"moments.{name}": value for name, value in self.memory.moments.items()}
         tensors |= {name: getattr(self, name) for name in _ROWS}
         facts = {"index": self.memory.index, "check_seconds": self.check_seconds, "ended": self.ended, "about": about}
-        part = file.with_suffix(f".{os.getpid()}")
         own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-        save_file(own, part, {"creativelib": json.dumps(facts)})
-        part.replace(file)
+        with aside(file) as part:
+            save_file(own, part, {"creativelib": json.dumps(facts)})
 
     @classmethod
     def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "Run":

@@ -97,10 +97,10 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(measu
             figure("lora; both: valid", 60.0)]
     (tmp_path / "steering.json").write_text(json.dumps(about | {"figures": rows}))
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
-    page = measurements.page()
+    page = measurements.page().replace("\u2060", "")
     assert "| steering: valid | 80 (79 to 81) | % | at least 70 | yes |" in page
     assert "| way | valid, % | surprisal, nats |" in page
-    assert "| lora; none | 50 (49 to 51) | 99 (98 to 100) |" in page and "| lora; both | 60 (59 to 61) |  |" in page
+    assert "| lora; none | 50 (49–51) | 99 (98–100) |" in page and "| lora; both | 60 (59–61) |  |" in page
     assert "`benchmarks/steering.py` on a laptop" in page and page.count(measurements.MISSING) == 2
 
 

@@ -233,6 +233,12 @@ def test_a_flow_is_a_gaussian_far_out():
     assert np.allclose(density.log_prob(z).numpy(), gaussian.logpdf(z.numpy()), rtol=1e-9)
 
 
+def test_a_flow_that_diverges_ends_with_its_best_state_or_says_so():
+    z = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"lr is 1e\+308: the flow's loss is not finite"):
+        FlowDensity.fit(z, lr=1e308, steps=30)
+
+
 def test_a_flow_needs_samples_and_directions():
     with pytest.raises(InputError, match="at least 20"):
         FlowDensity.fit(samples(10))

@@ -40,7 +40,8 @@ class FlowDensity(Density):
             seed: int = 0) -> "FlowDensity":
         """Fit to image embeddings by maximum likelihood (Adam, a tenth of the samples held out, the best state on them is kept).
 
-        Raises InputError as `GaussianDensity.fit` does, and for fewer than 20 samples or fewer than 2 components.
+        A loss that is not finite ends the fit with the best state so far. Raises InputError as `GaussianDensity.fit` does, for fewer than
+        20 samples or fewer than 2 components, and where there is no such state yet.
         """
         z = exact(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
@@ -59,6 +60,10 @@ class FlowDensity(Density):
         best, state = float("inf"), {k: v.clone() for k, v in flow.state_dict().items()}
         for step in tqdm(range(steps), desc="flow", leave=False):
             loss = -flow().log_prob(seen[torch.randint(len(seen), (batch,), generator=generator)]).mean()
+            if not loss.isfinite():
+                if best == float("inf"):
+                    raise InputError(f"lr is {lr}: the flow's loss is not finite at step {step}; allowed is a smaller one")
+                break
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(flow.parameters(), 5.0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
+from ..files import aside
 from .data import cache_folder, fast_precision
 from .muon import Muon
 
@@ -94,8 +95,8 @@ def generator(recipe: Recipe, step: int) -> torch.Generator:
 def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:
     """Write a safetensors file with json facts in its header; a crash leaves the old file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, file.with_suffix(".tmp"), {"facts": json.dumps(facts)})
-    file.with_suffix(".tmp").replace(file)
+    with aside(file) as part:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
 
 
 def read_facts(file: Path) -> dict:
