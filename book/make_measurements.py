@@ -34,8 +34,11 @@ def pivot(found: list[dict[str, Any]], corner: str, between: str = ": ") -> str:
     cells = {tuple(f["name"].split(between, 1)): f for f in found}
     rows, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
     units = {column: next(f["unit"] for key, f in cells.items() if key[1] == column) for column in columns}
-    head = [corner, *(f"{column}, {units[column]}" if units[column] else column for column in columns)]
-    return table(head, [[row, *(shown(cells[row, c]) if (row, c) in cells else "" for c in columns)] for row in rows])
+    said = [f"{column}, {units[column]}" if units[column] else column for column in columns]
+    values = [[shown(cells[row, c]) if (row, c) in cells else "" for c in columns] for row in rows]
+    if len(rows) < len(columns) / 2:  # many things said of few ways: a table that is tall instead of wide
+        return table(["figure", *rows], [[name, *of_all] for name, of_all in zip(said, map(list, zip(*values, strict=True)), strict=True)])
+    return table([corner, *said], [[row, *of_row] for row, of_row in zip(rows, values, strict=True)])
 
 
 def source(name: str, report: dict[str, Any]) -> str:
