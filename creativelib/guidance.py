@@ -84,12 +84,15 @@ def split_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, t
     """Draw n rare image embeddings of each of k prompts by splitting instead of pushing: every sample is a family of `branches`.
 
     At each step a family's `survivors` nearest the target go on and the others are replaced by copies of them, which new noise drives
-    apart; at the end the nearest is taken. All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old
+    apart; at the end the nearest is taken. With `start` each family begins at one of n embeddings.
+    All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old
     way to sample rare events (Cerou and Guyader, 2007); with diffusion models it is known as Feynman-Kac steering (arXiv 2501.06848).
     Raises InputError unless 1 <= survivors <= branches.
     """
     if not 1 <= survivors <= branches:
         raise InputError(f"survivors is {survivors}; allowed is 1 to branches, which is {branches}")
+    if start is not None:
+        start = Start(start.z.expand(-1, n, -1).repeat_interleave(branches, 1), start.depth)
     z = pipe.sample_prior(cond, n * branches, generator=generator, guidance=guidance, steps=steps, start=start,
                           select=survival(density, target, branches, survivors))
     families = z.unflatten(1, (n, branches))

@@ -113,6 +113,15 @@ def test_one_branch_is_no_splitting(pipe, density):
     assert torch.equal(split, pipe.sample_prior(cond, 4, generator=seeded(1), steps=5))
 
 
+@pytest.mark.parametrize("given", [1, 3])
+def test_each_family_begins_at_its_own_start(pipe, density, given):
+    there = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), given, generator=seeded(5))
+    cond = pipe.encode_text(["a photo of a pet"])
+    split = split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, survivors=1, start=Start(there, 0.3))
+    assert torch.equal(split, pipe.sample_prior(cond, 3, generator=seeded(1), steps=10, start=Start(there, 0.3)))
+    assert split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=4, start=Start(there, 0.3)).shape == split.shape
+
+
 def test_splitting_reaches_the_target_and_the_prior_drew_it_all(menagerie, usual):
     cond, target = menagerie.encode_text(["a photo of a pet"]), usual.quantile(0.99)
     split = usual.surprisal(split_prior(menagerie, cond, 32, usual, target, generator=seeded(1)))
