@@ -16,7 +16,7 @@ PAGE = ROOT / "book" / "measurement-tables.md"
 # Title of a table, and how the ways begin that belong into it.
 STEERING = {
     "Steering, and what it starts from": ("steering", "baseline"),
-    "Pullbacks, by what is optimised": ("subject", "feature", "adjective", "lora", "embedding"),
+    "Pullbacks, by what is optimised": ("feature", "adjective", "lora", "embedding"),
     "The rival: random prompts that name parts": ("random prompts",),
     "Guidance while sampling": ("no guidance", "guidance"),
     "The dial": ("dial",),

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .density import Density
-from .errors import InputError
+from .errors import InputError, at_least
 from .pipeline import Edit, Generators, Pipeline, Select, Start, TextCondition
 
 # How strong the push is along the way from noise (0) to the end (1). All end before the last step, so that the denoiser has the last word.
@@ -64,37 +64,34 @@ def guide_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, t
     return pipe.sample_prior(cond, n, generator=generator, guidance=guidance, steps=steps, edit=edit, start=start)
 
 
-def survival(density: Density, target: float, branches: int, survivors: int) -> Select:
-    """What `Pipeline.sample_prior` is given to split: of each family of `branches` samples that lie side by side, the `survivors` nearest
-    the target in nats go on, each as several. Not at the last step, after which copies would stay copies."""
+def survival(density: Density, target: float, branches: int) -> Select:
+    """What `Pipeline.sample_prior` is given to split: of each family of `branches` samples that lie side by side, the one nearest the
+    target in nats goes on, as all of them. Not at the last step, after which copies would stay copies."""
     def select(z: Tensor, done: float) -> Tensor:
         k, n, _ = z.shape
         if done >= 1:
             return torch.arange(n, device=z.device).expand(k, n)
-        order = (density.surprisal(z) - target).abs().view(k, n // branches, branches).argsort(2)[..., :survivors]
-        order = order.repeat(1, 1, -(-branches // survivors))[..., :branches]
-        return (order + torch.arange(0, n, branches, device=z.device)[:, None]).flatten(1)
+        best = (density.surprisal(z) - target).abs().view(k, n // branches, branches).argmin(2)
+        return (best + torch.arange(0, n, branches, device=z.device)).repeat_interleave(branches, 1)
 
     return select
 
 
 def split_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, target: float, *, generator: Generators,
-                branches: int = 8, survivors: int = 2, guidance: float = 1.0, steps: int = 10,
-                start: Start | None = None) -> Float[Tensor, "k n d"]:
+                branches: int = 8, guidance: float = 1.0, steps: int = 6, start: Start | None = None) -> Float[Tensor, "k n d"]:
     """Draw n rare image embeddings of each of k prompts by splitting instead of pushing: every sample is a family of `branches`.
 
-    At each step a family's `survivors` nearest the target go on and the others are replaced by copies of them, which new noise drives
-    apart; at the end the nearest is taken. With `start` each family begins at one of n embeddings.
-    All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old
-    way to sample rare events (Cerou and Guyader, 2007); with diffusion models it is known as Feynman-Kac steering (arXiv 2501.06848).
-    Raises InputError unless 1 <= survivors <= branches.
+    At each step the member of a family that is nearest the target goes on and the others are replaced by copies of it, which new noise
+    drives apart; at the end the nearest is taken. With `start` each family begins at one of n embeddings. It falls a little short of its
+    target. All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old way to sample rare events (Cerou
+    and Guyader, 2007); with diffusion models it is known as Feynman-Kac steering (arXiv 2501.06848).
+    Raises InputError unless branches >= 1.
     """
-    if not 1 <= survivors <= branches:
-        raise InputError(f"survivors is {survivors}; allowed is 1 to branches, which is {branches}")
+    at_least("branches", branches, 1)
     if start is not None:
         start = Start(start.z.expand(-1, n, -1).repeat_interleave(branches, 1), start.depth)
     z = pipe.sample_prior(cond, n * branches, generator=generator, guidance=guidance, steps=steps, start=start,
-                          select=survival(density, target, branches, survivors))
+                          select=survival(density, target, branches))
     families = z.unflatten(1, (n, branches))
     best = (density.surprisal(families) - target).abs().argmin(2)
     return families.gather(2, best[:, :, None, None].expand(-1, -1, 1, z.shape[-1]))[:, :, 0]

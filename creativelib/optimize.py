@@ -46,25 +46,32 @@ class Diverged(RuntimeError):
         self.last = last
 
 
-def optimize(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms], prompts: Sequence[str] = ("a photo of a {}",),
+Judge = Callable[[Tensor], Terms]
+
+
+def optimize(pipe: Pipeline, concept: Concept, objective: Judge | Sequence[Judge], prompts: Sequence[str] = ("a photo of a {}",),
              steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0,
              memory: Memory | None = None) -> Iterator[Step]:
     """Minimise an objective over k concepts with AdamW, all in one batch; yields each state before it is moved, the start first.
 
-    `prompts` are templates, taken in turn. `lr` is the length of a step per coordinate in units of the concept's scale, so that one value
-    serves models whose weights differ. The noise of a step depends on its number and, for concept i, on seed + i: each goes the same way
-    as it would alone, and a run that begins with a step's concept and `memory` goes on from there to the same result. Tensors are
-    optimised in float32 and without weight decay, whose pull towards zero means nothing to a text encoder. Raises InputError for values
-    out of range at once, and Diverged, with the last good step, when a value is no longer finite or has exploded.
+    `prompts` are templates, taken in turn; where what is wanted depends on the template, `objective` is a list with one for each. `lr` is
+    the length of a step per coordinate in units of the concept's scale, so that one value serves models whose weights differ. The noise
+    of a step depends on its number and, for concept i, on seed + i: each goes the same way as it would alone, and a run that begins with
+    a step's concept and `memory` goes on from there to the same result. Tensors are optimised in float32 and without weight decay, whose
+    pull towards zero means nothing to a text encoder. Raises InputError for values out of range at once, and Diverged, with the last good
+    step, when a value is no longer finite or has exploded.
     """
     if not prompts or isinstance(prompts, str):
         raise InputError(f"prompts is {prompts!r}; allowed is a list of at least one template with {{}}")
+    objectives = list(objective) if isinstance(objective, Sequence) else [objective] * len(prompts)
+    if len(objectives) != len(prompts):
+        raise InputError(f"objective is a list of {len(objectives)}; allowed is one objective, or one for each of {len(prompts)} prompts")
     at_least("steps", steps, 1)
     at_least("n", n, 1)
     at_least("prior_steps", prior_steps, 2)
     if not lr > 0:
         raise InputError(f"lr is {lr}; allowed is a number above 0")
-    return _steps(pipe, concept, objective, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory())
+    return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory())
 
 
 def noise_for(seed: int, index: int) -> torch.Generator:
@@ -73,7 +80,7 @@ def noise_for(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + index * 7_919) % 2**63)
 
 
-def _steps(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms], prompts: Sequence[str], steps: int, lr: float,
+def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Judge], prompts: Sequence[str], steps: int, lr: float,
            seed: int, n: int, prior_steps: int, guidance: float, memory: Memory) -> Iterator[Step]:
     moving = {name: value.detach().float().clone().requires_grad_() for name, value in concept.tensors.items()}
     optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
@@ -84,7 +91,7 @@ def _steps(pipe: Pipeline, concept: Concept, objective: Callable[[Tensor], Terms
         with torch.enable_grad():  # whoever takes the steps may sit in no_grad
             z = concept.moved(moving).sample(pipe, prompts[index % len(prompts)], n, generator=generators, guidance=guidance,
                                              steps=prior_steps)
-            terms = objective(z)
+            terms = objectives[index % len(prompts)](z)
             optimizer.zero_grad()
             terms.total.sum().backward()
         gradients = [value.grad for value in moving.values() if value.grad is not None]

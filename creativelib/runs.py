@@ -1,20 +1,16 @@
 """Where a steering run stands, as one frozen state that can be saved at any step and gone on from."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .concept import Concept
-from .errors import InputError
-from .files import aside
 from .optimize import Memory, Step
+from .states import read_state, write_state
 
 RUNNING, PASSED, STOPPED = 0, 1, 2
 
@@ -57,32 +53,14 @@ class Run:
 
     def save(self, file: Path, about: Mapping[str, object]) -> None:
         """Write the state, and what the run is `about` so that no other run goes on from it. A crash leaves the old file."""
-        tensors = {f"{part}.{name}": value for part in ("concept", "valid", "kept") for name, value in getattr(self, part).tensors.items()}
-        tensors |= {f"moments.{name}": value for name, value in self.memory.moments.items()}
-        tensors |= {name: getattr(self, name) for name in _ROWS}
-        facts = {"index": self.memory.index, "check_seconds": self.check_seconds, "ended": self.ended, "about": about}
-        own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-        with aside(file) as part:
-            save_file(own, part, {"creativelib": json.dumps(facts)})
+        write_state(file, {part: getattr(self, part) for part in _PARTS}, self.memory, {name: getattr(self, name) for name in _ROWS},
+                    {"check_seconds": self.check_seconds, "ended": self.ended}, about)
 
     @classmethod
     def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "Run":
         """Read what `save` wrote; `start` is a concept of the same kind and size. Raises InputError for a file of another run."""
-        try:
-            with safe_open(file, "pt") as stored:
-                facts = json.loads(stored.metadata()["creativelib"])
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
-        except Exception as error:  # safetensors raises several kinds, none of them public
-            raise InputError(f"checkpoint {str(file)!r} is no saved run ({error})") from None
-        if facts["about"] != json.loads(json.dumps(about)):
-            raise InputError(f"checkpoint {str(file)!r} is of a run with other settings; allowed is another file, or these settings")
-        device = next(iter(start.tensors.values())).device
-        parts = {part: start.moved({name: tensors[f"{part}.{name}"].to(device) for name in start.tensors})
-                 for part in ("concept", "valid", "kept")}
-        moments = {name.removeprefix("moments."): value if name.endswith(".step") else value.to(device)
-                   for name, value in tensors.items() if name.startswith("moments.")}
-        return cls(memory=Memory(facts["index"], moments), check_seconds=facts["check_seconds"], ended=facts["ended"], **parts,
-                   **{name: tensors[name] for name in _ROWS})
+        concepts, memory, rows, facts = read_state(file, _PARTS, start, about)
+        return cls(memory=memory, **concepts, **rows, **facts)
 
     def at(self, step: Step) -> "Run":
         """The state in which the loop would repeat this step."""
@@ -98,4 +76,5 @@ class Run:
         return replace(self, concept=self.valid.where(self.turned, self.concept), memory=memory, turned=torch.zeros_like(self.turned))
 
 
+_PARTS = ("concept", "valid", "kept")
 _ROWS = ("surprisal", "valid_surprisal", "status", "pull", "share", "turned")

@@ -76,17 +76,16 @@ def test_the_prior_is_pushed_to_be_rare(menagerie, usual):
     assert medians == sorted(medians) and medians[2] > medians[0] + 20
 
 
-def test_survivors_are_the_nearest_of_their_own_family(density):
+def test_the_survivor_is_the_nearest_of_its_own_family(density):
     z = density.sample(24, seeded(0)).float().view(2, 12, -1)
     target = density.quantile(0.9)
-    rows = survival(density, target, branches=4, survivors=2)(z, 0.5)
+    rows = survival(density, target, branches=4)(z, 0.5)
     away = (density.surprisal(z) - target).abs()
     for k in range(2):
         for family in range(3):
             own = range(4 * family, 4 * family + 4)
-            nearest = sorted(own, key=lambda i, k=k: away[k, i])[:2]
-            assert sorted(rows[k, own].tolist()) == sorted(2 * nearest)
-    at_the_end = survival(density, target, branches=4, survivors=2)(z, 1.0)
+            assert rows[k, own].tolist() == 4 * [min(own, key=lambda i, k=k: away[k, i])]
+    at_the_end = survival(density, target, branches=4)(z, 1.0)
     assert torch.equal(at_the_end, torch.arange(12).expand(2, 12))
 
 
@@ -109,7 +108,7 @@ def test_who_survives_goes_on_from_its_own_noise(pipe):
 
 def test_one_branch_is_no_splitting(pipe, density):
     cond = pipe.encode_text(["a photo of a pet"])
-    split = split_prior(pipe, cond, 4, density, 1e3, generator=seeded(1), branches=1, survivors=1, steps=5)
+    split = split_prior(pipe, cond, 4, density, 1e3, generator=seeded(1), branches=1, steps=5)
     assert torch.equal(split, pipe.sample_prior(cond, 4, generator=seeded(1), steps=5))
 
 
@@ -117,16 +116,16 @@ def test_one_branch_is_no_splitting(pipe, density):
 def test_each_family_begins_at_its_own_start(pipe, density, given):
     there = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), given, generator=seeded(5))
     cond = pipe.encode_text(["a photo of a pet"])
-    split = split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, survivors=1, start=Start(there, 0.3))
-    assert torch.equal(split, pipe.sample_prior(cond, 3, generator=seeded(1), steps=10, start=Start(there, 0.3)))
+    split = split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, start=Start(there, 0.3))
+    assert torch.equal(split, pipe.sample_prior(cond, 3, generator=seeded(1), steps=6, start=Start(there, 0.3)))
     assert split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=4, start=Start(there, 0.3)).shape == split.shape
 
 
 def test_splitting_reaches_the_target_and_the_prior_drew_it_all(menagerie, usual):
     cond, target = menagerie.encode_text(["a photo of a pet"]), usual.quantile(0.99)
-    split = usual.surprisal(split_prior(menagerie, cond, 32, usual, target, generator=seeded(1)))
-    plain = usual.surprisal(menagerie.sample_prior(cond, 32, generator=seeded(1), steps=10))
-    assert split.shape == (1, 32)
+    split = usual.surprisal(split_prior(menagerie, cond, 64, usual, target, generator=seeded(1)))
+    plain = usual.surprisal(menagerie.sample_prior(cond, 64, generator=seeded(1), steps=10))
+    assert split.shape == (1, 64)
     assert (split - target).abs().median() < 0.25 * (plain - target).abs().median()
 
 
@@ -156,8 +155,8 @@ def test_a_start_is_kept_the_more_the_fewer_steps_are_left(menagerie):
 @pytest.mark.parametrize(("call", "words"), [
     (lambda pipe, density: prior_edit(density, 1.0, 1.0, "loud"), "schedule is 'loud'"),
     (lambda pipe, density: prior_edit(density, 1.0, -1.0), "strength is -1.0"),
-    (lambda pipe, density: split_prior(pipe, pipe.encode_text(["a pet"]), 1, density, 1.0, generator=seeded(0), survivors=9),
-     "survivors is 9"),
+    (lambda pipe, density: split_prior(pipe, pipe.encode_text(["a pet"]), 1, density, 1.0, generator=seeded(0), branches=0),
+     "branches is 0"),
     (lambda pipe, density: Start(torch.zeros(1, 1, 16), 0.0), "depth is 0.0"),
 ])
 def test_bad_input(pipe, density, call, words):

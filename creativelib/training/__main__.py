@@ -1,11 +1,14 @@
-"""python -m creativelib.training NAME [NAME ...]: train the bundled models, in the order below, from nothing."""
+"""python -m creativelib.training NAME [NAME ...]: train the bundled models, in the order below, from nothing.
+
+`unaided` comes last and is not bundled.
+"""
 
 import argparse
 import importlib
 
 import torch
 
-NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "finish", "oracle", "judge", "vqa")
+NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "finish", "oracle", "judge", "vqa", "unaided")
 
 
 def main() -> None:

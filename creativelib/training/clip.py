@@ -6,7 +6,7 @@ It makes a hundred thousand pictures enough where CLIP had 400 million.
 
 import random
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,20 @@ from . import data, export, tokenizer
 from .data import visible_factors
 from .loop import Recipe, train
 
-RECIPE = Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1)
+
+@dataclass(frozen=True)
+class Stage:
+    """A recipe, the share of wild pictures in a batch, and the weight of the auxiliary loss."""
+
+    recipe: Recipe
+    wild: float
+    read: float
+
+
+FIRST = Stage(Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1), data.WILD, 0.7)
 # A picture of a species tells its parts by the species' name. To read parts as such, CLIP needs pictures where the name does not help.
-PARTS = Recipe("clip-parts", steps=4000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3)
-WILD = {"clip": data.WILD, "clip-parts": 0.6}  # share of wild pictures in a batch
-READ = {"clip": 0.7, "clip-parts": 2.0}  # weight of the auxiliary loss
+PARTS = Stage(Recipe("clip-parts", steps=4000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3),
+              0.6, 2.0)
 DIM = 96
 POSITIONS = 32  # the longest caption of the training set fits whole
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
@@ -77,11 +86,11 @@ class Clip(nn.Module):
 Batch = tuple[Tensor, Scenes]
 
 
-def fit(model: Clip, words: Any, recipe: Recipe, draw_batch: Callable[[torch.Generator], Batch]) -> dict:
+def fit(model: Clip, words: Any, stage: Stage, draw_batch: Callable[[torch.Generator], Batch]) -> dict:
     """One stage of training."""
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         x, scenes = draw_batch(generator)
-        texts = caption(scenes, random.Random(step), WILD[recipe.name])
+        texts = caption(scenes, random.Random(step), stage.wild)
         ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
         ids = ids[:, : int((ids != words.eos_token_id).sum(1).max()) + 1]
         image = model.vision(x * 2 - 1).image_embeds
@@ -91,37 +100,42 @@ def fit(model: Clip, words: Any, recipe: Recipe, draw_batch: Callable[[torch.Gen
         read = model.heads.loss(normalize(image.float(), dim=-1) * 10, scenes)
         # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
         size = (image.float().square().mean(1) - 1).square().mean()
-        return {"loss": match + READ[recipe.name] * read + 0.1 * size, "match": match.detach(), "read": read.detach()}
+        return {"loss": match + stage.read * read + 0.1 * size, "match": match.detach(), "read": read.detach()}
 
     model.vision.set_attn_implementation("eager")  # the fastest on a CPU when gradients are wanted
-    return train(model, loss, recipe)
+    return train(model, loss, stage.recipe)
 
 
 def as_rendered(pictures: data.Set, generator: torch.Generator) -> Batch:
     """A batch of the first stage."""
-    rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
+    rows = torch.randint(len(pictures), (FIRST.recipe.batch,), generator=generator)
     return pictures.batch(rows), pictures.scenes[rows]
 
 
 def with_more_wild(pictures: data.Set, wild: data.Set, generator: torch.Generator) -> Batch:
     """A batch of the second stage: pictures of species, and wild ones of a set of their own."""
-    count = round(PARTS.batch * WILD[PARTS.name])
+    count = round(PARTS.recipe.batch * PARTS.wild)
     named = (pictures.scenes.species >= 0).nonzero()[:, 0]
-    named = named[torch.randint(len(named), (PARTS.batch - count,), generator=generator)]
+    named = named[torch.randint(len(named), (PARTS.recipe.batch - count,), generator=generator)]
     rows = torch.randint(len(wild), (count,), generator=generator)
     a, b = pictures.scenes[named], wild.scenes[rows]
     scenes = Scenes(**{f.name: torch.cat([getattr(a, f.name), getattr(b, f.name)]) for f in fields(Scenes)})
     return torch.cat([pictures.batch(named), wild.batch(rows)]), scenes
 
 
+def learn(words: Any, first: Stage, parts: Stage) -> tuple[Clip, dict]:
+    """Both stages from nothing, and the facts of their training."""
+    torch.manual_seed(first.recipe.seed)
+    model, pictures, wild = Clip(words), data.load(), data.load("wild", 100_000, seed=2, wild=1.0)
+    return model, {"first": fit(model, words, first, partial(as_rendered, pictures)),
+                   "parts": fit(model, words, parts, partial(with_more_wild, pictures, wild))}
+
+
 def main() -> dict:
     from transformers import CLIPImageProcessor
 
-    torch.manual_seed(RECIPE.seed)
-    words, pictures = tokenizer.build(), data.load()
-    model, wild = Clip(words), data.load("wild", 100_000, seed=2, wild=1.0)
-    facts = {"first": fit(model, words, RECIPE, partial(as_rendered, pictures)),
-             "parts": fit(model, words, PARTS, partial(with_more_wild, pictures, wild))}
+    words = tokenizer.build()
+    model, facts = learn(words, FIRST, PARTS)
     export.save_half(model.text, export.PRIOR / "text_encoder")
     export.save_half(model.vision, export.PRIOR / "image_encoder")
     words.save_pretrained(export.PRIOR / "tokenizer")
