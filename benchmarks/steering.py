@@ -1,6 +1,6 @@
 """python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
 
-Parts: main, ablation, rival, guidance, dial, batch; all by default. What a part finds for a category is kept in
+Parts: main, ablation, rival, guidance, dial, batch; all by default, each with results of its own. What a part finds for a category is kept in
 out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several processes
 share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also from the
 judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each other.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import Figure, publish
+from figures import publish
 from jaxtyping import Float
 from steering_figures import DIALS, FIGURES, SEEDS
 from torch import Tensor
@@ -27,7 +27,7 @@ from creativelib.judge import Judge
 from creativelib.objectives import Rarity
 from creativelib.optimize import optimize
 from creativelib.pipeline import Pipeline, load
-from creativelib.recipes import DEFAULTS, SteerConfig, aim, draw_rare, fit_baseline, steer
+from creativelib.recipes import DEFAULTS, LR, SteerConfig, aim, draw_rare, fit_baseline, steer
 from creativelib.vqa import BlipVqa
 from creativelib.world import CATEGORIES, captions
 from creativelib.world.captions import article
@@ -78,7 +78,7 @@ def main_part(lab: Lab, category: str) -> dict[str, Any]:
     """Token steering with all pullbacks at the default dial, and the baseline."""
     prompt, template = named(category)
     density = fit_baseline(lab.pipe, prompt)
-    there, made, seconds, checks = aim(density), [], [], []
+    there, made, seconds, checks = aim(density, DEFAULTS.dial), [], [], []
     for seed in range(SEEDS):
         clock = time.monotonic()
         result = steer(lab.pipe, category, density, DEFAULTS, seed, template, vqa=lab.vqa)
@@ -106,11 +106,11 @@ def ablation_part(lab: Lab, category: str) -> dict[str, Any]:
     """Every kind of concept under every pullback, to the same aim; the seeds are one batch without `Spread`, so each goes its own way."""
     prompt, template = named(category)
     density, found = fit_baseline(lab.pipe, prompt), {}
-    for kind in ("feature", "adjective", "lora", "embedding"):
+    for kind in LR:
         for name, change in PULLBACKS.items():
             config, checked = change(replace(DEFAULTS, kind=kind, concepts=SEEDS, spread=0.0, samples=1 if kind == "embedding" else 6))
             result = steer(lab.pipe, category, density, config, 0, template, vqa=lab.vqa if checked else None)
-            z = draw_rare(lab.pipe, result.concept, density, result.aim.target, 4, template, generator=seeded(5), config=config)
+            z = draw_rare(lab.pipe, result.concept, density, result.aim.target, 8, template, generator=seeded(5), config=config)
             found[f"{kind}; {name}"] = lab.measure(category, z, decode(lab.pipe, z, 6), density)
     return found
 
@@ -139,8 +139,7 @@ def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
     """The prior split or pushed and the decoder pushed while they sample, and the time that takes beside the same way without."""
     prompt, _ = named(category)
     density, cond = fit_baseline(lab.pipe, prompt), lab.pipe.encode_text([prompt])
-    # Splitting falls short of its aim: aimed a little further it makes what is as rare as what steering makes.
-    target, beyond, found = aim(density).target, aim(density, replace(DEFAULTS, dial=1.4)).target, {}
+    target, found = aim(density, DEFAULTS.dial).target, {}
 
     def timed(run: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, float]:
         clock = time.monotonic()
@@ -156,7 +155,7 @@ def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
         return z, decode(lab.pipe, z, 2)
 
     def of_splitting() -> tuple[Tensor, Tensor]:
-        z = split_prior(lab.pipe, cond, 48, density, beyond, generator=seeded(1))
+        z = split_prior(lab.pipe, cond, 48, density, target, generator=seeded(1))
         return z, decode(lab.pipe, z, 2)
 
     def of_decoder() -> tuple[Tensor, Tensor]:
@@ -211,7 +210,6 @@ def main() -> None:
     if unknown := set(o.parts) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
     lab = Lab()
-    figures: list[Figure] = []
     for part in o.parts or PARTS:
         found = {}
         for category in o.only or [c.name for c in CATEGORIES]:
@@ -223,9 +221,8 @@ def main() -> None:
                 kept.write_text(json.dumps(made))
                 print(f"{part}, {category}: done", flush=True)
             found[category] = json.loads(kept.read_text())
-        figures += FIGURES[part](found)
-    if not o.only:
-        publish("steering" if set(o.parts or PARTS) == set(PARTS) else f"steering-{'-'.join(o.parts)}", figures, 0)
+        if not o.only:
+            publish(f"steering-{part}", FIGURES[part](found), 0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from figures import Figure, at_least, at_most, bootstrap
 
 SEEDS = 5  # runs of a category
-DIALS = (0.4, 0.65, 0.9, 1.15, 1.5)
+DIALS = (0.25, 0.5, 0.75, 1.3, 2.0)
 
 
 def groups(rows: list[dict[str, Any]], name: str, scale: float = 1.0) -> tuple[float, tuple[float, float]]:

@@ -5,6 +5,7 @@ figure. Figures with a bar come first, in a table of their own.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,6 @@ from make_model_card import MISSING, figures, table
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "book" / "measurement-tables.md"
-# Title of a table, and how the ways begin that belong into it.
-STEERING = {
-    "Steering, and what it starts from": ("steering", "baseline"),
-    "Pullbacks, by what is optimised": ("feature", "adjective", "lora", "embedding"),
-    "The rival: random prompts that name parts": ("random prompts",),
-    "Guidance while sampling": ("no guidance", "guidance"),
-    "The dial": ("dial",),
-}
-
-
 def shown(figure: dict[str, Any]) -> str:
     # Word joiners keep an interval on one line.
     interval = "" if figure["low"] is None else f" ({figure['low']:.3g}\u2060–\u2060{figure['high']:.3g})"
@@ -41,30 +32,38 @@ def pivot(found: list[dict[str, Any]], corner: str, between: str = ": ") -> str:
     return table([corner, *said], [[row, *of_row] for row, of_row in zip(rows, values, strict=True)])
 
 
-def source(name: str, report: dict[str, Any]) -> str:
-    return f"Measured by `benchmarks/{name}.py` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+def source(script: str, report: dict[str, Any]) -> str:
+    return f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
 
 
 def density(report: dict[str, Any]) -> str:
     short = [f | {"name": f["name"].removeprefix("rank correlation with the truth: ")} for f in report["figures"]]
     # "estimator; exposure, size" gives a column to each exposure and size.
-    return f"{pivot(short, 'density', '; ')}\n\n{source('density', report)}"
+    return f"{pivot(short, 'density', '; ')}\n\n{source('density.py', report)}"
 
 
-def steering(report: dict[str, Any]) -> str:
-    barred = [f for f in report["figures"] if f["bar"] is not None]
-    parts = [figures(report | {"figures": barred}, "steering")]
-    for title, ways in STEERING.items():
-        found = [f for f in report["figures"] if f["name"].startswith(ways) and ": " in f["name"]]
-        if found:
-            parts.append(f"### {title}\n\n{pivot(found, 'way')}")
-    return "\n\n".join(parts)
+def part(name: str) -> Callable[[dict[str, Any]], str]:
+    """A part of steering: what has a bar first, then a row for each way of which several things are said."""
+    def make(report: dict[str, Any]) -> str:
+        barred = [f for f in report["figures"] if f["bar"] is not None]
+        ways = [f["name"].split(": ")[0] for f in report["figures"]]
+        others = [f for f, way in zip(report["figures"], ways, strict=True) if ways.count(way) > 1]
+        tables = [figures(report | {"figures": barred}, f"steering.py {name}")] if barred else []
+        tables += [pivot(others, "way")] if others else []
+        return "\n\n".join(tables if barred else [*tables, source(f"steering.py {name}", report)])
+    return make
 
 
 MAKERS = {
-    "steering": ("Steering, eight categories and five seeds", steering),
+    "steering-main": ("Steering, and what it starts from", part("main")),
+    "steering-ablation": ("Pullbacks, by what is optimised", part("ablation")),
+    "steering-rival": ("The rival: random prompts that name parts", part("rival")),
+    "steering-guidance": ("Guidance while sampling", part("guidance")),
+    "steering-dial": ("The dial", part("dial")),
+    "steering-batch": ("Eight concepts at once", part("batch")),
     "density": ("Which density ranks the truth best", density),
-    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost")),
+    "density-other-clip": ("The same, with a CLIP that was told no factors", density),
+    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
 }
 
 

@@ -31,7 +31,7 @@ def training(facts: dict[str, Any]) -> str:
     return table(["model", "steps", "batch", "minutes", "seed"], rows)
 
 
-def figures(report: dict[str, Any], script: str = "models") -> str:
+def figures(report: dict[str, Any], script: str = "models.py") -> str:
     """One row for each figure: with its 95 % interval, where it has one, and with what was asked, where something was."""
     rows = []
     for figure in report["figures"]:
@@ -43,7 +43,7 @@ def figures(report: dict[str, Any], script: str = "models") -> str:
             asked = f"{'at least' if (value >= bar) == figure['holds'] else 'at most'} {bar:g}"
             met = "yes" if figure["holds"] else "**no**"
         rows.append([figure["name"], f"{value:.4g}{interval}", unit, asked, met])
-    where = f"Measured by `benchmarks/{script}.py` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+    where = f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
     return table(["figure", "measured (95 % interval)", "unit", "asked", "met"], rows) + "\n\n" + where
 
 

@@ -85,7 +85,7 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
                 keep(density, file)
         with progress.stage("steer", "steering", config.steps):
             *_, last = progress.watch(steering(pipe, subject.word, density, config, seed, subject.template))
-            result = result_of(last, density, config)
+            result = result_of(last, density, config.dial)
         with progress.stage("draw", "drawing"):
             generator = torch.Generator().manual_seed(seed)
             drawn = {"typical": draw(pipe, TokenConcept.init(pipe, subject.word), subject.template, count, config, generator),

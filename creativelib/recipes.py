@@ -16,8 +16,8 @@ from .concept import KINDS, Concept, EmbeddingConcept, init
 from .density import Density, GaussianDensity
 from .errors import InputError, at_least
 from .objectives import Anchor, Near, Objective, Rarity, Spread, Term
-from .optimize import Diverged, Step, noise_for, optimize
-from .pipeline import Generators, Pipeline, Start
+from .optimize import Diverged, Step, optimize
+from .pipeline import Pipeline, Start
 from .runs import PASSED, RUNNING, STOPPED, Run
 from .vqa import Vqa
 
@@ -37,19 +37,17 @@ class SteerConfig:
     usually makes: 0 is its median surprisal, 1 its 99th percentile, above 1 beyond its tail. The default aims just past the tail: far past
     it pictures turn to mush and all seeds to the same creature.
 
-    Before anything is decoded it is pulled back by the prior's own denoiser: covered with noise again, as much as leaves `pullback` of
-    `pullback_steps` steps, and denoised for the plain prompt. That takes back most of the surprisal, so concepts are steered `overshoot`
-    times as far as the dial says, or just as far without a pullback. Of `candidates` embeddings for each picture, pulled back, the one
-    that lies nearest the target is taken: rarity varies from sample to sample.
-
     `floor` says where the anchor begins to pull (see `anchor_floor`), `anchor` how hard: by default, to leave the category costs the
     bundled models some 300 nats. Without guidance (1) the samples vary as the model has learned; guidance makes them so alike that even
     an ordinary picture lies near the tail.
 
-    Given a VQA, every `check_every` steps and when a concept passes the goal `check_samples` of its pictures are drawn, pulled back as
-    they would be at the end, and it is asked whether they still are of the category. If less than `agree` of them are, the concept goes
-    back to its last valid state and either stops there (`on_no` "stop", as in the paper) or goes on with an anchor twice as strong
-    ("pull").
+    Given a VQA, every `check_every` steps and when a concept passes the goal `check_samples` of its pictures are drawn and it is asked
+    whether they still are of the category. If less than `agree` of them are, the concept goes back to its last valid state and either
+    stops there (`on_no` "stop", as in the paper) or goes on with an anchor twice as strong ("pull").
+
+    Of `candidates` embeddings for each picture the one that lies nearest the target is taken: rarity varies from sample to sample. Before
+    it is decoded it is pulled back by the prior's own denoiser: covered with noise again, as much as leaves `pullback` of `pullback_steps`
+    steps, and denoised for the plain prompt.
     """
 
     kind: str = "feature"
@@ -57,8 +55,7 @@ class SteerConfig:
     samples: int = 6
     steps: int = 60
     lr: float | None = None
-    dial: float = 1.15
-    overshoot: float = 2.8
+    dial: float = 1.3
     anchor: float = 2000.0
     floor: float = 0.5
     spread: float = 5.0
@@ -66,8 +63,8 @@ class SteerConfig:
     guidance: float = 1.0
     baseline: int = 2000
     pca: float = 0.95
-    candidates: int = 8
-    pullback: float = 0.7
+    candidates: int = 4
+    pullback: float = 0.2
     pullback_steps: int = 10
     check_every: int = 25
     check_samples: int = 4
@@ -75,9 +72,8 @@ class SteerConfig:
     on_no: str = "pull"
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "candidates": 1, "dial": 0, "overshoot": 1,
-                  "anchor": 0, "floor": 0, "spread": 0, "check_every": 1, "check_samples": 1, "agree": 0, "pullback": 0,
-                  "pullback_steps": 2}
+        limits = {"concepts": 1, "samples": 1, "steps": 1, "prior_steps": 2, "baseline": 10, "candidates": 1, "dial": 0, "anchor": 0,
+                  "floor": 0, "spread": 0, "check_every": 1, "check_samples": 1, "agree": 0, "pullback": 0, "pullback_steps": 2}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         for name in ("pullback", "agree"):
@@ -96,10 +92,9 @@ DEFAULTS = SteerConfig()
 
 @dataclass(frozen=True)
 class Aim:
-    """Surprisals in nats: where pictures are to lie, where the loss pulls to, and where a concept has gone far enough."""
+    """Surprisals in nats: where the pull leads, and where a concept has gone far enough."""
 
     target: float
-    pull: float
     goal: float
 
 
@@ -130,13 +125,11 @@ def fit_baseline(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) ->
     return GaussianDensity.fit(z, pca=config.pca)
 
 
-def aim(density: Density, config: SteerConfig = DEFAULTS) -> Aim:
-    """Where the dial points, and how far to steer for it. The goal lies half way from the baseline's 99th percentile to where the loss
-    pulls, or there if that is below."""
+def aim(density: Density, dial: float) -> Aim:
+    """Where the dial points. The goal lies half way from the baseline's 99th percentile to the target, or at a target below that."""
     typical, tail = density.quantile(0.5), density.quantile(TAIL)
-    target = typical + config.dial * (tail - typical)
-    pull = typical + (config.overshoot if config.pullback else 1) * (target - typical)
-    return Aim(target, pull, min(pull, (tail + pull) / 2))
+    target = typical + dial * (tail - typical)
+    return Aim(target, min(target, (tail + target) / 2))
 
 
 def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = DEFAULTS) -> float:
@@ -154,21 +147,17 @@ def nearest(z: Float[Tensor, "k m d"], density: Density, target: float, n: int) 
     return z.gather(1, order[:, :, None].expand(-1, -1, z.shape[-1]))
 
 
-def pull_back(pipe: Pipeline, z: Float[Tensor, "k n d"], prompt: str, *, generator: Generators,
-              config: SteerConfig = DEFAULTS) -> Float[Tensor, "k n d"]:
-    """Cover embeddings with noise and denoise them for a plain prompt: back to what the prior knows; see `SteerConfig`."""
-    if not config.pullback:
-        return z
-    plain = pipe.encode_text([prompt] * len(z))
-    return pipe.sample_prior(plain, z.shape[1], generator=generator, guidance=config.guidance, steps=config.pullback_steps,
-                             start=Start(z, config.pullback))
-
-
 def draw_rare(pipe: Pipeline, concept: Concept, density: Density, target: float, n: int, template: str, *, generator: torch.Generator,
               config: SteerConfig = DEFAULTS) -> Float[Tensor, "k n d"]:
     """Draw n embeddings of each steered concept near the target in nats, pulled back to what the prior knows; see `SteerConfig`."""
     z = concept.sample(pipe, template, n * config.candidates, generator=generator, guidance=config.guidance, steps=config.prior_steps)
-    return nearest(pull_back(pipe, z, template.format(concept.word), generator=generator, config=config), density, target, n)
+    # Chosen before they are pulled back: chosen after, they would be those that would not be pulled.
+    z = nearest(z, density, target, n)
+    if not config.pullback:
+        return z
+    plain = pipe.encode_text([template.format(concept.word)] * len(concept))
+    return pipe.sample_prior(plain, n, generator=generator, guidance=config.guidance, steps=config.pullback_steps,
+                             start=Start(z, config.pullback))
 
 
 def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = DEFAULTS, seed: int = 0,
@@ -182,15 +171,15 @@ def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = 
     """
     start = start or init(pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), template)
     about = {"model": pipe.fingerprint, "word": word, "template": template, "seed": seed, "settings": asdict(config), "check": bool(vqa),
-             "aim": asdict(aim(density, config)), "also": [term.name for _, term in (1 * also).parts] if also else []}
+             "aim": asdict(aim(density, config.dial)), "also": [term.name for _, term in (1 * also).parts] if also else []}
     run = Run.load(checkpoint, start, about) if checkpoint and checkpoint.exists() else Run.begin(start)
     return _steering(pipe, word, density, config, seed, template, vqa, also, run, checkpoint, about)
 
 
 def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, seed: int, template: str, vqa: Vqa | None,
               also: Term | Objective | None, run: Run, checkpoint: Path | None, about: dict[str, object]) -> Iterator[Run]:
-    prompt, there = template.format(word), aim(density, config)
-    plain = Rarity(density, there.pull) + config.spread * Spread(density) + (also or Objective(()))
+    prompt, there = template.format(word), aim(density, config.dial)
+    plain = Rarity(density, there.target) + config.spread * Spread(density) + (also or Objective(()))
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
     if run.ended:
         yield run  # read from its file
@@ -206,7 +195,7 @@ def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, 
                 break
             if checkpoint and step.index % config.check_every == 0:
                 run.save(checkpoint, about)
-            run = _advance(run, step, pipe, word, prompt, density, there, config, vqa)
+            run = _advance(run, step, pipe, word, density, there, config, vqa)
             yield run
             if run.done:
                 break
@@ -219,7 +208,7 @@ def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, 
         run.save(checkpoint, about)
 
 
-def _advance(run: Run, step: Step, pipe: Pipeline, word: str, prompt: str, density: Density, there: Aim, config: SteerConfig,
+def _advance(run: Run, step: Step, pipe: Pipeline, word: str, density: Density, there: Aim, config: SteerConfig,
              vqa: Vqa | None) -> Run:
     """What a step means for the run: who has arrived, and what the check says."""
     surprisal = density.surprisal(step.z).median(1).values.cpu()
@@ -236,10 +225,7 @@ def _advance(run: Run, step: Step, pipe: Pipeline, word: str, prompt: str, densi
         return run
     clock = time.monotonic()
     share = run.share.clone()
-    drawn = step.z[asked.to(step.z.device)][:, :config.check_samples]
-    with torch.no_grad():
-        drawn = pull_back(pipe, drawn, prompt, generator=[noise_for(i, step.index) for i in range(len(drawn))], config=config)
-    share[asked] = still_is(pipe, vqa, drawn, word, step.index)
+    share[asked] = still_is(pipe, vqa, step.z[asked.to(step.z.device)][:, :config.check_samples], word, step.index)
     yes = asked & (share >= config.agree)
     no = asked & ~yes
     valid, valid_surprisal = step.concept.where(yes, run.valid), torch.where(yes, surprisal, run.valid_surprisal)
@@ -251,9 +237,9 @@ def _advance(run: Run, step: Step, pipe: Pipeline, word: str, prompt: str, densi
                    check_seconds=run.check_seconds + time.monotonic() - clock)
 
 
-def result_of(run: Run, density: Density, config: SteerConfig) -> SteerResult:
+def result_of(run: Run, density: Density, dial: float) -> SteerResult:
     """What a run has come to."""
-    return SteerResult(run.kept, density, aim(density, config), run.surprisal, run.status == PASSED, run.status == STOPPED,
+    return SteerResult(run.kept, density, aim(density, dial), run.surprisal, run.status == PASSED, run.status == STOPPED,
                        run.step.index if run.step else run.memory.index, run.check_seconds)
 
 
@@ -278,7 +264,7 @@ def steer(pipe: Pipeline, word: str, density: Density | None = None, config: Ste
             if last is None:
                 raise
     assert last is not None, "a run yields at least once"
-    return result_of(last, density, config)
+    return result_of(last, density, config.dial)
 
 
 def invert(pipe: Pipeline, word: str, pictures: Float[Tensor, "k 3 h w"], config: SteerConfig = DEFAULTS, seed: int = 0,

@@ -94,14 +94,14 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(measu
                 "high": value + 1}
     about = {"machine": "a laptop", "seed": 0, "commit": "abc"}
     rows = [figure("steering: valid", 80.0, bar=70), figure("lora; none: valid", 50.0), figure("lora; none: surprisal, nats", 99.0, ""),
-            figure("lora; both: valid", 60.0)]
-    (tmp_path / "steering.json").write_text(json.dumps(about | {"figures": rows}))
+            figure("lora; both: valid", 60.0), figure("lora; both: valid, worst seed", 40.0)]
+    (tmp_path / "steering-ablation.json").write_text(json.dumps(about | {"figures": rows}))
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
     page = measurements.page().replace("\u2060", "")
     assert "| steering: valid | 80 (79 to 81) | % | at least 70 | yes |" in page
-    assert "| way | valid, % | surprisal, nats |" in page
-    assert "| lora; none | 50 (49–51) | 99 (98–100) |" in page and "| lora; both | 60 (59–61) |  |" in page
-    assert "`benchmarks/steering.py` on a laptop" in page and page.count(measurements.MISSING) == 2
+    assert "| way | valid, % | surprisal, nats | valid, worst seed, % |" in page
+    assert "| lora; none | 50 (49–51) | 99 (98–100) |  |" in page and "| lora; both | 60 (59–61) |  | 40 (39–41) |" in page
+    assert "`benchmarks/steering.py ablation` on a laptop" in page and page.count(measurements.MISSING) == len(measurements.MAKERS) - 1
 
 
 @pytest.mark.parametrize("maker", ["card", "measurements"])
