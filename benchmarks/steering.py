@@ -1,7 +1,7 @@
 """python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
 
-Parts: main, ablation, rival, guidance, dial, batch; all by default, each with results of its own. What a part finds for a category is kept in
-out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several processes
+Parts: main, ablation, rival, guidance, dial, batch; all by default, each with results of its own. What a part finds for a category is kept
+in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several processes
 share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also from the
 judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each other.
 """

@@ -99,6 +99,12 @@ def pipe(stack: Path) -> Pipeline:
     return load(stack, device="cpu")
 
 
+@pytest.fixture(scope="session")
+def menagerie() -> Pipeline:
+    """The bundled models, for what only trained ones show."""
+    return load("menagerie", device="cpu")
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)

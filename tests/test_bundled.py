@@ -9,7 +9,6 @@ from torch.nn.functional import cosine_similarity
 
 from creativelib import zoo
 from creativelib.judge import Judge
-from creativelib.pipeline import load
 from creativelib.vqa import BlipVqa, is_a, what_kind
 from creativelib.world import CATEGORIES, captions
 from creativelib.world.scenes import draw, sample_scenes
@@ -24,11 +23,6 @@ BUDGETS = {  # MiB
 @pytest.fixture(scope="module")
 def folder():
     return zoo.locate("menagerie").folder
-
-
-@pytest.fixture(scope="module")
-def menagerie():
-    return load("menagerie", device="cpu")
 
 
 def seeded(seed):

@@ -6,17 +6,11 @@ import torch
 from creativelib.density import GaussianDensity, MixtureDensity
 from creativelib.errors import InputError
 from creativelib.guidance import guide_decoder, guide_prior, prior_edit, push, split_prior, survival
-from creativelib.pipeline import Start, load
+from creativelib.pipeline import Start
 
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def menagerie():
-    """The bundled models: what a denoiser does to a push only a trained one shows."""
-    return load("menagerie", device="cpu")
 
 
 @pytest.fixture(scope="module")

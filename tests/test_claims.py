@@ -1,0 +1,77 @@
+"""What the chapters say of measurements too long for a page, held against the committed results."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+WORDS = ("feature", "adjective")
+HELD = ("anchor", "check", "both", "both, and the prior's")
+
+
+def figures(name: str) -> dict[str, dict]:
+    return {figure["name"]: figure for figure in json.loads((RESULTS / f"{name}.json").read_text())["figures"]}
+
+
+@pytest.fixture
+def ablation() -> dict[str, dict]:
+    return figures("steering-ablation")
+
+
+@pytest.mark.parametrize("kind", WORDS)
+@pytest.mark.parametrize("pullback", HELD)
+def test_for_words_no_pullback_changes_validity(ablation, kind, pullback):
+    """Chapter 05: the same within the intervals, and the failing seeds stay."""
+    free, held = ablation[f"{kind}; none: valid"], ablation[f"{kind}; {pullback}: valid"]
+    assert free["low"] < held["value"] < free["high"]
+    seeds = [ablation[f"{kind}; {name}: valid, worst seed of each category"]["value"] for name in ("none", pullback)]
+    assert abs(seeds[0] - seeds[1]) < 5
+
+
+def test_for_the_priors_weights_anchor_and_check_raise_validity(ablation):
+    value = {name: ablation[f"lora; {name}: valid"]["value"] for name in ("none", "anchor", "check", "both")}
+    assert min(value["anchor"], value["check"]) > value["none"] + 3 and value["both"] > value["none"] + 5
+
+
+def test_free_embeddings_stay_valid_and_usual(ablation):
+    usual = figures("steering-main")["baseline: novel in form"]["high"]
+    assert ablation["embedding; none: valid"]["value"] > 95 and ablation["embedding; none: novel in form"]["value"] < usual
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_rival_wins_on_validity_and_steering_on_novelty(parts):
+    steering, rival = figures("steering-main"), figures("steering-rival")
+    assert rival[f"random prompts, {parts} parts: valid"]["low"] > steering["steering: valid"]["high"]
+    for what in ("novel in form", "valid and novel in form"):
+        assert steering[f"steering: {what}"]["low"] > rival[f"random prompts, {parts} parts: {what}"]["high"]
+
+
+def test_along_the_dial_both_rises_to_a_plateau_while_validity_falls():
+    dial, settings = figures("steering-dial"), ("0.25", "0.5", "0.75", "1.3", "2.0")
+    valid, both = ([dial[f"dial {at}: {what}"]["value"] for at in settings] for what in ("valid", "valid and novel in form"))
+    assert valid == sorted(valid, reverse=True)
+    assert both[1] > both[0] + 20 and max(both[1:]) - min(both[1:]) < 5
+
+
+def test_choosing_guides_the_prior_and_pushing_does_not():
+    guidance = figures("steering-guidance")
+    pushed, split = (guidance[f"guidance, prior, {name}: valid and novel in form"] for name in ("pushed", "split"))
+    assert split["low"] > guidance["no guidance: valid and novel in form"]["high"] > pushed["high"]
+
+
+@pytest.mark.parametrize("of", ["Gaussian", "mixture", "flow"])
+@pytest.mark.parametrize("space", ["PCA 95 %, residual", "PCA 95 %, no residual", "no PCA"])
+def test_every_density_ranks_better_after_a_corpus(of, space):
+    """Chapter 03."""
+    found = figures("density")
+    corpus, prior = (found[f"rank correlation with the truth: {of}, {space}; {seen}, 5000"]["value"] for seen in ("corpus", "prior"))
+    assert corpus > prior
+
+
+def test_the_residual_helps_where_little_was_seen_or_the_prior_drew_it():
+    found = {name.removeprefix("rank correlation with the truth: "): figure["value"] for name, figure in figures("density").items()}
+    gain = {seen: found[f"Gaussian, PCA 95 %, residual; {seen}"] - found[f"Gaussian, PCA 95 %, no residual; {seen}"]
+            for seen in ("prior, 200", "prior, 5000", "corpus, 200", "corpus, 5000")}
+    assert gain["prior, 200"] > 0 and gain["prior, 5000"] > 0 and gain["corpus, 200"] > 0 > gain["corpus, 5000"]
+    assert max(found, key=lambda name: found[name]) == "Gaussian, PCA 95 %, no residual; corpus, 5000"
