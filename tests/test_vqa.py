@@ -5,7 +5,7 @@ import torch
 
 from creativelib.errors import InputError
 from creativelib.training.vqa import build_tokenizer
-from creativelib.vqa import BlipVqa, Vqa, ZeroShotVqa, is_a, what_color, what_kind
+from creativelib.vqa import Blip2Vqa, BlipVqa, Vqa, ZeroShotVqa, is_a, what_color, what_kind
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,36 @@ def folder(tmp_path_factory):
     model = BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}))
     model.half().save_pretrained(folder)
     BlipProcessor(BlipImageProcessor(size={"height": 16, "width": 16}), words).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["t5", "opt"])
+def second(request, tmp_path_factory):
+    """A tiny random BLIP-2 whose language model has an encoder, or has none."""
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        Blip2QFormerConfig,
+        BlipImageProcessor,
+        OPTConfig,
+        T5Config,
+    )
+
+    folder = tmp_path_factory.mktemp(f"blip2-{request.param}")
+    words = build_tokenizer(folder)
+    processor = Blip2Processor(BlipImageProcessor(size={"height": 16, "width": 16}), words, num_query_tokens=4)
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {"vocab_size": len(words), "pad_token_id": words.pad_token_id, "eos_token_id": words.sep_token_id}
+    text = {"t5": T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=words.pad_token_id, **ids),
+            "opt": OPTConfig(ffn_dim=32, max_position_embeddings=64, word_embed_proj_dim=16, bos_token_id=words.bos_token_id,
+                             hidden_size=16, num_hidden_layers=1, num_attention_heads=2, **ids)}[request.param]
+    config = Blip2Config(vision_config=small | {"image_size": 16, "patch_size": 8},
+                         qformer_config=Blip2QFormerConfig(vocab_size=len(words), encoder_hidden_size=16, **small).to_dict(),
+                         text_config=text.to_dict(), num_query_tokens=4, image_token_index=len(words) - 1)
+    Blip2ForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
     return folder
 
 
@@ -46,6 +76,16 @@ def test_answers_do_not_depend_on_the_batch(folder):
     assert together == [vqa.ask(pictures(5)[i:i + 1], "what kind of pet is in this photo?")[0] for i in range(5)]
 
 
+def test_a_blip_2_answers_once_for_each_picture(second):
+    vqa = Blip2Vqa.load(second)
+    assert isinstance(vqa, Vqa)
+    answers = vqa.ask(pictures(3, 24), "is this a pet?")
+    assert len(answers) == 3 and not any("question" in answer or "[" in answer for answer in answers)
+    assert answers == [vqa.ask(pictures(3, 24)[i:i + 1], "is this a pet?")[0] for i in range(3)]
+    with pytest.raises(InputError, match="question is ''"):
+        vqa.ask(pictures(1), "")
+
+
 def test_every_word_of_the_world_is_one_token(folder):
     from creativelib.world import CATEGORIES, captions
 
@@ -57,6 +97,8 @@ def test_every_word_of_the_world_is_one_token(folder):
 @pytest.mark.parametrize(("call", "words"), [
     (lambda folder: BlipVqa.load(folder / "nowhere"), "vqa is"),
     (lambda folder: BlipVqa.load(folder, device="moon"), "device is 'moon'"),
+    (lambda folder: Blip2Vqa.load(folder / "nowhere"), "vqa is"),
+    (lambda folder: Blip2Vqa.load(folder, device="moon"), "device is 'moon'"),
     (lambda folder: BlipVqa.load(folder).ask(pictures(1), " "), "question is ' '"),
 ])
 def test_bad_input(folder, call, words):
