@@ -38,6 +38,35 @@ def grid(pictures: Float[Tensor, "n 3 h w"], titles: Sequence[str] | None = None
     return figure
 
 
+def family_tree(pictures: Float[Tensor, "n 3 h w"], parents: Sequence[Sequence[int]], scale: float = 1.5) -> Figure:
+    """One picture for each member of a family, parents above their children. `parents` are the members' own, none for founders.
+
+    A generation is a row, and a child stands in the middle below its parents. Raises ValueError for other than one list for each picture.
+    """
+    if len(parents) != len(pictures):
+        raise ValueError(f"{len(parents)} lists of parents for {len(pictures)} pictures; give one for each")
+    place: list[tuple[float, float]] = []
+    founders = 0
+    for own in parents:
+        if own:
+            place.append((sum(place[i][0] for i in own) / len(own), max(place[i][1] for i in own) + 1))
+        else:
+            place.append((float(founders), 0.0))
+            founders += 1
+    side, depth = scale * pictures.shape[-1] / DPI, max(y for _, y in place) + 1
+    figure, axes = plt.subplots(figsize=(founders * 1.3 * side, depth * 1.5 * side), dpi=DPI)
+    figure.subplots_adjust(0, 0, 1, 1)
+    axes.set(xlim=(-0.65, founders - 0.35), ylim=(1.5 * depth - 0.75, -0.75))
+    axes.set_axis_off()
+    for picture, own, (x, y) in zip(pictures, parents, place, strict=True):
+        for i in own:
+            axes.plot((place[i][0], x), (1.5 * place[i][1] + 0.5, 1.5 * y - 0.5), color="#44546a", linewidth=1.5)
+        enlarged = to_image(picture).resize((round(side * DPI), round(side * DPI)), Image.Resampling.LANCZOS)
+        axes.imshow(enlarged, extent=(x - 0.5, x + 0.5, 1.5 * y + 0.5, 1.5 * y - 0.5), aspect="auto", zorder=2)
+    axes.set(xlim=(-0.65, founders - 0.35), ylim=(1.5 * depth - 0.75, -0.75))
+    return figure
+
+
 def data_flow() -> Figure:
     """How a prompt becomes a picture, and how a concept is steered: data in white boxes, networks in blue ones."""
     boxes = {

@@ -45,6 +45,10 @@ class Concept(ABC):
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
+    def rows(self, rows: list[int]) -> "Concept":
+        """Some of these concepts, in this order."""
+        return self.moved({name: value[rows] for name, value in self.tensors.items()})
+
     def where(self, rows: Bool[Tensor, " k"], other: "Concept") -> "Concept":
         """These concepts where `rows` is True, the others' elsewhere."""
         def rows_of(one: Tensor, two: Tensor) -> Tensor:
