@@ -1,9 +1,10 @@
 """python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
 
-Parts: main, ablation, rival, guidance, dial, batch; all by default, each with results of its own. What a part finds for a category is kept
-in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several processes
-share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also from the
-judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each other.
+Parts: main, ablation, rival, guidance, cost, dial, batch; all by default, each with results of its own. What a part finds for a category is
+kept in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several
+processes share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also
+from the judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each
+other.
 """
 
 import argparse
@@ -136,39 +137,43 @@ def rival_part(lab: Lab, category: str) -> dict[str, Any]:
 
 
 def guidance_part(lab: Lab, category: str) -> dict[str, Any]:
-    """The prior split or pushed and the decoder pushed while they sample, and the time that takes beside the same way without."""
+    """The prior split or pushed, and the decoder pushed, while they sample."""
     prompt, _ = named(category)
     density, cond = fit_baseline(lab.pipe, prompt), lab.pipe.encode_text([prompt])
-    target, found = aim(density, DEFAULTS.dial).target, {}
+    target, usual = aim(density, DEFAULTS.dial).target, lab.pipe.sample_prior(cond, 48, generator=seeded(1))
+    found: dict[str, Any] = {"tail": density.quantile(0.99)}
+    ways = {"plain": usual, "prior, split": split_prior(lab.pipe, cond, 48, density, target, generator=seeded(1))}
+    for name, strength in (("prior, pushed", 1.0), ("prior, pushed at half strength", 0.5)):
+        ways[name] = guide_prior(lab.pipe, cond, 48, density, target, generator=seeded(1), strength=strength)
+    drawn = {name: (z, decode(lab.pipe, z, 2)) for name, z in ways.items()}
+    pushed = guide_decoder(lab.pipe, usual, density, target, generator=seeded(2))
+    for name, (z, x) in (drawn | {"decoder, pushed": (lab.pipe.encode_images(pushed), pushed)}).items():
+        found[name] = lab.measure(category, z.view(6, 8, -1), x.view(6, 8, *x.shape[2:]), density)
+    return found
 
-    def timed(run: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, float]:
-        clock = time.monotonic()
-        z, x = run()
-        return z, x, time.monotonic() - clock
 
-    def plain() -> tuple[Tensor, Tensor]:
-        z = lab.pipe.sample_prior(cond, 48, generator=seeded(1))
-        return z, decode(lab.pipe, z, 2)
+def cost_part(lab: Lab, category: str) -> dict[str, Any]:
+    """Seconds for 16 pictures from text, by what guides them: the shortest of three."""
+    prompt, _ = named(category)
+    density, cond = fit_baseline(lab.pipe, prompt), lab.pipe.encode_text([prompt])
+    target, usual = aim(density, DEFAULTS.dial).target, lab.pipe.sample_prior(cond, 16, generator=seeded(1))
 
-    def of_prior(strength: float) -> tuple[Tensor, Tensor]:
-        z = guide_prior(lab.pipe, cond, 48, density, target, generator=seeded(1), strength=strength)
-        return z, decode(lab.pipe, z, 2)
+    def seconds(run: Callable[[], Tensor]) -> float:
+        took = []
+        for _ in range(3):
+            clock = time.monotonic()
+            run()
+            took.append(time.monotonic() - clock)
+        return min(took)
 
-    def of_splitting() -> tuple[Tensor, Tensor]:
-        z = split_prior(lab.pipe, cond, 48, density, target, generator=seeded(1))
-        return z, decode(lab.pipe, z, 2)
-
-    def of_decoder() -> tuple[Tensor, Tensor]:
-        z = lab.pipe.sample_prior(cond, 48, generator=seeded(1))
-        return z, guide_decoder(lab.pipe, z, density, target, generator=seeded(2))
-
-    for name, run in (("plain", plain), ("prior, split", of_splitting), ("prior, pushed", lambda: of_prior(1.0)),
-                      ("prior, pushed at half strength", lambda: of_prior(0.5)), ("decoder, pushed", of_decoder)):
-        z, x, seconds = timed(run)
-        if name.startswith("decoder"):
-            z = lab.pipe.encode_images(x)
-        found[name] = lab.measure(category, z.view(6, 8, -1), x.view(6, 8, *x.shape[2:]), density) | {"seconds": seconds}
-    return found | {"tail": density.quantile(0.99)}
+    prior = seconds(lambda: lab.pipe.sample_prior(cond, 16, generator=seeded(1)))
+    decoder = seconds(lambda: decode(lab.pipe, usual, 2))
+    return {
+        "no guidance": prior + decoder,
+        "prior, split": decoder + seconds(lambda: split_prior(lab.pipe, cond, 16, density, target, generator=seeded(1))),
+        "prior, pushed": decoder + seconds(lambda: guide_prior(lab.pipe, cond, 16, density, target, generator=seeded(1))),
+        "decoder, pushed": prior + seconds(lambda: guide_decoder(lab.pipe, usual, density, target, generator=seeded(2))),
+    }
 
 
 def dial_part(lab: Lab, category: str) -> dict[str, Any]:
@@ -199,7 +204,8 @@ def batch_part(lab: Lab, category: str) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Lab, str], dict[str, Any]]] = {
-    "main": main_part, "ablation": ablation_part, "rival": rival_part, "guidance": guidance_part, "dial": dial_part, "batch": batch_part}
+    "main": main_part, "ablation": ablation_part, "rival": rival_part, "guidance": guidance_part, "cost": cost_part,
+    "dial": dial_part, "batch": batch_part}
 
 
 def main() -> None:

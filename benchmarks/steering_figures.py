@@ -110,15 +110,21 @@ def guidance_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
         rows = [part[name] for part in found.values()]
         title = f"guidance, {name}" if name != "plain" else "no guidance"
         ratio = [torch.tensor(flat(part[name], "surprisal")).median().item() / part["tail"] for part in found.values()]
-        took = sum(part[name]["seconds"] / part["plain"]["seconds"] for part in found.values()) / len(found)
-        rarity, time = f"{title}: median surprisal / baseline's 99th percentile", f"{title}: more time than without"
+        rarity = f"{title}: median surprisal / baseline's 99th percentile"
         if name == "prior, split":
             value, interval = groups(rows, "valid", 100)
             figures += [at_least(rarity, sum(ratio) / len(ratio), "", 1), at_least(f"{title}: valid", value, "%", 80, interval),
-                        *shares(title, rows)[1:], at_most(time, 100 * (took - 1), "%", 15)]
+                        *shares(title, rows)[1:]]
         else:
-            figures += [Figure(rarity, sum(ratio) / len(ratio), ""), *shares(title, rows), Figure(time, 100 * (took - 1), "%")]
+            figures += [Figure(rarity, sum(ratio) / len(ratio), ""), *shares(title, rows)]
     return figures
+
+
+def cost_figures(found: dict[str, dict[str, float]]) -> list[Figure]:
+    more = {name: sum(part[name] / part["no guidance"] - 1 for part in found.values()) / len(found) * 100
+            for name in ("prior, split", "prior, pushed", "decoder, pushed")}
+    return [at_most(f"guidance, {name}: more time than without", value, "%", 15) if name == "prior, split"
+            else Figure(f"guidance, {name}: more time than without", value, "%") for name, value in more.items()]
 
 
 def dial_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
@@ -139,5 +145,5 @@ def batch_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
 
 
 FIGURES: dict[str, Callable[[dict[str, dict[str, Any]]], list[Figure]]] = {
-    "main": main_figures, "ablation": ablation_figures, "rival": rival_figures, "guidance": guidance_figures, "dial": dial_figures,
-    "batch": batch_figures}
+    "main": main_figures, "ablation": ablation_figures, "rival": rival_figures, "guidance": guidance_figures, "cost": cost_figures,
+    "dial": dial_figures, "batch": batch_figures}

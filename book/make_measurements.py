@@ -59,6 +59,7 @@ MAKERS = {
     "steering-ablation": ("Pullbacks, by what is optimised", part("ablation")),
     "steering-rival": ("The rival: random prompts that name parts", part("rival")),
     "steering-guidance": ("Guidance while sampling", part("guidance")),
+    "steering-cost": ("What guidance costs", lambda report: figures(report, "steering.py cost")),
     "steering-dial": ("The dial", part("dial")),
     "steering-batch": ("Eight concepts at once", part("batch")),
     "density": ("Which density ranks the truth best", density),
