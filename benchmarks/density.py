@@ -8,6 +8,7 @@ over categories. Exposures: what the prior makes of "a photo of a {category}", a
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import CLIPVisionModelWithProjection
 
 from creativelib.density import Density, FlowDensity, GaussianDensity, MixtureDensity
 from creativelib.pipeline import Pipeline, load
@@ -87,18 +89,12 @@ def main() -> None:
     parser.add_argument("--categories", type=int, default=len(CATEGORIES))
     parser.add_argument("--clip", type=Path, help="a folder with another CLIP's image encoder")
     o = parser.parse_args()
-    with torch.no_grad():
-        pipe = load("menagerie", device="cpu")
-        if o.clip:
-            from dataclasses import replace
-
-            from transformers import CLIPVisionModelWithProjection
-
-            encoder = CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32).eval()
-            figures = ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories)
-            publish("density-other-clip", figures, 0)
-            return
-    publish("density", ranking_figures(pipe, ("prior", "corpus"), o.categories), 0)
+    pipe = load("menagerie", device="cpu")
+    if not o.clip:
+        publish("density", ranking_figures(pipe, ("prior", "corpus"), o.categories), 0)
+        return
+    encoder = CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32).eval().requires_grad_(False)
+    publish("density-other-clip", ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories), 0)
 
 
 if __name__ == "__main__":

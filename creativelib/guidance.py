@@ -82,9 +82,9 @@ def split_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, t
     """Draw n rare image embeddings of each of k prompts by splitting instead of pushing: every sample is a family of `branches`.
 
     At each step the member of a family that is nearest the target goes on and the others are replaced by copies of it, which new noise
-    drives apart; at the end the nearest is taken. With `start` each family begins at one of n embeddings. It falls a little short of its
-    target. All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old way to sample rare events (Cerou
-    and Guyader, 2007); with diffusion models it is known as Feynman-Kac steering (arXiv 2501.06848).
+    drives apart; at the end the nearest is taken. With `start` each family begins at one of n embeddings. Few steps fall short of the
+    target, ten hardly do. All that is chosen was drawn by the prior, and nothing needs a gradient. Splitting is an old way to sample rare
+    events (Cerou and Guyader, 2007); with diffusion models it is known as Feynman-Kac steering (arXiv 2501.06848).
     Raises InputError unless branches >= 1.
     """
     at_least("branches", branches, 1)
