@@ -6,6 +6,7 @@ figure. Figures with a bar come first, in a table of their own.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ def source(script: str, report: dict[str, Any]) -> str:
     return f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
 
 
-def density(report: dict[str, Any]) -> str:
+def density(report: dict[str, Any], script: str = "density.py") -> str:
     short = [f | {"name": f["name"].removeprefix("rank correlation with the truth: ")} for f in report["figures"]]
     # "estimator; exposure, size" gives a column to each exposure and size.
-    return f"{pivot(short, 'density', '; ')}\n\n{source('density.py', report)}"
+    return f"{pivot(short, 'density', '; ')}\n\n{source(script, report)}"
 
 
 def part(name: str) -> Callable[[dict[str, Any]], str]:
@@ -63,7 +64,7 @@ MAKERS = {
     "steering-dial": ("The dial", part("dial")),
     "steering-batch": ("Eight concepts at once", part("batch")),
     "density": ("Which density ranks the truth best", density),
-    "density-other-clip": ("The same, with a CLIP that was told no factors", density),
+    "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
     "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
 }
 
