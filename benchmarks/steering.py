@@ -1,10 +1,10 @@
 """python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
 
-Parts: main, ablation, rival, guidance, cost, dial, batch; all by default, each with results of its own. What a part finds for a category is
-kept in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets several
-processes share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category also
-from the judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble each
-other.
+Parts: main, ablation, rival, guidance, cost, dial, depth, batch; all by default, each with results of its own. What a part finds for a
+category is kept in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets
+several processes share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category
+also from the judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble
+each other.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from figures import publish
 from jaxtyping import Float
-from steering_figures import DIALS, FIGURES, SEEDS
+from steering_figures import DEPTHS, DIALS, FIGURES, SEEDS
 from torch import Tensor
 
 from creativelib.concept import Concept, init
@@ -188,6 +188,21 @@ def dial_part(lab: Lab, category: str) -> dict[str, Any]:
     return found
 
 
+def depth_part(lab: Lab, category: str) -> dict[str, Any]:
+    """How deep to pull back, from a run to the default dial and from one that goes further: one batch of all seeds for each dial."""
+    prompt, template = named(category)
+    density, found = fit_baseline(lab.pipe, prompt), {}
+    for dial in (DEFAULTS.dial, 2.2):
+        config = replace(DEFAULTS, dial=dial, concepts=SEEDS, spread=0.0)
+        result = steer(lab.pipe, category, density, config, 0, template)
+        for depth in DEPTHS:
+            z = draw_rare(lab.pipe, result.concept, density, result.aim.target, 4, template, generator=seeded(10),
+                          config=replace(config, pullback=depth))
+            rows = lab.measure(category, z, decode(lab.pipe, z, 11), density)
+            found[f"dial {dial}, depth {depth}"] = rows | {"tail": density.quantile(0.99)}
+    return found
+
+
 def batch_part(lab: Lab, category: str) -> dict[str, Any]:
     """Ten steps of eight concepts in one batch, and of one concept; the shortest of three."""
     prompt, template = named(category)
@@ -205,7 +220,7 @@ def batch_part(lab: Lab, category: str) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Lab, str], dict[str, Any]]] = {
     "main": main_part, "ablation": ablation_part, "rival": rival_part, "guidance": guidance_part, "cost": cost_part,
-    "dial": dial_part, "batch": batch_part}
+    "dial": dial_part, "depth": depth_part, "batch": batch_part}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import torch
 from figures import Figure, at_least, at_most, bootstrap
 
 SEEDS = 5  # runs of a category
+DEPTHS = (0.0, 0.2, 0.4, 0.6)
 DIALS = (0.25, 0.5, 0.75, 1.3, 2.0)
 
 
@@ -139,6 +140,15 @@ def dial_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
     return figures
 
 
+def depth_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
+    figures = []
+    for way in next(iter(found.values())):
+        rows = [part[way] for part in found.values()]
+        ratio = [torch.tensor(flat(row, "surprisal")).median().item() / row["tail"] for row in rows]
+        figures += [Figure(f"{way}: median surprisal / baseline's 99th percentile", sum(ratio) / len(ratio), ""), *shares(way, rows)]
+    return figures
+
+
 def batch_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
     gain = [8 * part["one"] / part["eight"] for part in found.values()]
     return [at_least("eight concepts in one batch: times faster than one by one", sum(gain) / len(gain), "", 1.5)]
@@ -146,4 +156,4 @@ def batch_figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
 
 FIGURES: dict[str, Callable[[dict[str, dict[str, Any]]], list[Figure]]] = {
     "main": main_figures, "ablation": ablation_figures, "rival": rival_figures, "guidance": guidance_figures, "cost": cost_figures,
-    "dial": dial_figures, "batch": batch_figures}
+    "dial": dial_figures, "depth": depth_figures, "batch": batch_figures}

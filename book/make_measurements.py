@@ -62,6 +62,7 @@ MAKERS = {
     "steering-guidance": ("Guidance while sampling", part("guidance")),
     "steering-cost": ("What guidance costs", lambda report: figures(report, "steering.py cost")),
     "steering-dial": ("The dial", part("dial")),
+    "steering-depth": ("How deep to pull back", part("depth")),
     "steering-batch": ("Eight concepts at once", part("batch")),
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
