@@ -15,6 +15,9 @@ from .pipeline import Pipeline
 # A total this far (in nats, or whatever the objective counts in) from where it began means that the run has exploded.
 EXPLODED = 1e6
 
+# What an objective is to the loop.
+Loss = Callable[[Tensor], Terms]
+
 
 @dataclass(frozen=True, eq=False)
 class Memory:
@@ -46,10 +49,7 @@ class Diverged(RuntimeError):
         self.last = last
 
 
-Judge = Callable[[Tensor], Terms]
-
-
-def optimize(pipe: Pipeline, concept: Concept, objective: Judge | Sequence[Judge], prompts: Sequence[str] = ("a photo of a {}",),
+def optimize(pipe: Pipeline, concept: Concept, objective: Loss | Sequence[Loss], prompts: Sequence[str] = ("a photo of a {}",),
              steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0,
              memory: Memory | None = None) -> Iterator[Step]:
     """Minimise an objective over k concepts with AdamW, all in one batch; yields each state before it is moved, the start first.
@@ -80,7 +80,7 @@ def noise_for(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + index * 7_919) % 2**63)
 
 
-def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Judge], prompts: Sequence[str], steps: int, lr: float,
+def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts: Sequence[str], steps: int, lr: float,
            seed: int, n: int, prior_steps: int, guidance: float, memory: Memory) -> Iterator[Step]:
     moving = {name: value.detach().float().clone().requires_grad_() for name, value in concept.tensors.items()}
     optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
