@@ -54,6 +54,16 @@ def test_along_the_dial_both_rises_to_a_plateau_while_validity_falls():
     assert both[1] > both[0] + 20 and max(both[1:]) - min(both[1:]) < 5
 
 
+def test_far_and_pulled_back_deep_is_an_exchange():
+    """Chapter 05: about as rare as the default, no more valid, less new."""
+    found = figures("steering-depth")
+    near, far = "dial 1.3, depth 0.2", "dial 2.2, depth 0.6"
+    rare = [found[f"{way}: median surprisal / baseline's 99th percentile"]["value"] for way in (near, far)]
+    assert min(rare) > 1 and abs(rare[0] - rare[1]) < 0.15
+    assert found[f"{near}: valid"]["low"] < found[f"{far}: valid"]["value"] < found[f"{near}: valid"]["high"]
+    assert found[f"{far}: novel in form"]["value"] < found[f"{near}: novel in form"]["low"]
+
+
 def test_choosing_guides_the_prior_and_pushing_does_not():
     guidance = figures("steering-guidance")
     pushed, split = (guidance[f"guidance, prior, {name}: valid and novel in form"] for name in ("pushed", "split"))
