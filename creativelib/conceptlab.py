@@ -197,21 +197,21 @@ def _question(run: Learning, pipe: Pipeline, word: str, words: Words, clamp: Thr
               coming: Sequence[str], vqa: Vqa | None, question: str) -> Learning:
     """One answer for each concept that is not finished: what the VQA says of its pictures, or the next word to come."""
     clock, index, plain = time.monotonic(), run.memory.index, config.templates[0]
-    noise = [noise_for(1000 * seed + i, -index) for i in range(len(run.concept))]
+    going = (~run.finished).nonzero()[:, 0].tolist()
+    noise = [noise_for(1000 * seed + i, -index) for i in going]
     with torch.no_grad():
-        z = run.concept.sample(pipe, plain, config.asked, generator=noise, guidance=config.guidance, steps=config.prior_steps)
+        z = run.concept.rows(going).sample(pipe, plain, config.asked, generator=noise, guidance=config.guidance, steps=config.prior_steps)
         if vqa is None:
             turn = len(dict.fromkeys(answer.step for answer in run.history))
             said = [coming[turn] if turn < len(coming) else ""] * len(z)
         else:
-            pictures = pipe.decode(z, generator=noise)
-            said = [Counter(vqa.ask(each, question)).most_common(1)[0][0] for each in pictures]
+            every = vqa.ask(pipe.decode(z, generator=noise).flatten(0, 1), question)
+            said = [Counter(every[i:i + config.asked]).most_common(1)[0][0] for i in range(0, len(every), config.asked)]
         found = []
-        for i in (~run.finished).nonzero()[:, 0].tolist():
-            name = answers.clean(said[i], pipe)
-            near = cosine_similarity(z[i], words(plain, [name]).to(z), dim=-1).mean().item() if name else 0.0
-            verdict = answers.judge(name, near, word, run.negatives[i], clamp.floor)
-            found.append(Answer(index, i, said[i], name, near, verdict))
+        for i, own, each in zip(going, z, said, strict=True):
+            name = answers.clean(each, pipe)
+            near = cosine_similarity(own, words(plain, [name]).to(z), dim=-1).mean().item() if name else 0.0
+            found.append(Answer(index, i, each, name, near, answers.judge(name, near, word, run.negatives[i], clamp.floor)))
     return run.added(found, config.patience, time.monotonic() - clock)
 
 

@@ -178,3 +178,16 @@ def test_only_token_concepts_are_read_without_a_model(pipe, tmp_path):
     init(pipe, "embedding", "pet", 1, torch.Generator().manual_seed(0)).save(tmp_path)
     with pytest.raises(InputError, match="kind 'embedding'; allowed are subject, feature, adjective"):
         TokenConcept.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_of_the_concepts_draw_what_they_did_among_all(pipe, kind):
+    def seeded(*seeds):
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    three = init(pipe, kind, "pet", 3, torch.Generator().manual_seed(0))
+    three = three.moved({name: value + 0.01 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1))
+                         for name, value in three.tensors.items()})
+    every = three.sample(pipe, "a photo of a {}", 2, generator=seeded(0, 1, 2))
+    some = three.rows([2, 0]).sample(pipe, "a photo of a {}", 2, generator=seeded(2, 0))
+    assert torch.allclose(some, every[[2, 0]], atol=1e-5)

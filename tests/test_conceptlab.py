@@ -16,15 +16,16 @@ LOOSE = Thresholds(1.0, -1.0)
 
 
 class Says:
-    """A VQA that answers what it was told to, once for each concept, over and over."""
+    """A VQA that answers what it was told to, once for each concept's pictures, over and over."""
 
     def __init__(self, *said):
         self.said, self.questions, self.count = said, [], 0
 
     def ask(self, pictures, question):
         self.questions.append(question)
-        self.count += 1
-        return [self.said[(self.count - 1) % len(self.said)]] * len(pictures)
+        concepts = range(self.count, self.count + len(pictures) // CONFIG.asked)
+        self.count = concepts.stop
+        return [self.said[i % len(self.said)] for i in concepts for _ in range(CONFIG.asked)]
 
 
 @pytest.mark.parametrize(("said", "word"), [
