@@ -165,8 +165,6 @@ def _learning(pipe: Pipeline, word: str, config: LearnConfig, seed: int, positiv
               vqa: Vqa | None, question: str, thresholds: Thresholds, run: Learning, checkpoint: Path | None,
               about: dict[str, object]) -> Iterator[Learning]:
     words, clamp = Words(pipe), thresholds if config.clamps else Thresholds(1.0, -1.0)
-    if run.ended:
-        yield run  # read from its file
     while not run.ended:
         objectives = [_objective(words, template, positives, run.negatives, clamp, config) for template in config.templates]
         for step in optimize(pipe, run.concept, objectives, config.templates, config.steps, config.lr, 1000 * seed, config.samples,
@@ -183,7 +181,7 @@ def _learning(pipe: Pipeline, word: str, config: LearnConfig, seed: int, positiv
             run = replace(run, ended=bool(run.finished.all()))
         if checkpoint:
             run.save(checkpoint, about)
-    yield run
+    yield run  # once more, as ended: a run read from its file takes no step at all
 
 
 def _objective(words: Words, template: str, positives: Sequence[str], lists: Sequence[Sequence[str]], clamp: Thresholds,

@@ -56,7 +56,6 @@ def family_tree(pictures: Float[Tensor, "n 3 h w"], parents: Sequence[Sequence[i
     side, depth = scale * pictures.shape[-1] / DPI, max(y for _, y in place) + 1
     figure, axes = plt.subplots(figsize=(founders * 1.3 * side, depth * 1.5 * side), dpi=DPI)
     figure.subplots_adjust(0, 0, 1, 1)
-    axes.set(xlim=(-0.65, founders - 0.35), ylim=(1.5 * depth - 0.75, -0.75))
     axes.set_axis_off()
     for picture, own, (x, y) in zip(pictures, parents, place, strict=True):
         for i in own:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
-WORDS = ("feature", "adjective")
+WORDS = ("subject", "feature", "adjective")
 HELD = ("anchor", "check", "both", "both, and the prior's")
 
 
