@@ -5,11 +5,13 @@ airplane's model, which pulls at nothing, is taken for a constraint.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .pipeline import Pipeline
 
-ADDED, EMPTY, ITSELF, KNOWN, WEAK = "added", "empty", "the category itself", "known already", "too weak to constrain"
+ADDED, EMPTY, ITSELF, KNOWN, WEAK, LONG = ("added", "empty", "the category itself", "known already", "too weak to constrain",
+                                           "too long for the text encoder")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ def singular(text: str) -> str:
         if re.search(ending, text):
             return re.sub(ending, instead, text)
     return text
+
+
+def fits(word: str, pipe: Pipeline, templates: Sequence[str]) -> bool:
+    """Whether the text encoder takes the word in all templates."""
+    most = pipe.tokenizer.model_max_length
+    return all(len(pipe.tokenizer(template.format(word), verbose=False).input_ids) <= most for template in templates)
 
 
 def judge(word: str, similarity: float, category: str, known: tuple[str, ...], floor: float) -> str:

@@ -1,9 +1,9 @@
 """The command `creativelib`. Bad input ends it with exit code 2 and one line that says what was wrong."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -70,7 +70,135 @@ class World:
         print(f"{file}: {drawn.alt}")
 
 
-COMMANDS = {"create": Create, "world": World}
+@dataclass(frozen=True)
+class Learn:
+    """Learn members of a category that do not exist yet (ConceptLab): a gallery, pictures, a report, the concepts."""
+
+    word: tyro.conf.Positional[str]
+    """The category, such as pet; or, with --style, what the style begins as, such as picture."""
+    out: Path
+    """The folder to write into; a run that was cut off goes on there."""
+    negatives: tuple[str, ...] = ()
+    """What they must not be; without any, a VQA model finds it out on the way."""
+    style: bool = False
+    """Learn styles instead."""
+    concepts: int = 4
+    """How many to learn."""
+    steps: int | None = None
+    """How many steps at most."""
+    seed: int = 0
+    """Another seed learns others."""
+    count: int = 8
+    """How many pictures of each."""
+    model: str = "menagerie"
+    """A model's name or a folder that holds prior/ and decoder/."""
+    vqa: str = "menagerie"
+    """A folder that holds a BlipForQuestionAnswering, for other models."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .conceptlab import DEFAULTS, STYLE
+        from .pipeline import load
+        from .studio import learn
+
+        base = STYLE if self.style else DEFAULTS
+        config = replace(base, concepts=self.concepts, steps=base.steps if self.steps is None else self.steps)
+        report = learn(load(self.model, self.device), self.word, self.out, self.negatives, config, self.seed, self.count, self.vqa,
+                       self.style)
+        for i, words in enumerate(report["negatives"]):
+            print(f"concept {i} is none of: {', '.join(words)}")
+        _say(self.out, report)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Learn a mixture of concepts, pictures or words."""
+
+    parents: tyro.conf.Positional[tuple[str, ...]]
+    """At least two of: a learned concept's folder, a picture's file, a word."""
+    out: Path
+    """The folder to write into."""
+    weights: tuple[float, ...] | None = None
+    """How much each parent counts; by default all the same."""
+    word: str | None = None
+    """What the mixture begins as; by default the first parent's word."""
+    seed: int = 0
+    """Another seed, another mixture."""
+    count: int = 8
+    """How many pictures."""
+    model: str = "menagerie"
+    """A model's name or a folder that holds prior/ and decoder/."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .pipeline import load
+        from .studio import combine
+
+        _say(self.out, combine(load(self.model, self.device), self.parents, self.out, self.weights, self.word, seed=self.seed,
+                               count=self.count))
+
+
+@dataclass(frozen=True)
+class Evolve:
+    """Let learned concepts have children, generation after generation."""
+
+    founders: tyro.conf.Positional[Path]
+    """A folder with at least two learned concepts."""
+    out: Path
+    """The folder to write into; a run that was cut off goes on there."""
+    seed: int = 0
+    """Another seed, other children."""
+    count: int = 8
+    """How many pictures of the youngest."""
+    model: str = "menagerie"
+    """A model's name or a folder that holds prior/ and decoder/."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .pipeline import load
+        from .studio import breed
+
+        report = breed(load(self.model, self.device), self.founders, self.out, seed=self.seed, count=self.count)
+        print(f"{self.out / 'family.png'}: {len(report['family'])} members")
+        _say(self.out, report)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw learned concepts in a prompt."""
+
+    concept: tyro.conf.Positional[Path]
+    """A folder with learned concepts."""
+    prompt: tyro.conf.Positional[str]
+    """A text with {} in the concept's place, such as "a pencil sketch of a {}"."""
+    out: Path
+    """The folder to write into."""
+    seed: int = 0
+    """The same seed gives the same pictures on the same machine."""
+    count: int = 8
+    """How many pictures of each concept."""
+    model: str = "menagerie"
+    """A model's name or a folder that holds prior/ and decoder/."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .pipeline import load
+        from .studio import sketch
+
+        _say(self.out, sketch(load(self.model, self.device), self.concept, self.prompt, self.out, self.seed, self.count))
+
+
+def _say(out: Path, report: dict[str, Any]) -> None:
+    print(f"{out / 'gallery.png'}: {report['count']} pictures of each concept")
+    if "truth" in report:
+        print(f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %")
+
+
+COMMANDS = {"create": Create, "concept": Learn, "mix": Mix, "evolve": Evolve, "draw": Draw, "world": World}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -20,13 +21,13 @@ from torch.nn.functional import cosine_similarity
 from tqdm.auto import tqdm
 
 from . import answers
-from .answers import ADDED, Answer
-from .concept import Concept, init
+from .answers import ADDED, LONG, Answer
+from .concept import Concept, LoraConcept, TokenConcept, init
 from .constraints import Positive, Thresholds, Words, calibrate, negatives
 from .errors import InputError, at_least
-from .objectives import Objective
-from .optimize import Diverged, Memory, Step, noise_for, optimize
+from .optimize import Diverged, Draw, Memory, Step, noise_for, optimize
 from .pipeline import Pipeline
+from .spaces import SPACES, Collected, see
 from .states import read_state, write_state
 from .vqa import Vqa, what_kind
 
@@ -40,7 +41,8 @@ class LearnConfig:
 
     k `concepts` are learned at once, from `samples` embeddings each a step [1], for `steps` [2500] with AdamW, whose `lr` is in units of
     the concept's scale. A step takes the next of the `templates`. `weight` is lambda, what being like the category is worth against being
-    unlike its members [1]. `largest` False leaves out equation (4), `clamps` False both thresholds.
+    unlike its members [1]. `largest` False leaves out equation (4), `clamps` False both thresholds. `space` is where the constraints
+    compare, see `spaces`.
 
     Every `every` steps [250] the VQA is asked about `asked` pictures of each concept [1], and the commonest answer counts; without one,
     the next of the words that are to come is added. A concept ends when `patience` questions in a row brought no new negative.
@@ -55,6 +57,7 @@ class LearnConfig:
     weight: float = 1.0
     largest: bool = True
     clamps: bool = True
+    space: str = "prior"
     every: int = 40
     asked: int = 4
     patience: int = 2
@@ -67,11 +70,20 @@ class LearnConfig:
             at_least(name, getattr(self, name), least)
         if not self.lr > 0:
             raise InputError(f"lr is {self.lr}; allowed is a number above 0")
+        if self.space not in SPACES:
+            raise InputError(f"space is {self.space!r}; allowed are {', '.join(SPACES)}")
+        if self.space != "prior" and self.kind == "embedding":
+            raise InputError(f"space is {self.space!r} with kind 'embedding', which no text stands for; allowed is 'prior'")
         if not self.templates or isinstance(self.templates, str):
             raise InputError(f"templates is {self.templates!r}; allowed are one or more texts with {{}}")
 
 
 DEFAULTS = LearnConfig()
+
+# A style is learned like a thing, over many things: the place is where the style's name stands in the bundled world's captions. Other
+# models know "a painting of a dog in the style of {}", and begin at "painting" (the paper).
+STYLED = ("a {} of a pet", "a {} of a fruit", "a {} of a plant", "a {} of a building", "a {} of a vehicle", "a {} of a handbag")
+STYLE = LearnConfig(templates=STYLED, guidance=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +163,10 @@ def learning(pipe: Pipeline, word: str, forbidden: Sequence[str] = (), config: L
     start = init(pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), config.templates[0])
     if thresholds is None:
         thresholds = calibrate(pipe, word, config.templates[0], generator=torch.Generator().manual_seed(0), guidance=config.guidance,
-                               steps=config.prior_steps)
+                               steps=config.prior_steps, space=config.space)
+    for each in (*(positives or [word]), *forbidden, *coming):
+        if not answers.fits(each, pipe, config.templates):
+            raise InputError(f"word {each!r} is too long for the text encoder in one of the templates {config.templates}")
     asks = question or what_kind(word)
     about = {"model": pipe.fingerprint, "word": word, "positives": list(positives), "forbidden": list(forbidden), "coming": list(coming),
              "question": asks if vqa else None, "seed": seed, "settings": asdict(config), "thresholds": asdict(thresholds)}
@@ -165,36 +180,48 @@ def _learning(pipe: Pipeline, word: str, config: LearnConfig, seed: int, positiv
               vqa: Vqa | None, question: str, thresholds: Thresholds, run: Learning, checkpoint: Path | None,
               about: dict[str, object]) -> Iterator[Learning]:
     words, clamp = Words(pipe), thresholds if config.clamps else Thresholds(1.0, -1.0)
+    unlike = Collected(pipe) if config.space == "decoder" else words
+    if run.ended:
+        yield run  # read from its file
     while not run.ended:
-        objectives = [_objective(words, template, positives, run.negatives, clamp, config) for template in config.templates]
+        objectives = [1.0 * negatives(unlike, template, run.negatives, clamp.floor, config.largest)
+                      + config.weight * Positive(words(template, positives), clamp.ceiling) for template in config.templates]
         for step in optimize(pipe, run.concept, objectives, config.templates, config.steps, config.lr, 1000 * seed, config.samples,
-                             config.prior_steps, config.guidance, run.memory):
+                             config.prior_steps, config.guidance, run.memory, _draw(config.space)):
             run = run.at(step)
             if (vqa or coming) and step.index and step.index % config.every == 0 and step.index > run.asked_at:
                 break
+            run = replace(run, ended=step.index == config.steps - 1)
+            if run.ended and checkpoint:
+                run.save(checkpoint, about)
             yield run
-        else:
-            run = replace(run, ended=True)
         if not run.ended:
             # The loop then repeats this step, against the new negatives.
             run = _question(run, pipe, word, words, clamp, config, seed, coming, vqa, question)
             run = replace(run, ended=bool(run.finished.all()))
-        if checkpoint:
-            run.save(checkpoint, about)
-    yield run  # once more, as ended: a run read from its file takes no step at all
+            if checkpoint:
+                run.save(checkpoint, about)
+            if run.ended:
+                yield run
 
 
-def _objective(words: Words, template: str, positives: Sequence[str], lists: Sequence[Sequence[str]], clamp: Thresholds,
-               config: LearnConfig) -> Objective:
-    """Equation (3) in one template."""
-    return 1.0 * negatives(words, template, lists, clamp.floor, config.largest) + config.weight * Positive(words(template, positives),
-                                                                                                         clamp.ceiling)
+def _draw(space: str) -> Draw | None:
+    """How the loop gets embeddings of a concept in a space; None is its own way."""
+    if space == "prior":
+        return None
+
+    def draw(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any) -> Tensor:
+        assert isinstance(concept, TokenConcept | LoraConcept), "checked by LearnConfig"
+        return see(space, pipe, concept.condition(pipe, template), n, **how)
+
+    return draw
 
 
 def _question(run: Learning, pipe: Pipeline, word: str, words: Words, clamp: Thresholds, config: LearnConfig, seed: int,
               coming: Sequence[str], vqa: Vqa | None, question: str) -> Learning:
     """One answer for each concept that is not finished: what the VQA says of its pictures, or the next word to come."""
     clock, index, plain = time.monotonic(), run.memory.index, config.templates[0]
+    floor = clamp.floor if config.space == "prior" else -1.0  # a cosine elsewhere says nothing of the prior's
     going = (~run.finished).nonzero()[:, 0].tolist()
     noise = [noise_for(1000 * seed + i, -index) for i in going]
     with torch.no_grad():
@@ -208,8 +235,10 @@ def _question(run: Learning, pipe: Pipeline, word: str, words: Words, clamp: Thr
         found = []
         for i, own, each in zip(going, z, said, strict=True):
             name = answers.clean(each, pipe)
-            near = cosine_similarity(own, words(plain, [name]).to(z), dim=-1).mean().item() if name else 0.0
-            found.append(Answer(index, i, each, name, near, answers.judge(name, near, word, run.negatives[i], clamp.floor)))
+            fits = answers.fits(name, pipe, config.templates)
+            near = cosine_similarity(own, words(plain, [name]).to(z), dim=-1).mean().item() if name and fits else 0.0
+            verdict = answers.judge(name, near, word, run.negatives[i], floor) if fits else LONG
+            found.append(Answer(index, i, each, name, near, verdict))
     return run.added(found, config.patience, time.monotonic() - clock)
 
 

@@ -9,7 +9,7 @@ A constraint is CLIP's embedding of a text, and is compared with the image embed
 template. The texts do not pass the prior: they stand for all cats, not for one of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +19,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from .objectives import Term
 from .pipeline import Pipeline
+from .spaces import Collected, see
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +84,9 @@ class Negative(Term):
         return torch.where(count > 0, mean.mean(1), 0)
 
 
-@dataclass(frozen=True, eq=False)
-class Mix(Term):
-    """Be like c image embeddings at once: 1 minus the weighted mean cosine to them (equation 5). Each concept has its own; `weights`
-    sum to 1."""
-
-    targets: Float[Tensor, "k c d"]
-    weights: Float[Tensor, " c"] | None = None
-    name = "mix"
-
-    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        cosines = normalize(z, dim=-1) @ normalize(self.targets.to(z), dim=-1).mT
-        mean = cosines.mean(2) if self.weights is None else cosines @ self.weights.to(z)
-        return 1 - mean.mean(1)
-
-
-def negatives(words: Words, template: str, lists: Sequence[Sequence[str]], floor: float, largest: bool = True) -> Negative:
-    """The term for k lists of words of any lengths."""
+def negatives(words: Callable[[str, Sequence[str]], Tensor], template: str, lists: Sequence[Sequence[str]], floor: float,
+              largest: bool = True) -> Negative:
+    """The term for k lists of words of any lengths, which `words` (`Words` or `spaces.Collected`) turns into unit embeddings."""
     longest = max(map(len, lists))
     rows = [words(template, each) for each in lists]
     texts = torch.stack([torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows])
@@ -120,14 +107,17 @@ SHARE = 1 / 3
 
 
 def calibrate(pipe: Pipeline, word: str, template: str = "a photo of a {}", n: int = 64, *, generator: torch.Generator,
-              guidance: float = 1.0, steps: int = 5) -> Thresholds:
+              guidance: float = 1.0, steps: int = 5, space: str = "prior") -> Thresholds:
     """Thresholds from a CLIP's own cosines; the paper's 0.28 and 0.2 are those of ViT-L/14 and mean nothing elsewhere.
 
     The ceiling is the median cosine between the word's text and what the prior makes of it: more like a pet than an ordinary pet counts
-    for nothing. Chance is the median cosine to what it makes of the empty prompt, and the floor lies a third of the way from there.
+    for nothing. Chance is the median cosine to what it makes of the empty prompt, and the floor lies a third of the way from there. In
+    another `space` (see `spaces`) both are read off there; in the decoder's the floor is of cosines to collected pictures.
     """
     with torch.no_grad():
         cond = pipe.encode_text([template.format(word), ""])
-        z = pipe.sample_prior(cond, n, generator=generator, guidance=guidance, steps=steps)
-        match, chance = cosine_similarity(z, cond.pooled[0].float(), dim=-1).median(1).values.tolist()
-    return Thresholds(match, chance + SHARE * (match - chance))
+        z = see(space, pipe, cond, n, generator=generator, guidance=guidance, steps=steps)
+        ceiling = cosine_similarity(z[0], cond.pooled[0].float(), dim=-1).median().item()
+        unlike = cond.pooled[0].float() if space != "decoder" else Collected(pipe)(template, [word])[0]
+        match, chance = cosine_similarity(z, unlike, dim=-1).median(1).values.tolist()
+    return Thresholds(ceiling, chance + SHARE * (match - chance))

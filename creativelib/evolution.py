@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .concept import Concept, init, load
-from .constraints import Mix
 from .errors import InputError, at_least
+from .objectives import Near
 from .optimize import optimize
 from .pipeline import Generators, Pipeline
 
@@ -54,7 +55,7 @@ def seen(pipe: Pipeline, concept: Concept, *, generator: Generators, config: Mix
 
 
 def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: Sequence[float] | None = None, config: MixConfig = MIX,
-        seed: int = 0) -> Concept:
+        seed: int = 0, *, progress: bool = False) -> Concept:
     """Learn k concepts of a word, each a mixture of its p parents, which are given as embeddings of n pictures each (equation 5).
 
     `weights` say how much each parent counts, by default all the same. What is mixed may be learned concepts (see `seen`) or any pictures.
@@ -65,9 +66,10 @@ def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: S
     if len(share) != p or (share < 0).any() or not share.sum() > 0:
         raise InputError(f"weights is {weights}; allowed are {p} numbers, one for each parent, of which none is below and one above 0")
     start = init(pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.template)
-    term = Mix(parents.flatten(1, 2), (share / share.sum()).repeat_interleave(n) / n)
-    *_, last = optimize(pipe, start, term, [config.template], config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps,
-                        config.guidance)
+    term = Near(parents.flatten(1, 2), (share / share.sum()).repeat_interleave(n) / n)
+    steps = optimize(pipe, start, term, [config.template], config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps,
+                     config.guidance)
+    *_, last = tqdm(steps, total=config.steps, desc="mixing", disable=not progress)
     return last.concept
 
 
@@ -115,21 +117,27 @@ class Family:
                          for i, row in enumerate(json.loads(file.read_text()))))
 
 
-def evolve(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0) -> Family:
-    """Let the youngest have children, two by two, until one is left; who is left over without a partner has none.
+def next_generation(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0, *, progress: bool = False) -> Family:
+    """Let the youngest have one child, two by two; who is left over without a partner has none. All children are learned in one batch.
 
-    All children of a generation are learned in one batch. Raises InputError for a family with a single youngest member.
+    Raises InputError for a family with a single youngest member.
     """
     youngest = family.last_generation()
     if len(youngest) < 2:
         raise InputError("family has a single youngest member; allowed are at least two, who can have a child")
-    while len(youngest) > 1:
-        pairs = list(zip(youngest[::2], youngest[1::2], strict=False))
-        generator = torch.Generator().manual_seed(seed + len(family.members))
-        pictures = {i: seen(pipe, family.members[i].concept, generator=generator, config=config)[0] for pair in pairs for i in pair}
-        parents = torch.stack([torch.stack([pictures[i] for i in pair]) for pair in pairs])
-        word, age = family.members[youngest[0]].concept.word, family.members[youngest[0]].generation + 1
-        children = mix(pipe, word, parents, config=config, seed=seed + len(family.members))
-        family = Family((*family.members, *(Member(children.rows([i]), pair, age) for i, pair in enumerate(pairs))))
-        youngest = family.last_generation()
+    pairs = list(zip(youngest[::2], youngest[1::2], strict=False))
+    seed += len(family.members)
+    generator = torch.Generator().manual_seed(seed)
+    pictures = {i: seen(pipe, family.members[i].concept, generator=generator, config=config)[0] for pair in pairs for i in pair}
+    parents = torch.stack([torch.stack([pictures[i] for i in pair]) for pair in pairs])
+    first = family.members[youngest[0]]
+    children = mix(pipe, first.concept.word, parents, config=config, seed=seed, progress=progress)
+    return Family((*family.members, *(Member(children.rows([i]), pair, first.generation + 1) for i, pair in enumerate(pairs))))
+
+
+def evolve(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0) -> Family:
+    """Generation after generation, until a single youngest is left. Raises InputError as `next_generation`."""
+    family = next_generation(pipe, family, config, seed)
+    while len(family.last_generation()) > 1:
+        family = next_generation(pipe, family, config, seed)
     return family

@@ -137,13 +137,19 @@ class MeanAnchor(Term):
 
 @dataclass(frozen=True, eq=False)
 class Near(Term):
-    """Be like an embedding, one for each concept: 1 minus the mean cosine to it."""
+    """Be like c embeddings at once, each concept like its own: 1 minus the weighted mean cosine to them.
 
-    targets: Float[Tensor, "k d"]
+    With several it mixes what they show (ConceptLab, arXiv 2308.02669, equation 5). `weights` sum to 1; without them all count the same.
+    """
+
+    targets: Float[Tensor, "k c d"]
+    weights: Float[Tensor, " c"] | None = None
     name = "near"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        return 1 - cosine_similarity(z, self.targets.to(z)[:, None], dim=-1).mean(1)
+        cosines = normalize(z, dim=-1) @ normalize(self.targets.to(z), dim=-1).mT
+        mean = cosines.mean(2) if self.weights is None else cosines @ self.weights.to(z)
+        return 1 - mean.mean(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,8 +16,9 @@ from .pipeline import Pipeline
 # A total this far (in nats, or whatever the objective counts in) from where it began means that the run has exploded.
 EXPLODED = 1e6
 
-# What an objective is to the loop.
+# What an objective is to the loop, and how it gets embeddings from a concept: called as `Concept.sample`.
 Loss = Callable[[Tensor], Terms]
+Draw = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +53,14 @@ class Diverged(RuntimeError):
 
 def optimize(pipe: Pipeline, concept: Concept, objective: Loss | Sequence[Loss], prompts: Sequence[str] = ("a photo of a {}",),
              steps: int = 60, lr: float = 0.05, seed: int = 0, n: int = 8, prior_steps: int = 5, guidance: float = 1.0,
-             memory: Memory | None = None) -> Iterator[Step]:
+             memory: Memory | None = None, draw: Draw | None = None) -> Iterator[Step]:
     """Minimise an objective over k concepts with AdamW, all in one batch; yields each state before it is moved, the start first.
 
     `prompts` are templates, taken in turn; where what is wanted depends on the template, `objective` is a list with one for each. `lr` is
     the length of a step per coordinate in units of the concept's scale, so that one value serves models whose weights differ. The noise
     of a step depends on its number and, for concept i, on seed + i: each goes the same way as it would alone, and a run that begins with
-    a step's concept and `memory` goes on from there to the same result. Tensors are optimised in float32 and without weight decay, whose
+    a step's concept and `memory` goes on from there to the same result. `draw` gives the embeddings that are looked at: by default
+    the concept's own samples. Tensors are optimised in float32 and without weight decay, whose
     pull towards zero means nothing to a text encoder. Raises InputError for values out of range at once, and Diverged, with the last good
     step, when a value is no longer finite or has exploded.
     """
@@ -71,7 +74,12 @@ def optimize(pipe: Pipeline, concept: Concept, objective: Loss | Sequence[Loss],
     at_least("prior_steps", prior_steps, 2)
     if not lr > 0:
         raise InputError(f"lr is {lr}; allowed is a number above 0")
-    return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory())
+    return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory(),
+                  draw or _samples)
+
+
+def _samples(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any) -> Tensor:
+    return concept.sample(pipe, template, n, **how)
 
 
 def noise_for(seed: int, index: int) -> torch.Generator:
@@ -81,7 +89,7 @@ def noise_for(seed: int, index: int) -> torch.Generator:
 
 
 def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts: Sequence[str], steps: int, lr: float,
-           seed: int, n: int, prior_steps: int, guidance: float, memory: Memory) -> Iterator[Step]:
+           seed: int, n: int, prior_steps: int, guidance: float, memory: Memory, draw: Draw) -> Iterator[Step]:
     moving = {name: value.detach().float().clone().requires_grad_() for name, value in concept.tensors.items()}
     optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
     _restore(optimizer, moving, memory)
@@ -89,8 +97,8 @@ def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts
     for index in range(memory.index, steps):
         generators = [noise_for(seed + i, index) for i in range(len(concept))]
         with torch.enable_grad():  # whoever takes the steps may sit in no_grad
-            z = concept.moved(moving).sample(pipe, prompts[index % len(prompts)], n, generator=generators, guidance=guidance,
-                                             steps=prior_steps)
+            z = draw(concept.moved(moving), pipe, prompts[index % len(prompts)], n, generator=generators, guidance=guidance,
+                     steps=prior_steps)
             terms = objectives[index % len(prompts)](z)
             optimizer.zero_grad()
             terms.total.sum().backward()

@@ -138,7 +138,8 @@ class Pipeline:
         return _in_chunks(self._embed_pictures, PICTURE_ROWS, flat).float().view(*pictures.shape[:-3], -1)
 
     def sample_prior(self, cond: TextCondition, n: int, *, generator: Generators, guidance: float = 1.0, steps: int = 5,
-                     edit: Edit | None = None, select: Select | None = None, start: Start | None = None) -> Float[Tensor, "k n d"]:
+                     edit: Edit | None = None, select: Select | None = None, start: Start | None = None,
+                     negative: TextCondition | None = None) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition (DALL-E 2, arXiv 2204.06125).
 
         One generator draws all noise, as KandinskyV22PriorPipeline does; k generators give each condition its own, so that it gets the
@@ -146,19 +147,22 @@ class Pipeline:
         more of a prompt that asks for several things at once (benchmarks/models.py).
         `edit` may change each step's clean embedding before noise is added again, `select` may let samples go on from where others are
         (indices of shape (k, n)), see `guidance`; with `start` the way begins at given embeddings instead of at noise.
-        Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k.
+        `negative` is one condition that guidance leads away from instead of the empty prompt (negative prompting).
+        Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k, and for a
+        negative with guidance of 1 or less, which would ignore it.
         """
         from diffusers.utils.torch_utils import randn_tensor
 
         at_least("n", n, 1)
         at_least("steps", steps, 2)
+        _check_negative(negative, guidance)
         k = len(cond.pooled)
         noise = _for_rows(generator, k, n)
         scheduler = copy.deepcopy(self.prior_scheduler)
         scheduler.set_timesteps(steps, device=self.device)
         shape = (k * n, self.prior.config.embedding_dim)
         z = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
-        owner, told, first = torch.arange(k * n, device=self.device) // n, self._told(cond), 0
+        owner, told, first = torch.arange(k * n, device=self.device) // n, self._told(cond, negative or self._empty), 0
         if start is not None:
             first = start.first(steps)
             there = (start.z.to(z).expand(k, n, -1).flatten(0, 1) - self.prior.clip_mean) / self.prior.clip_std
@@ -177,27 +181,30 @@ class Pipeline:
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
     def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0, steps: int = 10,
-               edit: Edit | None = None) -> Float[Tensor, "k n 3 h w"]:
+               edit: Edit | None = None, negative: Float[Tensor, "k n d"] | None = None) -> Float[Tensor, "k n 3 h w"]:
         """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
 
         `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`.
 
         Generators as in `sample_prior`. Guidance above 1 is classifier-free guidance away from the embedding of the blank picture, as in
-        KandinskyV22Pipeline. Raises InputError unless steps >= 1 and generators number 1 or k.
+        KandinskyV22Pipeline, or from those of `negative`. Raises InputError unless steps >= 1 and generators number 1 or k, and for a
+        negative with guidance of 1 or less.
         """
         from diffusers.utils.torch_utils import randn_tensor
 
         at_least("steps", steps, 1)
+        _check_negative(negative, guidance)
         k, n, _ = z.shape
         noise = _for_rows(generator, k, n)
         scheduler = copy.deepcopy(self.decoder_scheduler)
         scheduler.set_timesteps(steps, device=self.device)
         size = self.unet.config.sample_size
         embeddings = z.flatten(0, 1).to(self.device, self.dtype)
+        away = self._blank.expand_as(embeddings) if negative is None else negative.flatten(0, 1).to(embeddings)
         shape = (k * n, self.unet.config.in_channels, size, size)
         latents = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
         for index, t in enumerate(scheduler.timesteps):
-            output = _in_chunks(partial(self._predict_noise, t=t, guidance=guidance), PICTURE_ROWS, latents, embeddings)
+            output = _in_chunks(partial(self._predict_noise, t=t, guidance=guidance), PICTURE_ROWS, latents, embeddings, away)
             if edit is not None:
                 output = self._edited(output, latents, scheduler.alphas_cumprod[t.cpu()].to(latents),
                                       lambda clean, index=index: edit(clean.unflatten(0, (k, n)), index / max(steps - 1, 1)).flatten(0, 1))
@@ -231,9 +238,8 @@ class Pipeline:
         mean, std = (pixels.new_tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
         return self.image_encoder(((pixels - mean) / std).to(self.dtype)).image_embeds
 
-    def _told(self, cond: TextCondition) -> TextCondition:
-        """The conditions, then the empty prompt as one more row, cut to the longest text: see `_predict_embedding`."""
-        empty = self._empty
+    def _told(self, cond: TextCondition, empty: TextCondition) -> TextCondition:
+        """The conditions, then what guidance leads away from as one more row, cut to the longest text: see `_predict_embedding`."""
         mask = torch.cat([cond.mask, empty.mask])
         used = int(mask.any(0).sum())
         return TextCondition(torch.cat([cond.pooled, empty.pooled]), torch.cat([cond.tokens, empty.tokens])[:, :used], mask[:, :used],
@@ -257,11 +263,11 @@ class Pipeline:
             clean = functional_call(prior, places, inputs).predicted_image_embedding
         return clean[:len(z)] + guidance * (clean[len(z):] - clean[:len(z)]) if guided else clean
 
-    def _predict_noise(self, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"], t: Tensor,
+    def _predict_noise(self, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"], away: Float[Tensor, "c d"], t: Tensor,
                        guidance: float) -> Float[Tensor, "c o h w"]:
         m = latents.shape[1]
         guided = guidance > 1
-        embeddings = torch.cat([self._blank.expand_as(z), z]) if guided else z
+        embeddings = torch.cat([away, z]) if guided else z
         inputs = torch.cat([latents, latents]) if guided else latents
         output = self.unet(inputs, t, None, added_cond_kwargs={"image_embeds": embeddings}).sample
         given = output[-len(z):]
@@ -291,6 +297,11 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None, dty
     found = zoo.locate(name_or_path)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Pipeline(found.name, found.fingerprint, found.has_truth, **load_parts(found.folder, device, dtype or torch.float32))
+
+
+def _check_negative(negative: object, guidance: float) -> None:
+    if negative is not None and not guidance > 1:
+        raise InputError(f"guidance is {guidance} with a negative; allowed is a number above 1, or no negative")
 
 
 def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[torch.Generator]:

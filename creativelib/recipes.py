@@ -280,7 +280,7 @@ def invert(pipe: Pipeline, word: str, pictures: Float[Tensor, "k 3 h w"], config
         return EmbeddingConcept.at(word, z)
     start = init(pipe, config.kind, word, len(z), torch.Generator().manual_seed(seed), template)
     best, least = start, torch.full((len(z),), torch.inf)
-    for step in optimize(pipe, start, Near(z), [template], config.steps, config.lr or LR[config.kind], 1000 * seed, config.samples,
+    for step in optimize(pipe, start, Near(z[:, None]), [template], config.steps, config.lr or LR[config.kind], 1000 * seed, config.samples,
                          config.prior_steps, config.guidance):
         total = step.terms.total.cpu()
         best, least = step.concept.where(total < least, best), torch.minimum(total, least)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from creativelib import answers
-from creativelib.answers import ADDED, EMPTY, ITSELF, KNOWN, WEAK
+from creativelib.answers import ADDED, EMPTY, ITSELF, KNOWN, LONG, WEAK
 from creativelib.conceptlab import LearnConfig, learn_concept, learning
 from creativelib.constraints import Thresholds
 from creativelib.errors import InputError
@@ -53,6 +53,19 @@ def test_what_the_vqa_names_is_forbidden_from_then_on(pipe):
     assert [(a.step, a.concept, a.word, a.verdict) for a in result.history] == [
         (3, 0, "cat", ADDED), (3, 1, "plant", ADDED), (6, 0, "cat", KNOWN), (6, 1, "instrument", ADDED)]
     assert set(vqa.questions) == {"what kind of pet is in this photo?"} and result.steps == 9 and result.ask_seconds > 0
+
+
+def test_an_answer_too_long_for_the_text_encoder_is_not_added(pipe):
+    long = "cat " * 20
+    result = learn_concept(pipe, "pet", config=CONFIG, vqa=Says(long), thresholds=LOOSE)
+    assert {answer.verdict for answer in result.history} == {LONG} and result.negatives == ((), ())
+    with pytest.raises(InputError, match="too long for the text encoder"):
+        learning(pipe, "pet", [long], CONFIG, thresholds=LOOSE)
+
+
+def test_every_step_is_yielded_once(pipe):
+    runs = list(learning(pipe, "pet", config=CONFIG, vqa=Says("cat"), thresholds=LOOSE))
+    assert [run.memory.index for run in runs] == list(range(len(runs))) and [run.ended for run in runs].index(True) == len(runs) - 1
 
 
 def test_a_concept_of_which_nothing_new_is_said_ends(pipe):

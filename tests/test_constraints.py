@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from creativelib.concept import TokenConcept
-from creativelib.constraints import Mix, Negative, Positive, Words, calibrate, negatives
+from creativelib.constraints import Negative, Positive, Words, calibrate, negatives
 from creativelib.errors import InputError
-from creativelib.objectives import Term
+from creativelib.objectives import Near, Term
 from creativelib.optimize import optimize
 
 
@@ -43,7 +43,7 @@ def test_the_loss_is_equation_3_with_the_maximum_and_both_clamps(seed, p, m, wei
 def test_mixing_is_equation_5_and_heeds_weights():
     z, targets = random(0, 2, 3, 8), random(1, 2, 4, 8)
     weights = torch.tensor([0.7, 0.1, 0.1, 0.1], dtype=torch.float64)
-    plain, weighted = Mix(targets).loss(z), Mix(targets, weights).loss(z)
+    plain, weighted = Near(targets).loss(z), Near(targets, weights).loss(z)
     for i in range(2):
         pairs = [[cosine(targets[i, c], z[i, j]) for c in range(4)] for j in range(3)]
         assert plain[i].item() == pytest.approx(1 - sum(map(sum, pairs)) / 12, abs=1e-9)
@@ -69,7 +69,7 @@ def test_where_clamped_nothing_pulls():
         assert z.grad is not None and z.grad.abs().max() == 0
 
 
-@pytest.mark.parametrize("term", [Positive(normalize(random(1, 3, 8), dim=-1), 0.9), Mix(random(3, 2, 3, 8)),
+@pytest.mark.parametrize("term", [Positive(normalize(random(1, 3, 8), dim=-1), 0.9), Near(random(3, 2, 3, 8)),
                                   Negative(normalize(random(2, 2, 3, 8), dim=-1), torch.ones(2, 3, dtype=torch.bool), -0.9)])
 def test_gradients_are_those_of_finite_differences(term: Term):
     assert torch.autograd.gradcheck(lambda z: term.loss(z), (random(0, 2, 2, 8).requires_grad_(),))

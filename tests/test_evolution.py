@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from creativelib.concept import TokenConcept
-from creativelib.constraints import Mix
 from creativelib.errors import InputError
 from creativelib.evolution import Family, MixConfig, evolve, mix, seen
+from creativelib.objectives import Near
 from creativelib.optimize import optimize
 from creativelib.plots import family_tree
 
@@ -53,7 +53,7 @@ def test_what_is_seen_are_the_pictures_embeddings(pipe, founders):
 def test_mixing_is_the_loop_over_equation_5(pipe):
     parents = torch.randn(2, 3, 2, 16, generator=seeded())
     found = mix(pipe, "pet", parents, [2.0, 1.0, 1.0], SHORT)
-    term = Mix(parents.flatten(1, 2), torch.tensor([0.25, 0.25, 0.125, 0.125, 0.125, 0.125]))
+    term = Near(parents.flatten(1, 2), torch.tensor([0.25, 0.25, 0.125, 0.125, 0.125, 0.125]))
     *_, last = optimize(pipe, TokenConcept.init(pipe, "pet", 2, seeded()), term, ["a photo of a {}"], 3, 0.05, 0, 1)
     assert torch.allclose(found.tensors["vectors"], last.concept.tensors["vectors"], atol=1e-6)
 

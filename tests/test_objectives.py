@@ -151,8 +151,8 @@ def test_directions_of_pictures_and_words(pipe, density):
 def test_near_compares_each_concept_with_its_own_target():
     targets = embeddings(1, 3, seed=3)[0]
     z = targets[:, None].expand(-1, 4, -1)
-    assert torch.allclose(Near(targets)(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6)
-    assert (Near(targets)(z.roll(1, 0)).total > 0.1).all()
+    assert torch.allclose(Near(targets[:, None])(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6)
+    assert (Near(targets[:, None])(z.roll(1, 0)).total > 0.1).all()
 
 
 def test_weights_may_differ_between_concepts(density):
@@ -167,7 +167,7 @@ def test_weights_may_differ_between_concepts(density):
 def test_gradients_equal_finite_differences(pipe, density, seed, kind):
     term = {"rarity": Rarity(density), "target": Rarity(density, 40.0), "anchor": Anchor(pipe, "a pet"), "spread": Spread(density),
             "mean anchor": MeanAnchor(density), "direction": Direction.of_embeddings(density, embeddings(1, 2, seed=8)),
-            "near": Near(embeddings(1, 3, seed=9)[0])}[kind]
+            "near": Near(embeddings(1, 3, seed=9)[0][:, None])}[kind]
     z = embeddings(seed=seed).requires_grad_()
     (gradient,) = torch.autograd.grad(term(z).total.sum(), z)
     direction, step = embeddings(seed=seed + 100), 1e-6

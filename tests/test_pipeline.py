@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -203,3 +204,25 @@ def test_what_an_edit_wants_is_what_is_predicted(pipe):
 
     picture = pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, edit=edit)
     assert torch.allclose(picture[0], pipe.render_latents(wanted[-1][0]), atol=1e-2)
+
+
+def test_negative_prompting_leads_away_from_the_negative(menagerie):
+    cond, cat = menagerie.encode_text(["a photo of a pet"]), menagerie.encode_text(["a photo of a cat"])
+    with torch.no_grad():
+        draws = {name: menagerie.sample_prior(cond, 64, generator=torch.Generator().manual_seed(0), guidance=3.0, negative=negative)
+                 for name, negative in (("empty", None), ("cat", cat))}
+    like = {name: torch.nn.functional.cosine_similarity(z, cat.pooled, dim=-1).mean() for name, z in draws.items()}
+    assert like["cat"] < like["empty"] - 0.02
+
+
+def test_the_empty_prompt_and_the_blank_picture_are_the_usual_negatives(pipe):
+    cond, generator = pipe.encode_text(["a photo of a pet"]), partial(torch.Generator().manual_seed, 0)
+    z = pipe.sample_prior(cond, 2, generator=generator(), guidance=2.0)
+    assert torch.equal(pipe.sample_prior(cond, 2, generator=generator(), guidance=2.0, negative=pipe.encode_text([""])), z)
+    pictures = pipe.decode(z, generator=generator())
+    assert torch.equal(pipe.decode(z, generator=generator(), negative=pipe._blank[None].expand_as(z)), pictures)
+    assert not torch.equal(pipe.decode(z, generator=generator(), negative=z.flip(1)), pictures)
+    for draw in (lambda: pipe.sample_prior(cond, 1, generator=generator(), negative=cond),
+                 lambda: pipe.decode(z, generator=generator(), guidance=1.0, negative=z)):
+        with pytest.raises(InputError, match="guidance is 1.0 with a negative"):
+            draw()

@@ -184,7 +184,7 @@ def test_a_checkpoint_knows_what_else_was_optimised(pipe, density, tmp_path):
     config = replace(CONFIG, steps=1)
     steer(pipe, "pet", density, config, checkpoint=file)
     with pytest.raises(InputError, match="other settings"):
-        steer(pipe, "pet", density, config, checkpoint=file, also=Near(density.subspace.mean[None].float().expand(2, -1)))
+        steer(pipe, "pet", density, config, checkpoint=file, also=Near(density.subspace.mean.float().expand(2, 1, -1)))
 
 
 def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
@@ -195,7 +195,7 @@ def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
             Breaks.calls += 1
             return super().loss(z) * (float("nan") if Breaks.calls > 3 else 1.0)
 
-    result = steer(pipe, "pet", density, replace(CONFIG, dial=50.0), also=1 * Breaks(density.subspace.mean[None].float()))
+    result = steer(pipe, "pet", density, replace(CONFIG, dial=50.0), also=1 * Breaks(density.subspace.mean[None, None].float()))
     assert result.steps == 2 and result.concept.vectors.isfinite().all()
 
 

@@ -1,0 +1,173 @@
+"""What the commands concept, mix, evolve and draw do: from words and folders to pictures, a report, and concepts to go on with."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from .concept import Concept, TokenConcept, load
+from .concept.token import check_template
+from .conceptlab import STYLE, LearnConfig, learn_concept
+from .create import make_writable
+from .errors import InputError, at_least
+from .evolution import MIX, Family, MixConfig, mix, next_generation, seen
+from .pictures import save_gallery, save_picture
+from .pipeline import Pipeline
+from .report import plain, summarise, versions
+from .vqa import STYLE as STYLE_QUESTION
+from .vqa import BlipVqa
+
+COUNT = 8  # pictures of a concept, unless told otherwise
+PLAIN = "a photo of a {}"
+
+
+def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), config: LearnConfig | None = None, seed: int = 0,
+          count: int = COUNT, vqa: str | Path = "menagerie", style: bool = False) -> dict[str, Any]:
+    """Learn concepts of a word, or a `style`, and write them, `count` pictures of each, a gallery and a report into `out`.
+
+    What they must not be is given as `negatives`; without any, a VQA finds it out on the way. A run that was cut off goes on from
+    out/run.safetensors. Raises InputError before any long work for bad input, and for a run in `out` with other settings.
+    """
+    at_least("seed", seed, 0)
+    at_least("count", count, 1)
+    known(pipe, "word", word)
+    for each in negatives:
+        known(pipe, "negatives", each)
+    make_writable("out", out)
+    config = config or (STYLE if style else LearnConfig())
+    asks = None if negatives else BlipVqa.load(vqa, pipe.device)
+    clock = time.monotonic()
+    result = learn_concept(pipe, word, negatives, config, seed, vqa=asks, question=STYLE_QUESTION if style else None,
+                           checkpoint=out / "run.safetensors", progress=True)
+    seconds = time.monotonic() - clock
+    result.concept.save(out)
+    about = {"word": word, "seed": seed, "settings": asdict(config), "steps": result.steps, "negatives": result.negatives,
+             "history": [asdict(answer) for answer in result.history], "seconds": {"learn": round(seconds, 2)}}
+    return show(pipe, result.concept, out, about, count, config.templates[0], seed)
+
+
+def combine(pipe: Pipeline, parents: Sequence[str], out: Path, weights: Sequence[float] | None = None, word: str | None = None,
+            config: MixConfig = MIX, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+    """Learn a mixture of parents, each a concept's folder, a picture's file or a word, and write it as `learn` does.
+
+    `word` is what the mixture begins as: by default the word of the first parent that has one. Of a folder with several concepts the first
+    counts. Raises InputError before any long work.
+    """
+    at_least("seed", seed, 0)
+    at_least("count", count, 1)
+    if len(parents) < 2:
+        raise InputError(f"parents is {list(parents)}; allowed are at least two")
+    make_writable("out", out)
+    found = [parent_of(pipe, each) for each in parents]
+    start = word or next((each.word for each in found if isinstance(each, Concept)), None)
+    if start is None:
+        raise InputError("word is None with pictures alone; allowed is the word of what the mixture shall be, such as 'pet'")
+    known(pipe, "word", start)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        rows = [seen(pipe, each, generator=generator, config=config)[0] if isinstance(each, Concept)
+                else pipe.encode_images(each).expand(config.each, -1) for each in found]
+    child = mix(pipe, start, torch.stack(rows)[None], weights, config, seed, progress=True)
+    child.save(out)
+    return show(pipe, child, out, {"parents": list(parents), "weights": weights, "word": start, "seed": seed, "settings": asdict(config)},
+                count, config.template, seed)
+
+
+def breed(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+    """Let the concepts of a folder have children until one is left; write the family, its tree and pictures of the youngest.
+
+    Every generation is kept in `out` as it is born, and a run that was cut off goes on from there. Raises InputError before any long work.
+    """
+    from .plots import family_tree
+
+    at_least("seed", seed, 0)
+    at_least("count", count, 1)
+    concept = load(founders, pipe)
+    if len(concept) < 2:
+        raise InputError(f"founders {str(founders)!r} holds 1 concept; allowed is a folder with at least two")
+    make_writable("out", out)
+    family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
+    while len(family.last_generation()) > 1:
+        family = next_generation(pipe, family, config, seed, progress=True)
+        family.save(out)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        z = torch.cat([m.concept.sample(pipe, config.template, 1, generator=generator, guidance=config.guidance, steps=config.prior_steps)
+                       for m in family.members])
+        portraits = pipe.decode(z, generator=generator)[:, 0]
+    family_tree(portraits, [member.parents for member in family.members]).savefig(out / "family.png")
+    last = family.members[-1].concept
+    last.save(out)
+    about = {"founders": founders.name, "word": last.word, "seed": seed, "settings": asdict(config),
+             "family": [{"parents": member.parents, "generation": member.generation} for member in family.members]}
+    return show(pipe, last, out, about, count, config.template, seed)
+
+
+def sketch(pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+    """Draw learned concepts in a prompt with {} in their place. Raises InputError before any long work."""
+    at_least("seed", seed, 0)
+    at_least("count", count, 1)
+    check_template(prompt)
+    known(pipe, "prompt", prompt.replace("{}", ""))
+    concept = load(folder, pipe)
+    make_writable("out", out)
+    return show(pipe, concept, out, {"prompt": prompt, "word": concept.word, "seed": seed}, count, prompt, seed)
+
+
+def known(pipe: Pipeline, name: str, text: str) -> None:
+    """Raise InputError for an empty text, one that is too long, and for the bundled model's, one with words it never saw."""
+    if not text.strip():
+        raise InputError(f"{name} is {text!r}; allowed is a text")
+    pipe.token_ids([text])
+    if pipe.has_truth and (unknown := pipe.unknown_words(text)):
+        raise InputError(f"{name} is {text!r}, with words that {pipe.name} never saw: {', '.join(map(repr, unknown))}")
+
+
+def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']":
+    """A concept's folder, a picture's file, or a word. Raises InputError for what is none of them."""
+    path = Path(name)
+    if path.is_dir():
+        return load(path, pipe).rows([0])
+    if path.is_file():
+        try:
+            with Image.open(path) as opened:
+                pixels = torch.frombuffer(bytearray(opened.convert("RGB").tobytes()), dtype=torch.uint8)
+                return pixels.view(1, opened.height, opened.width, 3).permute(0, 3, 1, 2).float() / 255
+        except OSError:
+            raise InputError(f"parents has {name!r}, a file that is no picture; allowed are concepts' folders, pictures, words") from None
+    known(pipe, "parents", name)
+    return TokenConcept.init(pipe, name)
+
+
+def show(pipe: Pipeline, concept: Concept, out: Path, about: dict[str, Any], count: int, template: str, seed: int) -> dict[str, Any]:
+    """Draw each concept `count` times and write pictures, gallery and report; returns the report."""
+    from .world import CATEGORIES
+    from .world.oracle import Oracle
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        z = concept.sample(pipe, template, count, generator=generator)
+        pictures = pipe.decode(z, generator=generator)
+    rows = [{"file": f"concept-{i}-{j:0{1 + int(math.log10(count))}}.png", "concept": i} for i in range(len(concept)) for j in range(count)]
+    for row, picture in zip(rows, pictures.flatten(0, 1), strict=True):
+        save_picture(picture, out / row["file"])
+    save_gallery({f"concept {i}": each for i, each in enumerate(pictures)}, out / "gallery.png")
+    report = {**about, "template": template, "count": count,
+              "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "device": str(pipe.device)}, "versions": versions()}
+    if pipe.has_truth and concept.word in [category.name for category in CATEGORIES]:
+        judged = Oracle.load().judge(pictures.flatten(0, 1).cpu(), concept.word)
+        for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob"):
+            for row, value in zip(rows, getattr(judged, name).tolist(), strict=True):
+                row[name] = plain(value)
+        report["truth"] = summarise([{name: value for name, value in row.items() if name != "concept"} for row in rows])
+    report["pictures"] = rows
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
