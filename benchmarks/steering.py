@@ -1,78 +1,30 @@
 """python benchmarks/steering.py [PART ...]: rarity steering over all categories and seeds, its ablations and its rivals.
 
-Parts: main, ablation, rival, guidance, cost, dial, depth, batch; all by default, each with results of its own. What a part finds for a
-category is kept in out/benchmark-steering by model, part and category, so that a run cut off goes on where it stopped and `--only` lets
-several processes share the work. After a change of the code, delete them. A picture's judgements come from the world's oracle, its category
-also from the judge, a CLIP of its own; intervals are bootstrapped over concepts, not pictures, since the pictures of one concept resemble
-each other.
+Parts: main, ablation, rival, guidance, cost, dial, depth, batch; all by default, each with results of its own; see `lab.run`. A picture's
+judgements come from the world's oracle, its category also from the judge, a CLIP of its own; intervals are bootstrapped over concepts, not
+pictures, since the pictures of one concept resemble each other.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from figures import publish
-from jaxtyping import Float
+from lab import Lab, decode, named, run, seeded
 from steering_figures import DEPTHS, DIALS, FIGURES, SEEDS
 from torch import Tensor
 
 from creativelib.concept import Concept, init
-from creativelib.density import Density
 from creativelib.guidance import guide_decoder, guide_prior, split_prior
-from creativelib.judge import Judge
 from creativelib.objectives import Rarity
 from creativelib.optimize import optimize
-from creativelib.pipeline import Pipeline, load
 from creativelib.recipes import DEFAULTS, LR, SteerConfig, aim, draw_rare, fit_baseline, steer
-from creativelib.vqa import BlipVqa
 from creativelib.world import CATEGORIES, captions
 from creativelib.world.captions import article
-from creativelib.world.oracle import Oracle
 from creativelib.world.scenes import draw, sample_scenes
 
 EACH = 16  # pictures of a run
-
-
-class Lab:
-    """Everything that judges, loaded once."""
-
-    def __init__(self) -> None:
-        self.pipe: Pipeline = load("menagerie", device="cpu")
-        self.oracle, self.judge, self.vqa = Oracle.load(), Judge.load(), BlipVqa.load()
-        self.prompts = [f"a photo of {article(c.name)}" for c in CATEGORIES]
-
-    def measure(self, category: str, z: Float[Tensor, "g n d"], pictures: Float[Tensor, "g n 3 h w"], density: Density) -> dict[str, Any]:
-        """Rows of g groups, the concepts or runs that pictures belong to: one list for each group."""
-        index = [c.name for c in CATEGORIES].index(category)
-        flat = pictures.flatten(0, 1)
-        found, shape = self.oracle.judge(flat, category), pictures.shape[:2]
-        count = sum(f.structural for f in CATEGORIES[index].factors)
-        sure, value = found.reading.factors[:, :len(CATEGORIES[index].factors)].max(2)
-        columns = {
-            "surprisal": density.surprisal(z).flatten(), "valid": found.valid.float(), "form": found.novel_in_form.float(),
-            "surface": found.novel_in_surface.float(), "log_prob": found.log_prob, "decided": sure.mean(1),
-            "judge": (self.judge.classify(flat, self.prompts) == index).float(), "both": (found.valid & found.novel_in_form).float(),
-        }
-        rows = {name: column.view(shape).tolist() for name, column in columns.items()}
-        return rows | {"combination": value[:, :count].view(*shape, -1).tolist(), "seen": self.judge.encode_images(flat).tolist()}
-
-
-def named(category: str) -> tuple[str, str]:
-    prompt = f"a photo of {article(category)}"
-    return prompt, prompt.replace(category, "{}")
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def decode(pipe: Pipeline, z: Float[Tensor, "g n d"], seed: int) -> Float[Tensor, "g n 3 h w"]:
-    return pipe.decode(z, generator=seeded(seed))
 
 
 def main_part(lab: Lab, category: str) -> dict[str, Any]:
@@ -223,28 +175,5 @@ PARTS: dict[str, Callable[[Lab, str], dict[str, Any]]] = {
     "dial": dial_part, "depth": depth_part, "batch": batch_part}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--only", nargs="+", metavar="CATEGORY", help="make the runs of these categories and publish nothing")
-    o = parser.parse_args()
-    if unknown := set(o.parts) - set(PARTS):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
-    lab = Lab()
-    for part in o.parts or PARTS:
-        found = {}
-        for category in o.only or [c.name for c in CATEGORIES]:
-            kept = Path("out/benchmark-steering") / f"{lab.pipe.fingerprint[:12]}-{part}-{category.replace(' ', '-')}.json"
-            if not kept.exists():
-                with torch.no_grad():
-                    made = PARTS[part](lab, category)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(made))
-                print(f"{part}, {category}: done", flush=True)
-            found[category] = json.loads(kept.read_text())
-        if not o.only:
-            publish(f"steering-{part}", FIGURES[part](found), 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__ or "", "steering", PARTS, FIGURES, [c.name for c in CATEGORIES])

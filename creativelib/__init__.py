@@ -5,7 +5,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Loaded on first use, so that `import creativelib` stays fast. `optimize` and `create` share their modules' names: import those from there.
+# Loaded on first use, so that `import creativelib` stays fast. `optimize`, `create` and `settle` share their modules' names: import those
+# from there.
 _HOMES = {
     "load": "pipeline",
     "EmbeddingConcept": "concept",
@@ -20,12 +21,20 @@ _HOMES = {
     "MeanAnchor": "objectives",
     "Near": "objectives",
     "Spread": "objectives",
+    "Alike": "objectives",
+    "LearnConfig": "conceptlab",
+    "learn_concept": "conceptlab",
+    "Family": "evolution",
+    "MixConfig": "evolution",
+    "evolve": "evolution",
+    "mix": "evolution",
     "guide_decoder": "guidance",
     "guide_prior": "guidance",
     "invert": "recipes",
     "steer": "recipes",
     "SteerConfig": "recipes",
     "BlipVqa": "vqa",
+    "Blip2Vqa": "vqa",
     "ZeroShotVqa": "vqa",
 }
 

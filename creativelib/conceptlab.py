@@ -25,6 +25,7 @@ from .answers import ADDED, LONG, Answer
 from .concept import Concept, LoraConcept, TokenConcept, init
 from .constraints import Positive, Thresholds, Words, calibrate, negatives
 from .errors import InputError, at_least
+from .objectives import Alike
 from .optimize import Diverged, Draw, Memory, Step, noise_for, optimize
 from .pipeline import Pipeline
 from .spaces import SPACES, Collected, see
@@ -48,24 +49,25 @@ class LearnConfig:
     the next of the words that are to come is added. A concept ends when `patience` questions in a row brought no new negative.
     """
 
-    kind: str = "subject"
+    kind: str = "feature"
     concepts: int = 4
     samples: int = 2
-    steps: int = 300
+    steps: int = 600
     lr: float = 0.05
     templates: tuple[str, ...] = TEMPLATES
     weight: float = 1.0
+    alike: float = 0.0
     largest: bool = True
     clamps: bool = True
     space: str = "prior"
-    every: int = 40
-    asked: int = 4
-    patience: int = 2
+    every: int = 20
+    asked: int = 2
+    patience: int = 8
     prior_steps: int = 5
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "every": 1, "asked": 1, "patience": 1, "prior_steps": 2, "weight": 0}
+        limits = {"concepts": 1, "samples": 1, "steps": 1, "every": 1, "asked": 1, "patience": 1, "prior_steps": 2, "weight": 0, "alike": 0}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         if not self.lr > 0:
@@ -83,7 +85,7 @@ DEFAULTS = LearnConfig()
 # A style is learned like a thing, over many things: the place is where the style's name stands in the bundled world's captions. Other
 # models know "a painting of a dog in the style of {}", and begin at "painting" (the paper).
 STYLED = ("a {} of a pet", "a {} of a fruit", "a {} of a plant", "a {} of a building", "a {} of a vehicle", "a {} of a handbag")
-STYLE = LearnConfig(templates=STYLED, guidance=1.0)
+STYLE = LearnConfig(kind="subject", templates=STYLED, steps=300)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,8 @@ def _learning(pipe: Pipeline, word: str, config: LearnConfig, seed: int, positiv
         yield run  # read from its file
     while not run.ended:
         objectives = [1.0 * negatives(unlike, template, run.negatives, clamp.floor, config.largest)
-                      + config.weight * Positive(words(template, positives), clamp.ceiling) for template in config.templates]
+                      + config.weight * Positive(words(template, positives), clamp.ceiling) + config.alike * Alike()
+                      for template in config.templates]
         for step in optimize(pipe, run.concept, objectives, config.templates, config.steps, config.lr, 1000 * seed, config.samples,
                              config.prior_steps, config.guidance, run.memory, _draw(config.space)):
             run = run.at(step)

@@ -23,19 +23,24 @@ from .errors import InputError, at_least
 from .objectives import Near
 from .optimize import optimize
 from .pipeline import Generators, Pipeline
+from .settle import TEMPLATES, shifts
 
 
 @dataclass(frozen=True)
 class MixConfig:
-    """How a mixture is learned: from `each` pictures of every parent, for `steps` steps [2000 in the paper]; the rest as in
-    `conceptlab.LearnConfig`."""
+    """How a mixture is learned: from `each` pictures of every parent, drawn in the first of the `templates`, for `steps` steps [2000 in the
+    paper]; the rest as in `conceptlab.LearnConfig`.
 
-    kind: str = "subject"
+    The paper learns a vector for a word. One vector cannot say "between these two": what the prior draws for it is the one parent or the
+    other (`kind` "subject", with an `lr` of 0.05). A low-rank change of the prior can, so that is the default.
+    """
+
+    kind: str = "lora"
     each: int = 4
     samples: int = 2
-    steps: int = 120
-    lr: float = 0.05
-    template: str = "a photo of a {}"
+    steps: int = 90
+    lr: float = 0.01
+    templates: tuple[str, ...] = TEMPLATES
     prior_steps: int = 5
     guidance: float = 1.0
 
@@ -50,7 +55,7 @@ MIX = MixConfig()
 def seen(pipe: Pipeline, concept: Concept, *, generator: Generators, config: MixConfig = MIX) -> Float[Tensor, "k n d"]:
     """CLIP's embeddings of `config.each` pictures of each concept."""
     with torch.no_grad():
-        z = concept.sample(pipe, config.template, config.each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
+        z = concept.sample(pipe, config.templates[0], config.each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
         return pipe.encode_images(pipe.decode(z, generator=generator))
 
 
@@ -58,6 +63,7 @@ def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: S
         seed: int = 0, *, progress: bool = False) -> Concept:
     """Learn k concepts of a word, each a mixture of its p parents, which are given as embeddings of n pictures each (equation 5).
 
+    In another template than the first the parents' embeddings are moved as `settle.shifts` says, so that a mixture can be drawn in any way.
     `weights` say how much each parent counts, by default all the same. What is mixed may be learned concepts (see `seen`) or any pictures.
     Raises InputError for other than p weights, and for negative ones.
     """
@@ -65,9 +71,11 @@ def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: S
     share = torch.tensor([1.0] * p if weights is None else list(weights))
     if len(share) != p or (share < 0).any() or not share.sum() > 0:
         raise InputError(f"weights is {weights}; allowed are {p} numbers, one for each parent, of which none is below and one above 0")
-    start = init(pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.template)
-    term = Near(parents.flatten(1, 2), (share / share.sum()).repeat_interleave(n) / n)
-    steps = optimize(pipe, start, term, [config.template], config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps,
+    start = init(pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.templates[0])
+    own = (share / share.sum()).repeat_interleave(n) / n
+    moved = shifts(pipe, word, config.templates, config.guidance, config.prior_steps)
+    terms = [Near(parents.flatten(1, 2) + shift, own) for shift in moved]
+    steps = optimize(pipe, start, terms, config.templates, config.steps, config.lr, 1000 * seed, config.samples, config.prior_steps,
                      config.guidance)
     *_, last = tqdm(steps, total=config.steps, desc="mixing", disable=not progress)
     return last.concept

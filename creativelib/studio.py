@@ -78,7 +78,7 @@ def combine(pipe: Pipeline, parents: Sequence[str], out: Path, weights: Sequence
     child = mix(pipe, start, torch.stack(rows)[None], weights, config, seed, progress=True)
     child.save(out)
     return show(pipe, child, out, {"parents": list(parents), "weights": weights, "word": start, "seed": seed, "settings": asdict(config)},
-                count, config.template, seed)
+                count, config.templates[0], seed)
 
 
 def breed(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
@@ -100,15 +100,15 @@ def breed(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, se
         family.save(out)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        z = torch.cat([m.concept.sample(pipe, config.template, 1, generator=generator, guidance=config.guidance, steps=config.prior_steps)
-                       for m in family.members])
+        z = torch.cat([member.concept.sample(pipe, config.templates[0], 1, generator=generator, guidance=config.guidance,
+                                             steps=config.prior_steps) for member in family.members])
         portraits = pipe.decode(z, generator=generator)[:, 0]
     family_tree(portraits, [member.parents for member in family.members]).savefig(out / "family.png")
     last = family.members[-1].concept
     last.save(out)
     about = {"founders": founders.name, "word": last.word, "seed": seed, "settings": asdict(config),
              "family": [{"parents": member.parents, "generation": member.generation} for member in family.members]}
-    return show(pipe, last, out, about, count, config.template, seed)
+    return show(pipe, last, out, about, count, config.templates[0], seed)
 
 
 def sketch(pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, count: int = COUNT) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from creativelib.objectives import Near
 from creativelib.optimize import optimize
 from creativelib.plots import family_tree
 
-SHORT = MixConfig(each=2, samples=1, steps=3)
+SHORT = MixConfig(kind="subject", each=2, samples=1, steps=3, lr=0.05, templates=("a photo of a {}",))
 
 
 def seeded(seed=0):
@@ -32,11 +32,11 @@ def test_a_mixture_is_learned_from_image_embeddings_of_pictures(menagerie):
     with torch.no_grad():
         pictures = menagerie.encode_images(menagerie.decode(parents, generator=seeded(1)))
     texts = menagerie.encode_text(["a photo of a cat", "a photo of a parrot"]).pooled[:, None].expand(-1, 2, -1)
-    config = MixConfig(steps=40)
+    config = MixConfig(kind="subject", steps=40, lr=0.05, templates=("a photo of a {}",))
     of_pictures, of_texts = (mix(menagerie, "pet", each[None], config=config) for each in (pictures, texts))
 
     def near(concept):
-        z = concept.sample(menagerie, config.template, 16, generator=seeded(2))[0]
+        z = concept.sample(menagerie, config.templates[0], 16, generator=seeded(2))[0]
         return cosine_similarity(z[:, None], pictures.flatten(0, 1), dim=-1).mean()
 
     plain = TokenConcept.init(menagerie, "pet")
@@ -99,3 +99,15 @@ def test_a_child_stands_below_its_parents():
     assert (left + right) / 2 == 0.5 and min(top, bottom) > 0.5 and len(figure.axes[0].lines) == 2
     with pytest.raises(ValueError, match="1 lists"):
         family_tree(torch.rand(2, 3, 8, 8), [()])
+
+
+def test_a_mixture_carries_something_of_both_parents_in_every_way_of_drawing(menagerie):
+    parents = torch.stack([seen(menagerie, TokenConcept.init(menagerie, word), generator=seeded())[0] for word in ("cat", "turtle")])
+    child = mix(menagerie, "pet", parents[None])
+    z = child.sample(menagerie, "a photo of a {}", 16, generator=seeded(1))[0]
+    near = torch.stack([cosine_similarity(z[:, None], each, dim=-1).mean(1) for each in parents])
+    apart = cosine_similarity(parents[0][:, None], parents[1], dim=-1).mean()
+    assert near.min() > apart + 0.1  # each child is nearer to both parents than these are to each other
+    texts = menagerie.encode_text(["a photo of a pet", "a pencil sketch of a pet"]).pooled
+    sketch = child.sample(menagerie, "a pencil sketch of a {}", 16, generator=seeded(1))[0]
+    assert (cosine_similarity(sketch, texts[1], dim=-1) > cosine_similarity(sketch, texts[0], dim=-1)).float().mean() > 0.9

@@ -139,13 +139,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Row by row: the definitions above. log_prob: true log-probability of the visible factors in nats, averaged over the
-    reading's posterior. distance: to the redrawn picture, mean absolute difference of blurred pictures in [0, 1]."""
+    """Row by row: the definitions above. departures: see there. log_prob: true log-probability of the visible factors in nats, averaged
+    over the reading's posterior. distance: to the redrawn picture, mean absolute difference of blurred pictures in [0, 1]."""
 
     reading: Reading
     valid: Bool[Tensor, "n"]
     novel_in_form: Bool[Tensor, "n"]
     novel_in_surface: Bool[Tensor, "n"]
+    departures: Int[Tensor, "n s"]
     log_prob: Float[Tensor, "n"]
     distance: Float[Tensor, "n"]
 
@@ -155,13 +156,21 @@ def blurred_distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -
     return (avg_pool2d(a, 4, 2) - avg_pool2d(b, 4, 2)).abs().mean((1, 2, 3))
 
 
-def novelty(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
-    """Novel in form, and novel in surface only, from posteriors of one category's factors."""
+def _outside(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, structural: bool) -> Int[Tensor, "n s"]:
     known = truth(category)
     best, value = factors.max(2)
     outside = known.outside(value) & (visible & (best >= SURE)).cpu()[:, None]
-    structural = torch.tensor([f.structural for f in known.category.factors])
-    form, surface = outside[:, :, structural].sum(2), outside[:, :, ~structural].sum(2)
+    return outside[:, :, torch.tensor([f.structural == structural for f in known.category.factors])].sum(2)
+
+
+def departures(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> Int[Tensor, "n s"]:
+    """How many structural factors, each read with a posterior of at least 0.9, lie outside each species' table."""
+    return _outside(factors, visible, category, structural=True)
+
+
+def novelty(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
+    """Novel in form, and novel in surface only, from posteriors of one category's factors."""
+    form, surface = (_outside(factors, visible, category, structural) for structural in (True, False))
     in_form = form.amin(1) >= 2
     same_form = form == 0
     in_surface = ~in_form & same_form.any(1) & ~(same_form & (surface == 0)).any(1)
@@ -217,4 +226,5 @@ class Oracle:
         distance = blurred_distance(pictures, draw(scenes, pictures.shape[-1]))
         valid = (reading.category[:, i] >= SURE) & (reading.broken < self.broken_limit) & (distance <= self.limits[category])
         in_form, in_surface = novelty(factors, visible, category)
-        return Judgement(reading, valid.cpu(), in_form, in_surface, true_log_prob(factors, visible, category), distance.cpu())
+        return Judgement(reading, valid.cpu(), in_form, in_surface, departures(factors, visible, category),
+                         true_log_prob(factors, visible, category), distance.cpu())

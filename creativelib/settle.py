@@ -1,0 +1,64 @@
+"""Settling: a concept that has come to stand for several things becomes the newest of them. This book's addition, not the paper's.
+
+    concept = settle(pipe, "pet", result.concept, result.negatives)
+
+Away from many negatives a vector ends between them, and what the prior draws for it differs from sample to sample: one is a known thing,
+the next is none. One vector cannot say more. So one sample is chosen, and a low-rank change of the prior (see `concept.lora`) learns to
+draw that one for the plain word: textual inversion (arXiv 2208.01618), in embeddings and with more to learn.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .concept import Concept, init
+from .constraints import Negative, Positive, Words, negatives
+from .objectives import Near
+from .optimize import noise_for, optimize
+from .pipeline import Pipeline
+
+# The first is plain; the others show what a way of drawing does to an embedding.
+TEMPLATES = ("a photo of a {}", "a pencil sketch of a {}", "a watercolor painting of a {}")
+CANDIDATES = 64
+SHIFT = 256  # embeddings of a template's mean
+
+
+def newest(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> Float[Tensor, "k d"]:
+    """For each concept, of the half of its m samples that are most like the category, the one that is least like its negatives."""
+    k, m, d = z.shape
+    each = z.reshape(k * m, 1, d)
+    own = Negative(unlike.texts.repeat_interleave(m, 0), unlike.present.repeat_interleave(m, 0), unlike.floor, unlike.largest)
+    positive, negative = like.loss(each).view(k, m), own.loss(each).view(k, m)
+    allowed = positive <= positive.median(1, keepdim=True).values
+    return z[torch.arange(k), torch.where(allowed, negative, torch.inf).argmin(1)]
+
+
+def shifts(pipe: Pipeline, word: str, templates: Sequence[str], guidance: float = 1.0, prior_steps: int = 5) -> Float[Tensor, "t d"]:
+    """What each template makes different from the first, for a word: the difference of the means of what the prior draws."""
+    with torch.no_grad():
+        usual = pipe.sample_prior(pipe.encode_text([template.format(word) for template in templates]), SHIFT,
+                                  generator=torch.Generator().manual_seed(0), guidance=guidance, steps=prior_steps).mean(1)
+    return usual - usual[0]
+
+
+def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence[str]], seed: int = 0, *, steps: int = 90,
+           lr: float = 0.01, samples: int = 4, templates: Sequence[str] = TEMPLATES, guidance: float = 1.0, prior_steps: int = 5,
+           progress: bool = False) -> Concept:
+    """k concepts of a word, each with its own negatives, settled in `steps` steps; seeds and `lr` as in `optimize`.
+
+    What is chosen is an embedding of a photo. In another template it is moved by the difference that the template makes (see `shifts`): so
+    the concept can still be drawn in any way.
+    """
+    words, plain = Words(pipe), templates[0]
+    with torch.no_grad():
+        noise = [noise_for(1000 * seed + i, -1) for i in range(len(concept))]
+        z = concept.sample(pipe, plain, CANDIDATES, generator=noise, guidance=guidance, steps=prior_steps)
+        target = newest(z, Positive(words(plain, [word])), negatives(words, plain, lists, floor=-1.0))
+    start = init(pipe, "lora", word, len(concept), torch.Generator().manual_seed(seed))
+    objectives = [Near((target + shift)[:, None]) for shift in shifts(pipe, word, templates, guidance, prior_steps)]
+    run = optimize(pipe, start, objectives, templates, steps, lr, 1000 * seed, samples, prior_steps, guidance)
+    *_, last = tqdm(run, total=steps, desc="settling", disable=not progress)
+    return last.concept
