@@ -18,6 +18,7 @@ from lab import Lab, decode, named, run, seeded
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from creativelib.answers import fits
 from creativelib.concept import Concept, TokenConcept
 from creativelib.conceptlab import DEFAULTS, LearnConfig, learn_concept, learning
 from creativelib.constraints import Words
@@ -74,12 +75,16 @@ def one_thing(lab: Lab, name: str, concept: Concept, plain: Float[Tensor, "k n 3
     return {key: rows[key] for key in ("factors", "visible")}
 
 
-def described(name: str, factors: Sequence[int], color: bool) -> str:
-    """A caption with every part that the oracle read, as a person would describe it."""
+def described(lab: Lab, name: str, factors: Sequence[int]) -> str:
+    """A prompt with as many of the parts that the oracle read as the text encoder takes, at most four, as a person would describe it."""
     kind = category(name)
     values = {f.name: list(f.values)[v] for f, v in zip(kind.factors, factors, strict=True)}
-    parts = [f.name for f in kind.factors if f.structural]
-    return captions.subject(kind, values, None, parts[:4], color, "pattern" in values)
+    for count in (4, 3, 2):
+        parts = [f.name for f in kind.factors if f.structural][:count]
+        told = article(captions.subject(kind, values, None, parts, True, "pattern" in values))
+        if fits(told, lab.pipe, [PLAIN.replace("a {}", "{}")]):
+            break
+    return PLAIN.replace("a {}", told)
 
 
 def main_part(lab: Lab, name: str) -> dict[str, Any]:
@@ -152,9 +157,8 @@ def adaptive_part(lab: Lab, name: str) -> dict[str, Any]:
     told = []
     for group in found["settled"]["factors"]:
         mode = torch.tensor(group).mode(0).values.tolist()
-        told.append(described(name, mode, True))
-    z = torch.cat([pipe.sample_prior(pipe.encode_text([f"a photo of {article(each)}"]), EACH, generator=seeded(20), guidance=3.0)
-                   for each in told])
+        told.append(described(lab, name, mode))
+    z = torch.cat([pipe.sample_prior(pipe.encode_text([each]), EACH, generator=seeded(20), guidance=3.0) for each in told])
     found["described"] = measure(lab, name, decode(pipe, z, 21), last.negatives)
     return found | {"told": told, "curves": curves, "species": species, "negatives": last.negatives, "seconds": seconds,
                     "history": [[a.step, a.concept, a.word, a.verdict] for a in last.history], "steps": last.memory.index + 1,
@@ -168,9 +172,9 @@ def ablation_part(lab: Lab, name: str) -> dict[str, Any]:
     for way, change, negatives in (
             ("prior", {}, pairs(name)[0]), ("text", {"space": "text"}, pairs(name)[0]), ("decoder", {"space": "decoder", "steps": 60},
                                                                                          pairs(name)[0]),
-            ("no clamps", {"clamps": False}, pairs(name)[0]), ("all species", {"steps": 300}, every),
-            ("all species, no maximum", {"steps": 300, "largest": False}, every),
-            ("all species, no clamps", {"steps": 300, "clamps": False}, every)):
+            ("no clamps", {"clamps": False}, pairs(name)[0]), ("all species", {}, every),
+            ("all species, no maximum", {"largest": False}, every),
+            ("all species, no clamps", {"clamps": False}, every)):
         clock = time.monotonic()
         result = learn_concept(lab.pipe, name, negatives, replace(base, **change))
         seconds, pictures = time.monotonic() - clock, drawn(lab, result.concept, SHARE * 2)
@@ -184,7 +188,7 @@ def weight_part(lab: Lab, name: str) -> dict[str, Any]:
     every, found = list(category(name).species), {}
     for weight in WEIGHTS:
         result = learn_concept(lab.pipe, name, every, replace(MANUAL, concepts=2, weight=weight))
-        found[str(weight)] = measure(lab, name, drawn(lab, result.concept, 16), [every] * 2)
+        found[str(weight)] = measure(lab, name, drawn(lab, result.concept, 8), [every] * 2)
     return found
 
 

@@ -129,11 +129,11 @@ def adaptive_figures(found: Found) -> list[Figure]:
     verdicts = [row[3] for part in parts for row in part["history"]]
     fell = torch.cat([falls(part) for part in parts])
     figures += [
-        Figure("negatives found for a concept", sum(count) / len(count), ""),
-        Figure("answers that were added", 100 * verdicts.count("added") / len(verdicts), "%"),
-        Figure("added negatives that the concept is less like 40 steps later", *share_of(fell)),
-        Figure("steps until nothing new was found, or the most allowed", sum(part["steps"] for part in parts) / len(parts), ""),
-        *(Figure(f"{name}, seconds a concept", sum(part["seconds"][name] for part in parts) / len(count), "s")
+        Figure("the loop: negatives found for a concept", sum(count) / len(count), ""),
+        Figure("the loop: answers that were added", 100 * verdicts.count("added") / len(verdicts), "%"),
+        Figure("the loop: added negatives that the concept is less like 40 steps later", *share_of(fell)),
+        Figure("the loop: steps until nothing new was found, or the most allowed", sum(part["steps"] for part in parts) / len(parts), ""),
+        *(Figure(f"the loop: {name}, seconds a concept", sum(part["seconds"][name] for part in parts) / len(count), "s")
           for name in ("learning", "asking", "settling")),
     ]
     return figures

@@ -1,6 +1,6 @@
 """Write the measurements' tables from what the benchmarks leave in benchmarks/results; `make book` does it.
 
-Most figures are named "way: what was measured", and steering's fill one table for each group of ways: a row for a way, a column for a
+Most figures are named "way: what was measured", and most fill one table for each group of ways: a row for a way, a column for a
 figure. Figures with a bar come first, in a table of their own.
 """
 
@@ -43,27 +43,70 @@ def density(report: dict[str, Any], script: str = "density.py") -> str:
     return f"{pivot(short, 'density', '; ')}\n\n{source(script, report)}"
 
 
-def part(name: str) -> Callable[[dict[str, Any]], str]:
-    """A part of steering: what has a bar first, then a row for each way of which several things are said."""
+def part(script: str, name: str) -> Callable[[dict[str, Any]], str]:
+    """A part of a benchmark: what has a bar first, then a row for each way of which several things are said."""
     def make(report: dict[str, Any]) -> str:
         barred = [f for f in report["figures"] if f["bar"] is not None]
         ways = [f["name"].split(": ")[0] for f in report["figures"]]
         others = [f for f, way in zip(report["figures"], ways, strict=True) if ways.count(way) > 1]
-        tables = [figures(report | {"figures": barred}, f"steering.py {name}")] if barred else []
+        tables = [figures(report | {"figures": barred}, f"{script}.py {name}")] if barred else []
         tables += [pivot(others, "way")] if others else []
-        return "\n\n".join(tables if barred else [*tables, source(f"steering.py {name}", report)])
+        return "\n\n".join(tables if barred else [*tables, source(f"{script}.py {name}", report)])
     return make
 
 
+def with_figure(report: dict[str, Any]) -> str:
+    """ConceptLab's main part, below the paper's figure 11 made anew."""
+    return f"{FIGURE_11}\n\n{part('conceptlab', 'main')(report)}"
+
+
+def draw_figure_11(report: dict[str, Any], file: Path) -> None:
+    """The paper's figure 11 from our figures: for each way and category, positive similarity and negative distance, with intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = {f["name"]: f for f in report["figures"]}
+    colors = {"ConceptLab": "#1f6fb4", "negative prompt, prior": "#b3450b", "negative prompt, decoder": "#6b6b6b"}
+    marks = {"pet": "o", "plant": "s", "fruit": "*", "furniture": "P", "musical instrument": "^"}
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained", dpi=110)
+    for way, color in colors.items():
+        for category, mark in marks.items():
+            x, y = (found[f"{category}, {way}: {what}"] for what in ("positive similarity", "negative distance"))
+            axes.errorbar(x["value"], y["value"], [[y["value"] - y["low"]], [y["high"] - y["value"]]],
+                          [[x["value"] - x["low"]], [x["high"] - x["value"]]], color=color, marker=mark, markersize=8, linewidth=1)
+    for way, color in colors.items():
+        axes.scatter([], [], color=color, label=way)
+    for category, mark in marks.items():
+        axes.scatter([], [], color="black", marker=mark, label=category)
+    axes.set(xlabel="positive similarity (judge's cosine to the category)", ylabel="negative distance")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(file, metadata={"Software": None})
+    plt.close(figure)
+
+
+FIGURE_11 = """```{figure} _static/conceptlab.png
+:name: fig-conceptlab-measured
+:alt: Points for five categories and three ways, with positive similarity to the right and negative distance upwards. Those of ConceptLab lie furthest to the right; those of negative prompts on the prior lie to the left.
+
+ConceptLab against negative prompts, as in figure 11 of its paper: how like the category pictures are in the judge's eyes, and how much less like the nearest negative. Bars are 95 % intervals.
+```"""
+
 MAKERS = {
-    "steering-main": ("Steering, and what it starts from", part("main")),
-    "steering-ablation": ("Pullbacks, by what is optimised", part("ablation")),
-    "steering-rival": ("The rival: random prompts that name parts", part("rival")),
-    "steering-guidance": ("Guidance while sampling", part("guidance")),
+    "steering-main": ("Steering, and what it starts from", part("steering", "main")),
+    "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
+    "steering-rival": ("The rival: random prompts that name parts", part("steering", "rival")),
+    "steering-guidance": ("Guidance while sampling", part("steering", "guidance")),
     "steering-cost": ("What guidance costs", lambda report: figures(report, "steering.py cost")),
-    "steering-dial": ("The dial", part("dial")),
-    "steering-depth": ("How deep to pull back", part("depth")),
+    "steering-dial": ("The dial", part("steering", "dial")),
+    "steering-depth": ("How deep to pull back", part("steering", "depth")),
     "steering-batch": ("Eight concepts at once", part("batch")),
+    "conceptlab-main": ("ConceptLab with two manual negatives, and negative prompts", with_figure),
+    "conceptlab-adaptive": ("ConceptLab with adaptive negatives", part("conceptlab", "adaptive")),
+    "conceptlab-mix": ("Mixtures", part("conceptlab", "mix")),
+    "conceptlab-weight": ("ConceptLab's weight, with all species forbidden", part("conceptlab", "weight")),
+    "conceptlab-ablation": ("Where ConceptLab's constraints compare, and what its loss is made of", part("conceptlab", "ablation")),
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
     "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
@@ -81,3 +124,5 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    if (measured := RESULTS / "conceptlab-main.json").is_file():
+        draw_figure_11(json.loads(measured.read_text()), ROOT / "book" / "_static" / "conceptlab.png")

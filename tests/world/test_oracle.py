@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.oracle import MAX_VALUES, Logits, Oracle, blurred_distance, novelty, slots, true_log_prob
+from creativelib.world.oracle import MAX_VALUES, Logits, Oracle, blurred_distance, departures, novelty, slots, true_log_prob
 from creativelib.world.render import POSE
 from creativelib.world.scenes import Scenes, draw, sample_scenes
 
@@ -114,3 +114,14 @@ def test_blurred_distance_forgives_little_and_sees_much():
 def test_an_unknown_oracle_is_refused():
     with pytest.raises(ValueError, match="residual"):
         Oracle.load("delphi")
+
+
+def test_departures_count_sure_structural_factors_outside_each_table():
+    known = truth("pet")
+    factors, component = known.sample(60, generator(), wild=0.0)
+    found, structural = departures(certain(factors), everything(factors), "pet"), torch.tensor([f.structural for f in known.category.factors])
+    assert torch.equal(found, known.outside(factors)[:, :, structural].sum(2))
+    own = found.gather(1, component[:, None])[:, 0]
+    assert own.float().mean() < 0.5 < found.float().mean()
+    assert (departures(0.5 * certain(factors), everything(factors), "pet") == 0).all()
+    assert torch.equal(found.amin(1) >= 2, novelty(certain(factors), everything(factors), "pet")[0])
