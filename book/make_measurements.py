@@ -55,11 +55,6 @@ def part(script: str, name: str) -> Callable[[dict[str, Any]], str]:
     return make
 
 
-def with_figure(report: dict[str, Any]) -> str:
-    """ConceptLab's main part, below the paper's figure 11 made anew."""
-    return f"{FIGURE_11}\n\n{part('conceptlab', 'main')(report)}"
-
-
 def draw_figure_11(report: dict[str, Any], file: Path) -> None:
     """The paper's figure 11 from our figures: for each way and category, positive similarity and negative distance, with intervals."""
     import matplotlib
@@ -86,13 +81,6 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
     plt.close(figure)
 
 
-FIGURE_11 = """```{figure} _static/conceptlab.png
-:name: fig-conceptlab-measured
-:alt: Points for five categories and three ways, with positive similarity to the right and negative distance upwards. Those of ConceptLab lie furthest to the right; those of negative prompts on the prior lie to the left.
-
-ConceptLab against negative prompts, as in figure 11 of its paper: how like the category pictures are in the judge's eyes, and how much less like the nearest negative. Bars are 95 % intervals.
-```"""
-
 MAKERS = {
     "steering-main": ("Steering, and what it starts from", part("steering", "main")),
     "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
@@ -101,8 +89,8 @@ MAKERS = {
     "steering-cost": ("What guidance costs", lambda report: figures(report, "steering.py cost")),
     "steering-dial": ("The dial", part("steering", "dial")),
     "steering-depth": ("How deep to pull back", part("steering", "depth")),
-    "steering-batch": ("Eight concepts at once", part("batch")),
-    "conceptlab-main": ("ConceptLab with two manual negatives, and negative prompts", with_figure),
+    "steering-batch": ("Eight concepts at once", part("steering", "batch")),
+    "conceptlab-main": ("ConceptLab with two manual negatives, and negative prompts", part("conceptlab", "main")),
     "conceptlab-adaptive": ("ConceptLab with adaptive negatives", part("conceptlab", "adaptive")),
     "conceptlab-mix": ("Mixtures", part("conceptlab", "mix")),
     "conceptlab-weight": ("ConceptLab's weight, with all species forbidden", part("conceptlab", "weight")),

@@ -119,7 +119,8 @@ def test_an_unknown_oracle_is_refused():
 def test_departures_count_sure_structural_factors_outside_each_table():
     known = truth("pet")
     factors, component = known.sample(60, generator(), wild=0.0)
-    found, structural = departures(certain(factors), everything(factors), "pet"), torch.tensor([f.structural for f in known.category.factors])
+    structural = torch.tensor([f.structural for f in known.category.factors])
+    found = departures(certain(factors), everything(factors), "pet")
     assert torch.equal(found, known.outside(factors)[:, :, structural].sum(2))
     own = found.gather(1, component[:, None])[:, 0]
     assert own.float().mean() < 0.5 < found.float().mean()
