@@ -82,6 +82,8 @@ class Learn:
     """What they must not be; without any, a VQA model finds it out on the way."""
     style: bool = False
     """Learn styles instead."""
+    settle: bool = False
+    """Make each concept one thing: choose its newest sample and learn to draw that one."""
     concepts: int = 4
     """How many to learn."""
     steps: int | None = None
@@ -105,7 +107,7 @@ class Learn:
         base = STYLE if self.style else DEFAULTS
         config = replace(base, concepts=self.concepts, steps=base.steps if self.steps is None else self.steps)
         report = learn(load(self.model, self.device), self.word, self.out, self.negatives, config, self.seed, self.count, self.vqa,
-                       self.style)
+                       self.style, self.settle)
         for i, words in enumerate(report["negatives"]):
             print(f"concept {i} is none of: {', '.join(words)}")
         _say(self.out, report)

@@ -22,6 +22,7 @@ from .evolution import MIX, Family, MixConfig, mix, next_generation, seen
 from .pictures import save_gallery, save_picture
 from .pipeline import Pipeline
 from .report import plain, summarise, versions
+from .settle import settle
 from .vqa import STYLE as STYLE_QUESTION
 from .vqa import BlipVqa
 
@@ -30,17 +31,20 @@ PLAIN = "a photo of a {}"
 
 
 def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), config: LearnConfig | None = None, seed: int = 0,
-          count: int = COUNT, vqa: str | Path = "menagerie", style: bool = False) -> dict[str, Any]:
+          count: int = COUNT, vqa: str | Path = "menagerie", style: bool = False, settled: bool = False) -> dict[str, Any]:
     """Learn concepts of a word, or a `style`, and write them, `count` pictures of each, a gallery and a report into `out`.
 
     What they must not be is given as `negatives`; without any, a VQA finds it out on the way. A run that was cut off goes on from
-    out/run.safetensors. Raises InputError before any long work for bad input, and for a run in `out` with other settings.
+    out/run.safetensors. `settled` makes each concept one thing (see `settle`), which is for things, not for styles. Raises InputError
+    before any long work for bad input, and for a run in `out` with other settings.
     """
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     known(pipe, "word", word)
     for each in negatives:
         known(pipe, "negatives", each)
+    if style and settled:
+        raise InputError("settled is True with a style; allowed is one of the two")
     make_writable("out", out)
     config = config or (STYLE if style else LearnConfig())
     asks = None if negatives else BlipVqa.load(vqa, pipe.device)
@@ -48,10 +52,11 @@ def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), c
     result = learn_concept(pipe, word, negatives, config, seed, vqa=asks, question=STYLE_QUESTION if style else None,
                            checkpoint=out / "run.safetensors", progress=True)
     seconds = time.monotonic() - clock
-    result.concept.save(out)
-    about = {"word": word, "seed": seed, "settings": asdict(config), "steps": result.steps, "negatives": result.negatives,
-             "history": [asdict(answer) for answer in result.history], "seconds": {"learn": round(seconds, 2)}}
-    return show(pipe, result.concept, out, about, count, config.templates[0], seed)
+    concept = settle(pipe, word, result.concept, result.negatives, seed, progress=True) if settled else result.concept
+    concept.save(out)
+    about = {"word": word, "seed": seed, "settings": asdict(config), "settled": settled, "steps": result.steps,
+             "negatives": result.negatives, "history": [asdict(answer) for answer in result.history], "seconds": {"learn": round(seconds, 2)}}
+    return show(pipe, concept, out, about, count, config.templates[0], seed)
 
 
 def combine(pipe: Pipeline, parents: Sequence[str], out: Path, weights: Sequence[float] | None = None, word: str | None = None,

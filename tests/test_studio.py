@@ -33,6 +33,15 @@ def test_learning_writes_everything(pipe, learned):
     assert len(load(learned, pipe)) == 3 and "truth" not in report
 
 
+def test_a_concept_can_be_settled(pipe, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(studio, "settle", lambda pipe, word, concept, lists, seed, progress: asked.append((word, lists, seed)) or concept)
+    report = studio.learn(pipe, "pet", tmp_path, ["cat"], CONFIG, seed=3, count=1, settled=True)
+    assert asked == [("pet", (("cat",),) * 3, 3)] and report["settled"]
+    with pytest.raises(InputError, match="settled is True with a style"):
+        studio.learn(pipe, "pet", tmp_path, ["cat"], CONFIG, style=True, settled=True)
+
+
 def test_learning_goes_on_where_it_was(pipe, learned):
     before = load(learned, pipe).tensors["vectors"]
     report = studio.learn(pipe, "pet", learned, ["cat"], CONFIG, count=1)
