@@ -55,7 +55,8 @@ def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), c
     concept = settle(pipe, word, result.concept, result.negatives, seed, progress=True) if settled else result.concept
     concept.save(out)
     about = {"word": word, "seed": seed, "settings": asdict(config), "settled": settled, "steps": result.steps,
-             "negatives": result.negatives, "history": [asdict(answer) for answer in result.history], "seconds": {"learn": round(seconds, 2)}}
+             "negatives": result.negatives, "history": [asdict(answer) for answer in result.history],
+             "seconds": {"learn": round(seconds, 2)}}
     return show(pipe, concept, out, about, count, config.templates[0], seed)
 
 
