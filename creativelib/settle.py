@@ -3,8 +3,8 @@
     concept = settle(pipe, "pet", result.concept, result.negatives)
 
 Away from many negatives a vector ends between them, and what the prior draws for it differs from sample to sample: one is a known thing,
-the next is none. One vector cannot say more. So one sample is chosen, and a low-rank change of the prior (see `concept.lora`) learns to
-draw that one for the plain word: textual inversion (arXiv 2208.01618), in embeddings and with more to learn.
+the next is none. One vector cannot say more. So one sample is chosen and drawn, and a low-rank change of the prior (see `concept.lora`) learns to
+draw that picture's embedding for the plain word: textual inversion (arXiv 2208.01618), in embeddings and with more to learn.
 """
 
 from collections.abc import Sequence
@@ -49,14 +49,16 @@ def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence
            progress: bool = False) -> Concept:
     """k concepts of a word, each with its own negatives, settled in `steps` steps; seeds and `lr` as in `optimize`.
 
-    What is chosen is an embedding of a photo. In another template it is moved by the difference that the template makes (see `shifts`): so
+    What is learned is the embedding of one picture of the chosen sample. In another template it is moved by the difference that the template makes (see `shifts`): so
     the concept can still be drawn in any way.
     """
     words, plain = Words(pipe), templates[0]
     with torch.no_grad():
         noise = [noise_for(1000 * seed + i, -1) for i in range(len(concept))]
         z = concept.sample(pipe, plain, CANDIDATES, generator=noise, guidance=guidance, steps=prior_steps)
-        target = newest(z, Positive(words(plain, [word])), negatives(words, plain, lists, floor=-1.0))
+        chosen = newest(z, Positive(words(plain, [word])), negatives(words, plain, lists, floor=-1.0))
+        # An embedding between known things can be drawn in several ways; that of a picture says which.
+        target = pipe.encode_images(pipe.decode(chosen[:, None], generator=noise))[:, 0]
     start = init(pipe, "lora", word, len(concept), torch.Generator().manual_seed(seed))
     objectives = [Near((target + shift)[:, None]) for shift in shifts(pipe, word, templates, guidance, prior_steps)]
     run = optimize(pipe, start, objectives, templates, steps, lr, 1000 * seed, samples, prior_steps, guidance)
