@@ -3,8 +3,8 @@
     concept = settle(pipe, "pet", result.concept, result.negatives)
 
 Away from many negatives a vector ends between them, and what the prior draws for it differs from sample to sample: one is a known thing,
-the next is none. One vector cannot say more. So one sample is chosen and drawn, and a low-rank change of the prior (see `concept.lora`) learns to
-draw that picture's embedding for the plain word: textual inversion (arXiv 2208.01618), in embeddings and with more to learn.
+the next is none. One vector cannot say more. So one sample is chosen and drawn, and a low-rank change of the prior (see `concept.lora`)
+learns to draw that picture's embedding for the plain word: textual inversion (arXiv 2208.01618), in embeddings and with more to learn.
 """
 
 from collections.abc import Sequence
@@ -49,8 +49,8 @@ def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence
            progress: bool = False) -> Concept:
     """k concepts of a word, each with its own negatives, settled in `steps` steps; seeds and `lr` as in `optimize`.
 
-    What is learned is the embedding of one picture of the chosen sample. In another template it is moved by the difference that the template makes (see `shifts`): so
-    the concept can still be drawn in any way.
+    What is learned is the embedding of one picture of the chosen sample. In another template it is moved by the difference that the
+    template makes (see `shifts`): so the concept can still be drawn in any way.
     """
     words, plain = Words(pipe), templates[0]
     with torch.no_grad():
