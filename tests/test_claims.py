@@ -93,3 +93,28 @@ def test_a_clip_that_was_told_no_factors_ranks_nearly_as_well():
     assert min(loss.values()) > 0 and max(loss.values()) < 0.12 and min(figure["value"] for figure in other.values()) > 0.75
     of_many = {name: figure["value"] for name, figure in other.items() if name.endswith("corpus, 5000")}
     assert max(of_many, key=lambda name: of_many[name]).endswith("Gaussian, no PCA; corpus, 5000")
+
+
+RIVALS = ("negative prompt, prior", "negative prompt, decoder")
+KINDS = ("pet", "plant", "fruit", "furniture", "musical instrument")
+
+
+def test_conceptlab_beats_negative_prompts_where_its_paper_says():
+    """Chapter 06: five of five but for the distance to the prior's, which pets lose; on plants and furniture within the intervals."""
+    found = figures("conceptlab-main")
+    for rival in RIVALS:
+        for kind in KINDS:
+            ours, theirs = (found[f"{kind}, {way}: positive similarity"] for way in ("ConceptLab", rival))
+            assert ours["value"] > theirs["value"]
+            ours, theirs = (found[f"{kind}, {way}: negative distance"] for way in ("ConceptLab", rival))
+            assert (ours["value"] > theirs["value"]) == ((kind, rival) != ("pet", RIVALS[0]))
+            if rival == RIVALS[0] and kind in ("plant", "furniture"):
+                assert ours["low"] < theirs["value"]
+
+
+def test_what_similarities_hide_and_two_negatives_do_not_give():
+    """Chapter 06: validity of both, forms among five seeds."""
+    found = figures("conceptlab-main")
+    assert 60 < found["negative prompt, prior: valid"]["value"] < 75 and found["ConceptLab: valid"]["low"] > 99 - 1
+    assert round(found["two manual negatives: distinct forms among 5 seeds, mean of 15 settings"]["value"], 1) == 1.8
+    assert found["ConceptLab: novel in form"]["high"] < 5
