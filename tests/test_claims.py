@@ -118,3 +118,18 @@ def test_what_similarities_hide_and_two_negatives_do_not_give():
     assert 60 < found["negative prompt, prior: valid"]["value"] < 75 and found["ConceptLab: valid"]["low"] > 99 - 1
     assert round(found["two manual negatives: distinct forms among 5 seeds, mean of 15 settings"]["value"], 1) == 1.8
     assert found["ConceptLab: novel in form"]["high"] < 5
+
+
+def test_adaptive_negatives_make_new_things_and_settling_makes_them_one():
+    """Chapter 07: the figures of its last paragraph, and those of descriptions."""
+    found = {name: figure["value"] for name, figure in figures("conceptlab-adaptive").items()}
+    assert found["adaptive, as learned: valid"] == 96.5 and round(found["adaptive, settled: valid"]) == 99
+    said = {"novel in form": (54, 61), "factors agree with their mode": (53, 81)}
+    for what, numbers in said.items():
+        assert tuple(round(found[f"adaptive, {way}: {what}"]) for way in ("as learned", "settled")) == numbers
+    assert found["adaptive, settled: distinct forms among 5 seeds, worst category"] == 5
+    assert round(found["the loop: negatives found for a concept"]) == 13
+    assert round(figures("conceptlab-main")["no negatives: novel in form"]["value"]) == 10
+    assert round(found["described in words: factors as in the concept"]) == 77
+    low, high = (figures("conceptlab-adaptive")["adaptive, settled: novel in form"][end] for end in ("low", "high"))
+    assert low < found["described in words: novel in form"] < high
