@@ -133,3 +133,18 @@ def test_adaptive_negatives_make_new_things_and_settling_makes_them_one():
     assert round(found["described in words: factors as in the concept"]) == 77
     low, high = (figures("conceptlab-adaptive")["adaptive, settled: novel in form"][end] for end in ("low", "high"))
     assert low < found["described in words: novel in form"] < high
+
+
+def test_the_weight_of_the_paper_is_found_again():
+    """Chapter 06: validity rises with lambda, novelty falls from 1 to 4, and most is both at 0.5 and 1."""
+    found = {name: figure["value"] for name, figure in figures("conceptlab-weight").items()}
+    assert [round(found[f"lambda {weight}: valid"]) for weight in ("0.0", "1.0", "4.0")] == [24, 89, 98]
+    assert [round(found[f"lambda {weight}: novel in form"]) for weight in ("1.0", "4.0")] == [65, 20]
+    both = {weight: found[f"lambda {weight}: valid and novel in form"] for weight in ("0.0", "0.25", "0.5", "1.0", "2.0", "4.0")}
+    assert both["0.5"] == both["1.0"] == max(both.values()) and round(both["1.0"]) == 59
+
+
+def test_mixtures_have_something_of_both():
+    """Chapter 08: in most pictures."""
+    found = {name: figure["value"] for name, figure in figures("conceptlab-mix").items()}
+    assert round(found["mixes: with something of every parent that the other lacks"]) == 76 and round(found["mixes: valid"]) == 95
