@@ -69,7 +69,7 @@ def drawn(lab: Lab, concept: Concept, n: int, template: str = PLAIN, seed: int =
 
 
 def one_thing(lab: Lab, name: str, concept: Concept, plain: Float[Tensor, "k n 3 h w"]) -> dict[str, Any]:
-    """Factors of 32 seeds over four templates."""
+    """Factors of 32 pictures of each concept: eight seeds in each of four templates."""
     others = [drawn(lab, concept, SHARE, template, 10 + i) for i, template in enumerate(TEMPLATES[1:])]
     rows = measure(lab, name, torch.cat([plain[:, :SHARE], *others], 1), [()] * len(concept))
     return {key: rows[key] for key in ("factors", "visible")}
@@ -91,7 +91,7 @@ def main_part(lab: Lab, name: str) -> dict[str, Any]:
     """75 concepts with two manual negatives, and what needs no learning: negative prompting and random prompts."""
     pipe, prompt = lab.pipe, named(name)[0]
     made: dict[str, list[Tensor]] = {way: [] for way in ("ConceptLab", "negative prompt, prior", "negative prompt, decoder")}
-    learned, settings, seconds, drawing, concepts = [], pairs(name), 0.0, 0.0, []
+    learned, settings, seconds, drawing = [], pairs(name), 0.0, 0.0
     for i, pair in enumerate(settings):
         clock = time.monotonic()
         result = learn_concept(pipe, name, pair, MANUAL, 100 * i)
@@ -99,7 +99,6 @@ def main_part(lab: Lab, name: str) -> dict[str, Any]:
         pictures = drawn(lab, result.concept, EACH, seed=100 * i)
         drawing += time.monotonic() - clock
         learned.append(one_thing(lab, name, result.concept, pictures))
-        concepts.append(result.concept)
         made["ConceptLab"].append(pictures)
         cond = pipe.encode_text([prompt])
         against = pipe.encode_text([PLAIN.format(" and a ".join(pair))])

@@ -21,7 +21,6 @@ _HOMES = {
     "MeanAnchor": "objectives",
     "Near": "objectives",
     "Spread": "objectives",
-    "Alike": "objectives",
     "LearnConfig": "conceptlab",
     "learn_concept": "conceptlab",
     "Family": "evolution",

@@ -25,7 +25,6 @@ from .answers import ADDED, LONG, Answer
 from .concept import Concept, LoraConcept, TokenConcept, init
 from .constraints import Positive, Thresholds, Words, calibrate, negatives
 from .errors import InputError, at_least
-from .objectives import Alike
 from .optimize import Diverged, Draw, Memory, Step, noise_for, optimize
 from .pipeline import Pipeline
 from .spaces import SPACES, Collected, see
@@ -56,7 +55,6 @@ class LearnConfig:
     lr: float = 0.05
     templates: tuple[str, ...] = TEMPLATES
     weight: float = 1.0
-    alike: float = 0.0
     largest: bool = True
     clamps: bool = True
     space: str = "prior"
@@ -67,7 +65,7 @@ class LearnConfig:
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "every": 1, "asked": 1, "patience": 1, "prior_steps": 2, "weight": 0, "alike": 0}
+        limits = {"concepts": 1, "samples": 1, "steps": 1, "every": 1, "asked": 1, "patience": 1, "prior_steps": 2, "weight": 0}
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         if not self.lr > 0:
@@ -187,8 +185,7 @@ def _learning(pipe: Pipeline, word: str, config: LearnConfig, seed: int, positiv
         yield run  # read from its file
     while not run.ended:
         objectives = [1.0 * negatives(unlike, template, run.negatives, clamp.floor, config.largest)
-                      + config.weight * Positive(words(template, positives), clamp.ceiling) + config.alike * Alike()
-                      for template in config.templates]
+                      + config.weight * Positive(words(template, positives), clamp.ceiling) for template in config.templates]
         for step in optimize(pipe, run.concept, objectives, config.templates, config.steps, config.lr, 1000 * seed, config.samples,
                              config.prior_steps, config.guidance, run.memory, _draw(config.space)):
             run = run.at(step)

@@ -196,19 +196,6 @@ class Direction(Term):
         return -cosine if self.towards else cosine
 
 
-class Alike(Term):
-    """Be one thing: 1 minus the mean cosine between different samples of a concept; with one sample it is 0."""
-
-    name = "alike"
-
-    def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        n = z.shape[1]
-        if n == 1:
-            return z.new_zeros(len(z))
-        unit = normalize(z, dim=-1)
-        return 1 - (unit.sum(1).square().sum(1) - n) / (n * (n - 1))  # the n cosines of samples with themselves are left out
-
-
 @dataclass(frozen=True)
 class Spread(Term):
     """Push concepts apart, so that seeds do not all end at the same creature.

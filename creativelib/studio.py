@@ -27,7 +27,6 @@ from .vqa import STYLE as STYLE_QUESTION
 from .vqa import BlipVqa
 
 COUNT = 8  # pictures of a concept, unless told otherwise
-PLAIN = "a photo of a {}"
 
 
 def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), config: LearnConfig | None = None, seed: int = 0,
@@ -101,6 +100,9 @@ def breed(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, se
         raise InputError(f"founders {str(founders)!r} holds 1 concept; allowed is a folder with at least two")
     make_writable("out", out)
     family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
+    born = [member.concept for member in family.members[:len(concept)]]
+    if any(not torch.equal(value[i], each.tensors[name][0]) for i, each in enumerate(born) for name, value in concept.tensors.items()):
+        raise InputError(f"out {str(out)!r} holds a family of other founders; allowed is another folder")
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config, seed, progress=True)
         family.save(out)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
-from creativelib.objectives import Alike, Anchor, Direction, MeanAnchor, Near, Rarity, Spread
+from creativelib.objectives import Anchor, Direction, MeanAnchor, Near, Rarity, Spread
 
 
 def seeded(seed):
@@ -153,16 +153,6 @@ def test_near_compares_each_concept_with_its_own_target():
     z = targets[:, None].expand(-1, 4, -1)
     assert torch.allclose(Near(targets[:, None])(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6)
     assert (Near(targets[:, None])(z.roll(1, 0)).total > 0.1).all()
-
-
-def test_alike_is_the_mean_cosine_of_different_samples():
-    z = embeddings()
-    unit = torch.nn.functional.normalize(z, dim=-1)
-    for own, found in zip(unit, Alike()(z).total, strict=True):
-        pairs = [own[i] @ own[j] for i in range(len(own)) for j in range(len(own)) if i != j]
-        assert found == pytest.approx(1 - sum(pairs).item() / len(pairs), abs=1e-6)
-    assert (Alike()(z[:, :1]).total == 0).all()
-    assert torch.allclose(Alike()(z[:, :1].expand(-1, 3, -1)).total, z.new_zeros(len(z)), atol=1e-6)
 
 
 def test_weights_may_differ_between_concepts(density):

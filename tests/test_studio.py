@@ -73,6 +73,9 @@ def test_a_family_is_kept_after_every_generation(pipe, learned, tmp_path):
     assert (tmp_path / "family" / "family.png").is_file()
     for name, value in family.members[-1].concept.tensors.items():
         assert torch.equal(Family.load(tmp_path / "family", pipe).members[-1].concept.tensors[name], value)
+    TokenConcept.init(pipe, "pet", 3, torch.Generator().manual_seed(9)).save(tmp_path)
+    with pytest.raises(InputError, match="family of other founders"):
+        studio.breed(pipe, tmp_path, tmp_path / "family", SHORT)
     TokenConcept.init(pipe, "pet").save(tmp_path)
     with pytest.raises(InputError, match="holds 1 concept"):
         studio.breed(pipe, tmp_path, tmp_path / "family")
