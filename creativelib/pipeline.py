@@ -315,8 +315,10 @@ def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[t
 @contextmanager
 def _adapters(prior: Any, names: list[str]) -> Iterator[None]:
     """Send each row of the batch through the adapter of its name: peft's own way for mixed batches."""
+    from peft.tuners.lora import LoraLayer
+
     hooks = [layer.register_forward_pre_hook(lambda _layer, inputs, named: (inputs, named | {"adapter_names": names}), with_kwargs=True)
-             for layer in prior.modules() if hasattr(layer, "lora_A")]
+             for layer in prior.modules() if isinstance(layer, nn.Module) and isinstance(layer, LoraLayer)]
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ learns to draw that picture's embedding for the plain word: textual inversion (a
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -36,7 +37,8 @@ def newest(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> Float
     return z[torch.arange(k), torch.where(allowed, negative, torch.inf).argmin(1)]
 
 
-def shifts(pipe: Pipeline, word: str, templates: Sequence[str], guidance: float = 1.0, prior_steps: int = 5) -> Float[Tensor, "t d"]:
+@lru_cache(maxsize=32)  # a family asks for the same ones again and again
+def shifts(pipe: Pipeline, word: str, templates: tuple[str, ...], guidance: float = 1.0, prior_steps: int = 5) -> Float[Tensor, "t d"]:
     """What each template makes different from the first, for a word: the difference of the means of what the prior draws."""
     with torch.no_grad():
         usual = pipe.sample_prior(pipe.encode_text([template.format(word) for template in templates]), SHIFT,
@@ -45,7 +47,7 @@ def shifts(pipe: Pipeline, word: str, templates: Sequence[str], guidance: float 
 
 
 def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence[str]], seed: int = 0, *, steps: int = 90,
-           lr: float = 0.01, samples: int = 4, templates: Sequence[str] = TEMPLATES, guidance: float = 1.0, prior_steps: int = 5,
+           lr: float = 0.01, samples: int = 4, templates: tuple[str, ...] = TEMPLATES, guidance: float = 1.0, prior_steps: int = 5,
            progress: bool = False) -> Concept:
     """k concepts of a word, each with its own negatives, settled in `steps` steps; seeds and `lr` as in `optimize`.
 

@@ -144,6 +144,22 @@ def test_the_weight_of_the_paper_is_found_again():
     assert both["0.5"] == both["1.0"] == max(both.values()) and round(both["1.0"]) == 59
 
 
+def test_the_prior_is_the_place_for_constraints():
+    """Chapter 06: agreement, distance and seconds of three spaces; what the maximum does; that clamps change nothing."""
+    found = figures("conceptlab-ablation")
+    said = {"prior": (87, 0.28, 6), "text": (42, 0.16, 0.5), "decoder": (37, 0.16, 37)}
+    for space, (agree, distance, seconds) in said.items():
+        assert round(found[f"{space}: factors agree with their mode"]["value"]) == agree
+        assert round(found[f"{space}: negative distance"]["value"], 2) == distance
+        assert abs(found[f"{space}: seconds a concept"]["value"] - seconds) < 0.5
+    near = {name: round(found[f"{name}: a negative, or one part from it"]["value"]) for name in ("all species", "all species, no maximum")}
+    assert near == {"all species": 45, "all species, no maximum": 99}
+    for name, free in (("prior", "no clamps"), ("all species", "all species, no clamps")):
+        for what in ("valid", "novel in form", "negative distance", "factors agree with their mode"):
+            one, other = found[f"{name}: {what}"], found[f"{free}: {what}"]
+            assert one["low"] <= other["high"] and other["low"] <= one["high"]
+
+
 def test_mixtures_have_something_of_both():
     """Chapter 08: in most pictures."""
     found = {name: figure["value"] for name, figure in figures("conceptlab-mix").items()}

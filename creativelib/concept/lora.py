@@ -64,7 +64,8 @@ class LoraConcept(Concept):
         return dict(self.factors)
 
     def moved(self, tensors: Mapping[str, Tensor]) -> "LoraConcept":
-        return replace(self, factors={name: value.to(self.prior.device) for name, value in tensors.items()})
+        device = self.prior.device  # diffusers looks through every module for it
+        return replace(self, factors={name: value.to(device) for name, value in tensors.items()})
 
     def about(self) -> dict[str, Any]:
         return super().about() | {"rank": self.rank}
