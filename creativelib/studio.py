@@ -101,7 +101,8 @@ def breed(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, se
     make_writable("out", out)
     family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
     born = [member.concept for member in family.members[:len(concept)]]
-    if any(not torch.equal(value[i], each.tensors[name][0]) for i, each in enumerate(born) for name, value in concept.tensors.items()):
+    if any(each.kind != concept.kind or not torch.equal(value[i], each.tensors[name][0])
+           for i, each in enumerate(born) for name, value in concept.tensors.items()):
         raise InputError(f"out {str(out)!r} holds a family of other founders; allowed is another folder")
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config, seed, progress=True)
@@ -124,8 +125,8 @@ def sketch(pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, 
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     check_template(prompt)
-    known(pipe, "prompt", prompt.replace("{}", ""))
     concept = load(folder, pipe)
+    known(pipe, "prompt", prompt.replace("{}", concept.word))
     make_writable("out", out)
     return show(pipe, concept, out, {"prompt": prompt, "word": concept.word, "seed": seed}, count, prompt, seed)
 

@@ -76,6 +76,9 @@ def test_a_family_is_kept_after_every_generation(pipe, learned, tmp_path):
     TokenConcept.init(pipe, "pet", 3, torch.Generator().manual_seed(9)).save(tmp_path)
     with pytest.raises(InputError, match="family of other founders"):
         studio.breed(pipe, tmp_path, tmp_path / "family", SHORT)
+    TokenConcept.init(pipe, "pet", 2, torch.Generator(), "subject").save(tmp_path)
+    with pytest.raises(InputError, match="family of other founders"):
+        studio.breed(pipe, tmp_path, tmp_path / "family", SHORT)
     TokenConcept.init(pipe, "pet").save(tmp_path)
     with pytest.raises(InputError, match="holds 1 concept"):
         studio.breed(pipe, tmp_path, tmp_path / "family")
@@ -84,6 +87,7 @@ def test_a_family_is_kept_after_every_generation(pipe, learned, tmp_path):
 def test_a_concept_is_drawn_in_a_prompt(pipe, learned, tmp_path):
     report = studio.sketch(pipe, learned, "a red {}", tmp_path / "drawn", count=1)
     assert report["prompt"] == "a red {}" and len(report["pictures"]) == 3
+    assert studio.sketch(pipe, learned, "{}", tmp_path / "alone", count=1)["prompt"] == "{}"
     for prompt in ("a red pet", "{} {}"):
         with pytest.raises(InputError, match="template is"):
             studio.sketch(pipe, learned, prompt, tmp_path / "drawn")
