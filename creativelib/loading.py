@@ -30,9 +30,6 @@ def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[s
 
     prior, decoder = folder / "prior", folder / "decoder"
 
-    def network(cls: Any, part: Path) -> Any:
-        return cls.from_pretrained(part, dtype=dtype, local_files_only=True).to(device).eval().requires_grad_(False)
-
     def scheduler(part: Path) -> Any:
         name = json.loads((part / "scheduler_config.json").read_text())["_class_name"]
         return getattr(diffusers, name).from_pretrained(part)
@@ -40,15 +37,20 @@ def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[s
     with quiet():
         return {
             "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
-            "text_encoder": network(CLIPTextModelWithProjection, prior / "text_encoder"),
-            "image_encoder": network(CLIPVisionModelWithProjection, prior / "image_encoder"),
+            "text_encoder": frozen(CLIPTextModelWithProjection, prior / "text_encoder", device, dtype),
+            "image_encoder": frozen(CLIPVisionModelWithProjection, prior / "image_encoder", device, dtype),
             "image_processor": CLIPImageProcessor.from_pretrained(prior / "image_processor"),
-            "prior": network(diffusers.PriorTransformer, prior / "prior"),
+            "prior": frozen(diffusers.PriorTransformer, prior / "prior", device, dtype),
             "prior_scheduler": scheduler(prior / "scheduler"),
-            "unet": network(diffusers.UNet2DConditionModel, decoder / "unet"),
-            "movq": network(diffusers.VQModel, decoder / "movq"),
+            "unet": frozen(diffusers.UNet2DConditionModel, decoder / "unet", device, dtype),
+            "movq": frozen(diffusers.VQModel, decoder / "movq", device, dtype),
             "decoder_scheduler": scheduler(decoder / "scheduler"),
         }
+
+
+def frozen(cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
+    """A network of a class of diffusers or transformers from its folder, ready for use and not for training."""
+    return cls.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device).eval().requires_grad_(False)
 
 
 @contextmanager

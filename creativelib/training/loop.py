@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,15 +106,18 @@ def read_facts(file: Path) -> dict:
         return json.loads(f.metadata()["facts"])
 
 
-def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe) -> dict:
+def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe,
+          carried: Mapping[str, Tensor] | None = None) -> dict:
     """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
 
+    `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint and put back.
     Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not finite;
     the last checkpoint is then still good.
     """
     params = {k: p for k, p in model.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in params.items()}
     optimizers = Optimizers(params, recipe)
+    carried = {f"carried.{k}": v for k, v in (carried or {}).items()}
     file = cache_folder() / "training" / f"{recipe.name}.safetensors"
     start, seconds, smooth = 0, 0.0, {}
     if file.exists():
@@ -123,12 +126,14 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
         for k, p in params.items():
             p.data.copy_(state[f"model.{k}"])
             average[k].copy_(state[f"average.{k}"])
+        for k, value in carried.items():
+            value.copy_(state[k])
         if start:
             optimizers.load(state)
 
     def save(step: int) -> None:
         state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
-        save_atomically(state | optimizers.state(), {"step": step, "seconds": seconds, "losses": smooth}, file)
+        save_atomically(state | carried | optimizers.state(), {"step": step, "seconds": seconds, "losses": smooth}, file)
 
     bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
     saved = clock = time.monotonic()

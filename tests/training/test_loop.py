@@ -97,3 +97,21 @@ def test_the_set_is_what_its_scenes_draw():
     rows = torch.tensor([0, 7, 11])
     assert (made.batch(rows) - draw(made.scenes[rows])).abs().max() < 1 / 255
     assert len(data.load("tiny", n=12, seed=5)) == 12
+
+
+def test_what_the_loss_carries_from_step_to_step_is_resumed():
+    def counting(net, total, fail_at=None):
+        own = toy_loss(net, fail_at)
+
+        def loss(step, generator):
+            terms = own(step, generator)
+            total.add_(step)
+            return terms
+        return loss
+
+    net, total = model(), torch.zeros(())
+    with pytest.raises(FloatingPointError):
+        train(net, counting(net, total, fail_at=20), replace(RECIPE, name="carried"), {"total": total})
+    again, fresh = model(), torch.zeros(())
+    train(again, counting(again, fresh), replace(RECIPE, name="carried"), {"total": fresh})
+    assert fresh == sum(range(RECIPE.steps))

@@ -7,8 +7,8 @@ import torch
 from scipy.stats import chisquare
 
 from creativelib.world import CATEGORIES, category, styles, truth
-from creativelib.world.pages import pages
-from creativelib.world.scenes import draw
+from creativelib.world.pages import continued, pages, shared_by, style_log_prob
+from creativelib.world.scenes import draw, sample_styles
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,59 @@ def test_seeds_reproduce_and_pages_can_be_drawn():
     assert one.shared == same.shared
     assert one.scenes.species.tolist() == [-1] * 4
     assert draw(one.scenes).shape == (4, 3, 64, 64)
+
+
+def first(page, k):
+    return page.scenes[slice(0, k)]
+
+
+def shares_of(page, k):
+    """For each factor the posterior that the page shares it, and whether it does."""
+    kind = category(page.shared.category)
+    sets, style = shared_by(first(page, k))
+    bits = torch.arange(len(sets))[:, None] >> torch.arange(len(kind.factors)) & 1
+    said = [*(sets[:, None] * bits).sum(0).tolist(), style.item()]
+    return list(zip(said, [*(f.name in page.shared.values for f in kind.factors), page.same_style], strict=True))
+
+
+def test_one_picture_does_not_say_what_its_page_shares(some):
+    for page in some[:20]:
+        sets, style = shared_by(first(page, 1))
+        count = len(category(page.shared.category).factors)
+        assert style == pytest.approx(0.5) and sets[0] == 0
+        by_size = sets.new_zeros(count + 1).index_add(0, torch.tensor([bin(i).count("1") for i in range(len(sets))]), sets)
+        assert by_size[1:].tolist() == pytest.approx([1 / count] * count)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_what_is_believed_to_be_shared_is_shared_as_often(some, k):
+    said, true = torch.tensor([pair for page in some for pair in shares_of(page, k)]).T
+    assert (true[said == 0] == 0).all()
+    for low in (0.01, 0.2, 0.4, 0.6, 0.8):
+        bin = (said > low) & (said <= low + 0.2)
+        if bin.sum() > 60:
+            assert true[bin].mean().item() == pytest.approx(said[bin].mean().item(), abs=3.5 * (0.25 / bin.sum().item()) ** 0.5)
+
+
+def test_the_more_is_seen_the_more_is_known(some):
+    doubt = [sum(p * (1 - p) for page in some[:150] for p, _ in shares_of(page, k)) for k in (1, 2, 4, 6)]
+    assert doubt == sorted(doubt, reverse=True) and doubt[-1] < 0.5 * doubt[0]
+
+
+def test_a_page_is_continued_with_what_its_pictures_have_in_common(some):
+    for page in some[:40]:
+        more = continued(first(page, 6), 20, torch.Generator().manual_seed(1))
+        kind = category(page.shared.category)
+        kept = [(more.factors[:, j] == page.scenes.factors[0, j]).float().mean() for j, f in enumerate(kind.factors)
+                if f.name in page.shared.values]
+        assert sum(kept) / len(kept) > 0.85 and len(more) == 20
+        assert (more.factors[:, len(kind.factors):] == -1).all()
+
+
+def test_styles_are_as_likely_as_they_are_drawn():
+    drawn = sample_styles(20_000, torch.Generator().manual_seed(2))
+    for name in styles.NAMES:
+        style = torch.tensor([styles.index(name)])
+        assert (drawn == style).all(1).float().mean().item() == pytest.approx(style_log_prob(style).exp().item(), abs=0.012)
+    everything = torch.cartesian_prod(*(torch.arange(len(values)) for values in styles.FACTORS.values()))
+    assert style_log_prob(everything).exp().sum() == pytest.approx(1)

@@ -1,0 +1,90 @@
+"""Frozen encoders that turn a picture into tokens, one for each patch: CLIP's and DINOv2's, through transformers' own classes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .errors import InputError
+from .loading import frozen, quiet, usable_device
+from .pictures import fit_picture
+from .zoo import MODELS, verify
+
+ROWS = 64  # pictures encoded at once
+# Where the bundled encoders lie below the bundled model's folder: the network, and its preprocessing.
+BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor"), "dino": ("dino", "dino")}
+CLASSES = {"clip_vision_model": "CLIPVisionModelWithProjection", "clip": "CLIPVisionModelWithProjection", "dinov2": "Dinov2Model"}
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What an encoder makes of n pictures: `tokens`, the class token first, then one for each patch; `whole`, a unit vector for the picture
+    as a whole."""
+
+    tokens: Float[Tensor, "n l d"]
+    whole: Float[Tensor, "n e"]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A vision transformer with its preprocessing: pictures are fitted to `edge`, cut to `crop` and normalised by `mean` and `std`."""
+
+    name: str
+    model: Any
+    edge: int
+    crop: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu") -> "Encoder":
+        """The bundled "clip" or "dino", or a folder with config.json, weights and preprocessor_config.json of a CLIP or DINOv2.
+
+        Raises InputError for an unknown device or name, another kind of model, and damaged bundled files.
+        """
+        import transformers
+
+        root = MODELS["menagerie"].folder
+        if str(name_or_path) in BUNDLED and root is not None:
+            verify(root)
+            folder, about = (root / part for part in BUNDLED[str(name_or_path)])
+        else:
+            folder = about = Path(name_or_path)
+        if not (folder / "config.json").is_file() or not (about / "preprocessor_config.json").is_file():
+            raise InputError(f"encoder is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with config.json and "
+                             "preprocessor_config.json")
+        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+        if kind not in CLASSES:
+            raise InputError(f"encoder {str(name_or_path)!r} is a {kind!r}; allowed are {', '.join(CLASSES)}")
+        with quiet():
+            model = frozen(getattr(transformers, CLASSES[kind]), folder, usable_device(device))
+        found = json.loads((about / "preprocessor_config.json").read_text())
+        crop = found["crop_size"]["height"]
+        return cls(str(name_or_path), model, found["size"]["shortest_edge"], crop, tuple(found["image_mean"]), tuple(found["image_std"]))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def width(self) -> int:
+        return self.model.config.hidden_size
+
+    def see(self, pictures: Float[Tensor, "n 3 h w"]) -> Seen:
+        """Encode pictures in [0, 1] of any size. The tokens are those after the last layer's norm, which CLIP itself applies to the class
+        token alone; the whole is CLIP's image embedding, or DINOv2's class token."""
+        parts = [self._see(part) for part in pictures.split(ROWS)]
+        return Seen(torch.cat([part.tokens for part in parts]), torch.cat([part.whole for part in parts]))
+
+    def _see(self, pictures: Float[Tensor, "n 3 h w"]) -> Seen:
+        mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (self.mean, self.std))
+        pixels = (fit_picture(pictures.to(self.device).float(), self.edge, self.crop) - mean) / std
+        output = self.model(pixels)
+        if hasattr(output, "image_embeds"):
+            return Seen(self.model.vision_model.post_layernorm(output.last_hidden_state), normalize(output.image_embeds, dim=-1))
+        return Seen(output.last_hidden_state, normalize(output.last_hidden_state[:, 0], dim=-1))

@@ -1,0 +1,117 @@
+"""Semantica: variations of pictures, learned from pictures that stood on one page (Kumar et al., arXiv 2405.14857).
+
+    semantica = Semantica.load()
+    varied = semantica.vary(pictures, 8, generator=generator)      # (k, m, 3, h, w) -> (k, 8, 3, h, w)
+
+A diffusion model denoises one picture of a page while it looks, by cross-attention, at a frozen encoder's tokens of others. What the
+pictures of a page share it learns to keep, and what they do not share to make up. The paper shows it one other picture; here it is shown
+one to four, so that it can see what they share (see `training.semantica`).
+
+Time is continuous, from 0 (clean) to 1 (noise); the network predicts the clean latents.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .encoders import Encoder
+from .errors import InputError, at_least
+from .loading import frozen, usable_device
+from .zoo import MODELS, verify
+
+ROWS = 32  # pictures denoised at once
+BUNDLED = {"menagerie": "semantica/pairs", "control": "semantica/control"}
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """How much of a noised picture is signal and how much is noise at a time; their squares sum to 1."""
+
+    signal: Tensor
+    noise: Tensor
+
+
+def level(t: Float[Tensor, "..."]) -> Level:
+    """The cosine schedule (Nichol and Dhariwal, arXiv 2102.09672, in continuous time)."""
+    angle = t * torch.pi / 2
+    return Level(angle.cos(), angle.sin())
+
+
+# Takes noised latents, times and tokens; gives the clean latents.
+Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def denoise(unet: Any, x: Float[Tensor, "n c h w"], t: Float[Tensor, " n"], tokens: Float[Tensor, "n l d"]) -> Float[Tensor, "n c h w"]:
+    """What the network takes the clean latents to be. It counts time in thousandths, as its embedding of times expects."""
+    return unet(x, 1000 * t, tokens).sample
+
+
+def sample(predict: Denoise, noise: Float[Tensor, "n c h w"], tokens: Float[Tensor, "n l d"], steps: int = 20,
+           guidance: float = 1.0) -> Float[Tensor, "n c h w"]:
+    """DDIM (arXiv 2010.02502) from pure noise to clean latents. With a guidance above 1 each step is led away from what the network draws
+    when it is shown nothing (tokens of zeros)."""
+    x = noise
+    times = torch.linspace(1, 0, steps + 1).tolist()
+    for now, then in zip(times[:-1], times[1:], strict=True):
+        t = torch.full((len(x),), now, device=x.device, dtype=x.dtype)
+        clean = predict(x, t, tokens)
+        if guidance > 1:
+            blind = predict(x, t, torch.zeros_like(tokens))
+            clean = blind + guidance * (clean - blind)
+        here, there = level(torch.tensor(now)), level(torch.tensor(then))
+        x = there.signal * clean + there.noise * (x - here.signal * clean) / here.noise
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class Semantica:
+    """A trained denoiser with the encoder it looks through and the autoencoder whose latents it draws."""
+
+    encoder: Encoder
+    unet: Any
+    movq: Any
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu") -> "Semantica":
+        """The bundled model ("menagerie"), its control, which learned to reconstruct what it is shown ("control"), or a folder that
+        `training.semantica` wrote. Raises InputError for an unknown name or device, and damaged bundled files."""
+        from diffusers import UNet2DConditionModel, VQModel
+
+        root = MODELS["menagerie"].folder
+        if str(name_or_path) in BUNDLED and root is not None:
+            verify(root)
+            folder = root / BUNDLED[str(name_or_path)]
+        else:
+            folder = Path(name_or_path)
+        if not (folder / "semantica.json").is_file():
+            raise InputError(f"semantica is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with semantica.json")
+        about, place = json.loads((folder / "semantica.json").read_text()), usable_device(device)
+        autoencoder = root / "decoder" / "movq" if about["movq"] == "menagerie" and root is not None else Path(about["movq"])
+        return cls(Encoder.load(about["encoder"], place), frozen(UNet2DConditionModel, folder, place), frozen(VQModel, autoencoder, place))
+
+    def vary(self, pictures: Float[Tensor, "k m 3 h w"], n: int, *, generator: torch.Generator, guidance: float = 1.0,
+             steps: int = 20) -> Float[Tensor, "k n 3 hh ww"]:
+        """n pictures for each of k sets of m pictures in [0, 1], as if they stood on the same page (m = 1: variations of one picture).
+
+        Raises InputError unless n, m and steps are at least 1.
+        """
+        k, m = pictures.shape[:2]
+        for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
+            at_least(name, value, 1)
+        tokens = self.encoder.see(pictures.flatten(0, 1)).tokens.unflatten(0, (k, m)).flatten(1, 2)
+        config = self.unet.config
+        noise = torch.randn(k * n, config.in_channels, config.sample_size, config.sample_size, generator=generator,
+                            device=generator.device).to(self.unet.device)
+        owner = torch.arange(k, device=noise.device).repeat_interleave(n)
+        parts = [self._draw(x, tokens[rows], steps, guidance) for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)]
+        return torch.cat(parts).unflatten(0, (k, n))
+
+    def _draw(self, noise: Float[Tensor, "r c h w"], tokens: Float[Tensor, "r l d"], steps: int, guidance: float) -> Tensor:
+        latents = sample(lambda x, t, c: denoise(self.unet, x, t, c), noise, tokens, steps, guidance)
+        return (self.movq.decode(latents, force_not_quantize=True).sample * 0.5 + 0.5).clamp(0, 1)

@@ -1,0 +1,91 @@
+"""Semantica and its control (Kumar et al., arXiv 2405.14857): the same network, shown others of a page, or the picture itself.
+
+The paper shows one picture of the page. From one picture nobody can tell what its page shares; so here it is one, two or four, alike
+often, and a network that is shown several can learn to keep what they have in common. The error of the clean latents is weighted as an
+error of the velocity would be (Salimans and Ho, arXiv 2202.00512), up to a limit, since near the clean picture that weight is infinite.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..encoders import Encoder
+from ..semantica import denoise, level
+from . import export, vqmodel
+from .loop import Recipe, train
+from .pages import Corpus, Filter, Pairs, itself, of_the_world, pairs
+
+RECIPE = Recipe("semantica", steps=6000, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=41, muon=3e-3)
+SHOTS = (1, 2, 4)  # how many pictures of the page are shown
+DROP = 0.10
+LARGEST = 5.0  # weight of an error of the clean latents
+KEEP = Filter()
+ENCODER = "clip"
+
+
+def build(width: int, channels: int = vqmodel.CHANNELS, size: int = 16) -> Any:
+    """A network like U-ViT (Hoogeboom et al., arXiv 2301.11093): convolutions outside, and a transformer at half the resolution, where it
+    looks at tokens of the given width."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=size, in_channels=channels, out_channels=channels, block_out_channels=(48, 96), layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
+        transformer_layers_per_block=4, attention_head_dim=3, cross_attention_dim=96, encoder_hid_dim=width,
+        encoder_hid_dim_type="text_proj", norm_num_groups=16, resnet_time_scale_shift="scale_shift", use_linear_projection=True)
+
+
+def error(guess: Float[Tensor, "n c h w"], clean: Float[Tensor, "n c h w"], t: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """The mean squared error of clean latents, each picture's in units of its noise's variance, but not more than LARGEST times."""
+    weight = level(t).noise.square().reciprocal().clamp(max=LARGEST)
+    return ((guess.float() - clean).square().mean((1, 2, 3)) * weight).mean()
+
+
+def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: tuple[int, ...],
+           batch: int) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+    """The loss of a step. Times are spread over (0, 1]: batches differ less than with independent ones."""
+    device = next(unet.parameters()).device
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        m = shots[int(torch.randint(len(shots), (1,), generator=generator))]
+        target, shown = learned.sample(batch, m, generator)
+        clean = corpus.latents[target].float().to(device)
+        told = torch.rand(batch, generator=generator).to(device) >= DROP
+        tokens = corpus.tokens[shown].flatten(1, 2).float().to(device) * told[:, None, None]
+        t = 1 - (torch.arange(batch) + torch.rand(batch, generator=generator)).to(device) / batch
+        noise = torch.randn(clean.shape, generator=generator).to(device)
+        at = level(t[:, None, None, None])
+        return {"loss": error(denoise(unet, at.signal * clean + at.noise * noise, t, tokens), clean, t)}
+
+    return loss
+
+
+def keep(unet: Any, folder: Path, encoder: str, movq: str, about: dict) -> None:
+    """Write what `Semantica.load` reads."""
+    export.save_half(unet, folder)
+    (folder / "semantica.json").write_text(json.dumps({"encoder": encoder, "movq": movq} | about, indent=1) + "\n")
+
+
+def learn(name: str, corpus: Corpus, width: int, learned: Pairs, shots: tuple[int, ...], recipe: Recipe = RECIPE) -> tuple[Any, dict]:
+    """Train one network from nothing; with facts for the model card."""
+    torch.manual_seed(recipe.seed)
+    unet = build(width)
+    return unet, train(unet, lesson(corpus, unet, learned, shots, recipe.batch), replace(recipe, name=name))
+
+
+def main() -> dict:
+    """Both bundled networks."""
+    encoder = Encoder.load(ENCODER)
+    corpus, facts = of_the_world(encoder, export.load_movq()), {}
+    for name, learned, shots in (("pairs", pairs(corpus, KEEP), SHOTS), ("control", itself(corpus), (1,))):
+        unet, facts[name] = learn(f"semantica-{name}", corpus, encoder.width, learned, shots)
+        keep(unet, export.FOLDER / "semantica" / name, ENCODER, "menagerie", {"low": KEEP.low, "high": KEEP.high, "shots": shots})
+    export.note("semantica", facts)
+    export.sums()
+    return facts

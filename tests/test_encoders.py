@@ -1,0 +1,72 @@
+"""Encoders of both classes, read from disk: shapes, preprocessing as the library's own processors do it, refusals."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+
+from creativelib.encoders import Encoder
+from creativelib.errors import InputError
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+
+
+@pytest.fixture(params=["clip", "dinov2"])
+def folder(request, tmp_path):
+    torch.manual_seed(0)
+    if request.param == "clip":
+        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**SMALL, intermediate_size=32, projection_dim=12))
+    else:
+        model = Dinov2Model(Dinov2Config(**SMALL, mlp_ratio=2))
+    model.save_pretrained(tmp_path)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_token_for_the_picture_and_one_for_each_patch(folder):
+    encoder = Encoder.load(folder)
+    seen = encoder.see(torch.rand(3, 3, 20, 24))
+    assert seen.tokens.shape == (3, 5, 16) and encoder.width == 16
+    assert torch.allclose(seen.whole.norm(dim=-1), torch.ones(3), atol=1e-5)
+    assert not any(p.requires_grad for p in encoder.model.parameters())
+
+
+def test_pictures_are_prepared_as_the_librarys_processor_does(folder):
+    encoder = Encoder.load(folder)
+    pixels = torch.randint(256, (16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    prepared = CLIPImageProcessor.from_pretrained(folder)(Image.fromarray(pixels.numpy()), return_tensors="pt").pixel_values
+    output = encoder.model(prepared)
+    last = output.last_hidden_state
+    tokens = encoder.model.vision_model.post_layernorm(last) if hasattr(output, "image_embeds") else last
+    ours = encoder.see(pixels.permute(2, 0, 1)[None].float() / 255)
+    assert torch.allclose(ours.tokens, tokens, atol=1e-4)
+
+
+def test_tokens_are_of_one_size_in_both_classes(folder):
+    """CLIP's own last layer leaves its patches unnormalised, with outliers that would drown the rest."""
+    tokens = Encoder.load(folder).see(torch.rand(4, 3, 16, 16)).tokens
+    assert torch.allclose(tokens.std(-1), torch.ones(4, 5), atol=0.1)
+
+
+def test_another_kind_of_model_is_refused(folder):
+    about = json.loads((folder / "config.json").read_text()) | {"model_type": "vit"}
+    (folder / "config.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="is a 'vit'; allowed are clip_vision_model"):
+        Encoder.load(folder)
+
+
+def test_unknown_names_and_empty_folders_are_refused(tmp_path):
+    for name in ("resnet", tmp_path):
+        with pytest.raises(InputError, match="allowed are clip, dino and a folder"):
+            Encoder.load(name)
+
+
+def test_the_bundled_clip_is_the_pipelines():
+    from creativelib import load
+
+    pipe, pictures = load("menagerie"), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        ours, theirs = Encoder.load("clip").see(pictures).whole, pipe.encode_images(pictures)
+    assert torch.allclose(ours, torch.nn.functional.normalize(theirs, dim=-1), atol=1e-5)

@@ -1,0 +1,75 @@
+"""What Semantica's loss rewards, and what a step shows."""
+
+import torch
+
+from creativelib.semantica import level
+from creativelib.training.pages import Corpus, Filter, itself, pairs
+from creativelib.training.semantica import LARGEST, build, error, lesson
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_an_error_of_the_picture_is_an_error_of_the_velocity_up_to_a_limit():
+    clean, noise = torch.randn(2, 6, 2, 4, 4, generator=seeded(0))
+    guess = clean + 0.3 * torch.randn(clean.shape, generator=seeded(1))
+    t = torch.linspace(0.5, 1, 6)
+    at = level(t[:, None, None, None])
+    x = at.signal * clean + at.noise * noise
+    # v = signal * noise - noise level * clean; a guess of the clean picture is a guess of the noise, and so of v.
+    guessed = at.signal * (x - at.signal * guess) / at.noise - at.noise * guess
+    velocity = at.signal * noise - at.noise * clean
+    assert torch.allclose(error(guess, clean, t), (guessed - velocity).square().mean(), atol=1e-5)
+    early = torch.full((6,), 1e-3)
+    assert torch.allclose(error(guess, clean, early), LARGEST * (guess - clean).square().mean())
+
+
+def test_the_size_fits_and_tokens_of_any_number_are_looked_at():
+    unet = build(128)
+    assert 2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20  # two of them within 9 MiB in half precision
+    x, t = torch.randn(2, 8, 16, 16), torch.rand(2) * 1000
+    for length in (65, 260):
+        assert unet(x, t, torch.randn(2, length, 128)).sample.shape == x.shape
+
+
+class Recorder(torch.nn.Module):
+    """Stands for the network: remembers what it was given and answers with zeros."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), []
+
+    def forward(self, x, t, tokens):
+        self.seen.append((x, t, tokens))
+        return type("Output", (), {"sample": x * self.weight})
+
+
+def corpus(n):
+    """Each picture's latents and tokens are its number; four to a page."""
+    number = torch.arange(1.0, n + 1)
+    return Corpus(number[:, None, None, None].expand(n, 1, 4, 4).half(), number[:, None, None].expand(n, 3, 2).half(),
+                  torch.nn.functional.normalize(torch.ones(n, 2), dim=1), torch.arange(n) // 4)
+
+
+def test_a_step_shows_others_of_the_page_and_sometimes_nothing():
+    pages, net = corpus(40), Recorder()
+    loss = lesson(pages, net, pairs(pages, Filter()), (1, 2), 64)
+    for step in range(30):
+        loss(step, seeded(step))
+    lengths = {tokens.shape[1] for _, _, tokens in net.seen}
+    assert lengths == {3, 6}  # one picture's tokens, or two's
+    blind = torch.cat([(tokens == 0).all((1, 2)) for _, _, tokens in net.seen]).float().mean()
+    assert 0.07 < blind < 0.13
+    times = torch.cat([t for _, t, _ in net.seen]) / 1000
+    assert times.min() > 0 and times.max() <= 1 and abs(times.mean() - 0.5) < 0.02
+
+
+def test_the_control_is_shown_what_it_shall_draw():
+    pages, net = corpus(8), Recorder()
+    lesson(pages, net, itself(pages), (1,), 16)(0, seeded(0))
+    x, t, tokens = net.seen[0]
+    told = tokens[:, 0, 0] > 0
+    at = level(t / 1000)
+    drawn = (x.mean((1, 2, 3)) / at.signal)[told & (at.noise < 0.3)]
+    assert torch.allclose(drawn, tokens[:, 0, 0][told & (at.noise < 0.3)], atol=0.6)
