@@ -194,13 +194,81 @@ class Draw:
         _say(self.out, sketch(load(self.model, self.device), self.concept, self.prompt, self.out, self.seed, self.count))
 
 
+@dataclass(frozen=True)
+class Train:
+    """Train Semantica on folders of pictures that belong together, one folder a page."""
+
+    pages: tyro.conf.Positional[Path]
+    """A folder of folders of pictures."""
+    out: Path
+    """The folder to write into; a run that was cut off goes on there."""
+    encoder: str = "clip"
+    """What looks at the pictures: clip, dino, or a folder with a CLIP's or DINOv2's vision model."""
+    movq: str = "menagerie"
+    """Whose latents are drawn: the bundled autoencoder's, or a folder with a VQModel."""
+    size: int = 64
+    """The pictures' side in pixels."""
+    steps: int = 2000
+    """How long to train."""
+    batch: int = 32
+    """Pictures a step."""
+    low: float = -1.0
+    """Pairs of pictures with a smaller cosine are left out."""
+    high: float = 1.0
+    """Pairs of pictures with a larger cosine are left out."""
+    channels: tuple[int, int] = (48, 96)
+    """The network's widths; real pictures need more."""
+    layers: int = 4
+    """The network's transformer layers."""
+    seed: int = 0
+    """Another seed, other weights."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .training.folders import FolderConfig, learn
+
+        config = FolderConfig(self.size, self.steps, self.batch, seed=self.seed, low=self.low, high=self.high, channels=self.channels,
+                              layers=self.layers)
+        facts = learn(self.pages, self.out, self.encoder, self.movq, config, self.device)
+        print(f"{self.out}: {facts['steps']} steps, loss {facts['losses']['loss']:.3f}")
+
+
+@dataclass(frozen=True)
+class Vary:
+    """Draw variations of pictures with Semantica: more of the page they might be of."""
+
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """One picture, or several of one page."""
+    out: Path
+    """The folder to write into."""
+    semantica: str = "menagerie"
+    """The bundled model, its control, or a folder that was trained."""
+    seed: int = 0
+    """Another seed, other variations."""
+    count: int = 8
+    """How many."""
+    guidance: float = 1.0
+    """Above 1: closer to what is shown."""
+    steps: int = 20
+    """Steps of denoising."""
+    device: str | None = None
+    """cpu or cuda; a GPU is used if there is one."""
+
+    def run(self) -> None:
+        from .studio import vary
+
+        vary(self.pictures, self.out, self.semantica, self.seed, self.count, self.guidance, self.steps, self.device)
+        print(f"{self.out / 'gallery.png'}: {len(self.pictures)} shown, {self.count} drawn")
+
+
 def _say(out: Path, report: dict[str, Any]) -> None:
     print(f"{out / 'gallery.png'}: {report['count']} pictures of each concept")
     if "truth" in report:
         print(f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %")
 
 
-COMMANDS = {"create": Create, "concept": Learn, "mix": Mix, "evolve": Evolve, "draw": Draw, "world": World}
+COMMANDS = {"create": Create, "concept": Learn, "mix": Mix, "evolve": Evolve, "draw": Draw, "semantica": Train, "vary": Vary, "world": World}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -31,6 +31,13 @@ def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:
     return Image.fromarray((picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
+def read_picture(file: Path) -> Float[Tensor, "3 h w"]:
+    """Read an image file of any kind that Pillow knows. Raises OSError for what is none."""
+    with Image.open(file) as opened:
+        pixels = torch.frombuffer(bytearray(opened.convert("RGB").tobytes()), dtype=torch.uint8)
+        return pixels.view(opened.height, opened.width, 3).permute(2, 0, 1).float() / 255
+
+
 def save_picture(picture: Float[Tensor, "3 h w"], file: Path) -> None:
     """Write one picture in [0, 1] as a PNG of its own size."""
     to_image(picture).save(file)

@@ -1,4 +1,4 @@
-"""What the commands concept, mix, evolve and draw do: from words and folders to pictures, a report, and concepts to go on with."""
+"""What the commands concept, mix, evolve, draw and vary do: from words and folders to pictures, a report, concepts to go on with."""
 
 import json
 import math
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from .concept import Concept, TokenConcept, load
@@ -19,7 +18,7 @@ from .conceptlab import STYLE, LearnConfig, learn_concept
 from .create import make_writable
 from .errors import InputError, at_least
 from .evolution import MIX, Family, MixConfig, mix, next_generation, seen
-from .pictures import save_gallery, save_picture
+from .pictures import fit_picture, read_picture, save_gallery, save_picture
 from .pipeline import Pipeline
 from .report import plain, summarise, versions
 from .settle import settle
@@ -146,14 +145,39 @@ def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']"
     if path.is_dir():
         return load(path, pipe).rows([0])
     if path.is_file():
-        try:
-            with Image.open(path) as opened:
-                pixels = torch.frombuffer(bytearray(opened.convert("RGB").tobytes()), dtype=torch.uint8)
-                return pixels.view(1, opened.height, opened.width, 3).permute(0, 3, 1, 2).float() / 255
-        except OSError:
-            raise InputError(f"parents has {name!r}, a file that is no picture; allowed are concepts' folders, pictures, words") from None
+        return picture_of("parents", path)[None]
     known(pipe, "parents", name)
     return TokenConcept.init(pipe, name)
+
+
+def vary(shown: Sequence[Path], out: Path, semantica: str = "menagerie", seed: int = 0, count: int = COUNT, guidance: float = 1.0,
+         steps: int = 20, device: str | None = None) -> None:
+    """Draw variations of pictures that stand for one page; write them, and a gallery below what was shown. Raises InputError before any
+    long work."""
+    from .semantica import Semantica
+
+    at_least("seed", seed, 0)
+    at_least("count", count, 1)
+    if not shown:
+        raise InputError("pictures is empty; allowed is at least one picture")
+    pictures = [picture_of("pictures", file) for file in shown]
+    model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    make_writable("out", out)
+    side = model.encoder.crop
+    seen = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
+    with torch.no_grad():
+        varied = model.vary(seen[None], count, generator=torch.Generator().manual_seed(seed), guidance=guidance, steps=steps)[0].cpu()
+    for i, picture in enumerate(varied):
+        save_picture(picture, out / f"variation-{i:0{1 + int(math.log10(count))}}.png")
+    save_gallery({"shown": seen, "varied": varied}, out / "gallery.png")
+
+
+def picture_of(name: str, file: Path) -> Float[Tensor, "3 h w"]:
+    """Read a picture. Raises InputError for what is none."""
+    try:
+        return read_picture(file)
+    except OSError:
+        raise InputError(f"{name} has {str(file)!r}, which cannot be read as a picture") from None
 
 
 def show(pipe: Pipeline, concept: Concept, out: Path, about: dict[str, Any], count: int, template: str, seed: int) -> dict[str, Any]:

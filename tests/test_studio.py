@@ -60,7 +60,7 @@ def test_a_mixture_has_parents_of_all_kinds(pipe, learned, tmp_path):
     with pytest.raises(InputError, match="word is None"):
         studio.combine(pipe, parents[1:2] * 2, tmp_path / "mixed")
     (tmp_path / "no.png").write_text("no")
-    with pytest.raises(InputError, match="no.png', a file that is no picture"):
+    with pytest.raises(InputError, match="no.png', which cannot be read as a picture"):
         studio.combine(pipe, ["pet", str(tmp_path / "no.png")], tmp_path / "mixed")
 
 

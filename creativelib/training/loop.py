@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,9 @@ class Optimizers:
 
     def load(self, state: dict[str, Tensor]) -> None:
         for k, p in self.owned.items():
-            self.owner[k].state[p] = {name: state[f"{name}.{k}"] for name in MEMORY if f"{name}.{k}" in state}
+            # A count of steps stays on the CPU, where AdamW keeps it.
+            self.owner[k].state[p] = {name: state[f"{name}.{k}"] if name == "step" else state[f"{name}.{k}"].to(p.device)
+                                      for name in MEMORY if f"{name}.{k}" in state}
 
 
 def generator(recipe: Recipe, step: int) -> torch.Generator:
@@ -107,10 +110,11 @@ def read_facts(file: Path) -> dict:
 
 
 def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe,
-          carried: Mapping[str, Tensor] | None = None) -> dict:
+          carried: Mapping[str, Tensor] | None = None, file: Path | None = None) -> dict:
     """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
 
     `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint and put back.
+    The checkpoint is `file`, by default one in the cache folder.
     Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not finite;
     the last checkpoint is then still good.
     """
@@ -118,7 +122,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     average = {k: p.detach().clone() for k, p in params.items()}
     optimizers = Optimizers(params, recipe)
     carried = {f"carried.{k}": v for k, v in (carried or {}).items()}
-    file = cache_folder() / "training" / f"{recipe.name}.safetensors"
+    file = file or cache_folder() / "training" / f"{recipe.name}.safetensors"
     start, seconds, smooth = 0, 0.0, {}
     if file.exists():
         state, facts = load_file(file), read_facts(file)
@@ -138,9 +142,11 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
     saved = clock = time.monotonic()
     model.train()
+    device = next(iter(params.values())).device.type
     for step in bar:
-        # The plain attention kernel: on a CPU the fused one's gradient is several times slower.
-        with fast_precision(), sdpa_kernel(SDPBackend.MATH):
+        # The plain attention kernel on a CPU: the fused one's gradient is several times slower there.
+        kernel = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
+        with fast_precision(device), kernel:
             terms = loss(step, generator(recipe, step))
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(f"{recipe.name}: the loss is {terms['loss'].item()} at step {step}; last good state in {file}")

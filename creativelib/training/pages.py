@@ -96,7 +96,7 @@ def encode(pictures: Any, page: Int[Tensor, " n"], encoder: Encoder, movq: Any, 
     latents, tokens, whole = [], [], []
     for start in tqdm(range(0, len(pictures), 32), desc=f"encoding {name}", mininterval=5):
         x = torch.from_numpy(np.asarray(pictures[start:start + 32])).float().div(255).to(encoder.device)
-        with fast_precision():
+        with fast_precision(encoder.device.type):
             latents.append(movq.encode(x * 2 - 1).latents.half().cpu())
             seen = encoder.see(x)
         tokens.append(seen.tokens.half().cpu())

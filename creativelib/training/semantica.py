@@ -6,7 +6,7 @@ error of the velocity would be (Salimans and Ho, arXiv 2202.00512), up to a limi
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,15 @@ KEEP = Filter()
 ENCODER = "clip"
 
 
-def build(width: int, channels: int = vqmodel.CHANNELS, size: int = 16) -> Any:
+def build(width: int, latent: int = vqmodel.CHANNELS, size: int = 16, channels: tuple[int, int] = (48, 96), layers: int = 4) -> Any:
     """A network like U-ViT (Hoogeboom et al., arXiv 2301.11093): convolutions outside, and a transformer at half the resolution, where it
-    looks at tokens of the given width."""
+    looks at tokens of the given width. `channels` are those outside and of the transformer."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=size, in_channels=channels, out_channels=channels, block_out_channels=(48, 96), layers_per_block=1,
+        sample_size=size, in_channels=latent, out_channels=latent, block_out_channels=channels, layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
-        transformer_layers_per_block=4, attention_head_dim=3, cross_attention_dim=96, encoder_hid_dim=width,
+        transformer_layers_per_block=layers, attention_head_dim=channels[1] // 32, cross_attention_dim=channels[1], encoder_hid_dim=width,
         encoder_hid_dim_type="text_proj", norm_num_groups=16, resnet_time_scale_shift="scale_shift", use_linear_projection=True)
 
 
@@ -47,7 +47,7 @@ def error(guess: Float[Tensor, "n c h w"], clean: Float[Tensor, "n c h w"], t: F
     return ((guess.float() - clean).square().mean((1, 2, 3)) * weight).mean()
 
 
-def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: tuple[int, ...],
+def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: Sequence[int],
            batch: int) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
     """The loss of a step. Times are spread over (0, 1]: batches differ less than with independent ones."""
     device = next(unet.parameters()).device
