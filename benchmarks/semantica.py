@@ -1,0 +1,232 @@
+"""Semantica against its control and against the truth, on pages that neither has seen.
+
+    python benchmarks/semantica.py truth          # what is kept and what varies, beside the best that can be known
+    python benchmarks/semantica.py fewshot        # against the rest of a set: FID, precision, recall, density, coverage, copying
+    python benchmarks/semantica.py metrics        # what each metric makes of a copier, a blurrer and a mode-dropper
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from figures import Figure, at_least, at_most, bootstrap, publish
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from creativelib.judge import Judge
+from creativelib.metrics.fidelity import fidelity, frechet
+from creativelib.semantica import Semantica
+from creativelib.world.oracle import Oracle
+from creativelib.world.pages import Page, continued, pages
+from creativelib.world.scenes import Scenes, draw
+from creativelib.world.variation import Variation, variation
+
+PAGES, SETS = 96, 32
+EACH = 16  # variations of a page, and pictures of the truth that they are compared with
+LARGE = 48  # pictures of a set, without those that are shown
+GUIDANCE = (1.0, 1.5, 2.0, 3.0)
+MODELS = {"pairs": "menagerie", "control": "control"}
+KEPT = Path("out") / "benchmark-semantica"
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def some(n: int, size: int, seed: int) -> list[Page]:
+    """Pages of a seed that no training used."""
+    return [page for page, _ in zip(pages(size, seeded(seed)), range(n), strict=False)]
+
+
+def varied(model: Semantica, shown: Float[Tensor, "p m 3 h w"], n: int, seed: int, guidance: float = 1.0) -> Float[Tensor, "p n 3 h w"]:
+    """Variations of each page with noise of its own, so that pages can be added without changing the others."""
+    return torch.cat([model.vary(each[None], n, generator=seeded(1000 * seed + i), guidance=guidance) for i, each in enumerate(shown)])
+
+
+def row(pictures: Float[Tensor, "n 3 h w"], page: Page, oracle: Oracle) -> dict[str, Any]:
+    found: Variation = variation(pictures, page, oracle)
+    valid = oracle.judge(pictures, page.shared.category).valid.float().mean().item()
+    return {"kept": found.kept, "entropy": found.entropy, "valid": valid}
+
+
+def truth_part() -> dict[str, Any]:
+    """For each way a row for each page."""
+    oracle, found = Oracle.load(), some(PAGES, 8 + EACH, 901)
+    shown = torch.stack([draw(page.scenes[slice(0, 8)]) for page in found])
+    rows: dict[str, Any] = {"the page's own": [row(draw(page.scenes[slice(8, None)]), page, oracle) for page in found]}
+    for m in (1, 2, 4, 8):
+        rows[f"the best, {m} shown"] = [row(draw(continued(page.scenes[slice(0, m)], EACH, seeded(i))), page, oracle)
+                                        for i, page in enumerate(found)]
+    for name, m in (("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("control", 1)):
+        clock, drawn = time.monotonic(), varied(Semantica.load(MODELS[name]), shown[:, :m], EACH, m)
+        rows[f"{name}, {m} shown"] = [row(x, page, oracle) for x, page in zip(drawn, found, strict=True)]
+        rows[f"{name}, {m} shown"][0]["seconds"] = (time.monotonic() - clock) / drawn[:, :, 0, 0, 0].numel()
+        print(f"{name}, {m} shown: done", flush=True)
+    return rows
+
+
+def scores(rows: list[dict[str, Any]], own: list[dict[str, Any]]) -> Float[Tensor, "p 4"]:
+    """For each page: shares kept, their number, entropy of what the page's own pictures vary, and theirs."""
+    table = []
+    for mine, true in zip(rows, own, strict=True):
+        free = [name for name, value in true["entropy"].items() if value > 0.3 and name in mine["entropy"]]
+        table.append([sum(mine["kept"].values()), len(mine["kept"]), sum(mine["entropy"][name] for name in free),
+                      sum(true["entropy"][name] for name in free)])
+    return torch.tensor(table)
+
+
+def kept(table: Tensor) -> Tensor:
+    return 100 * table[:, 0].sum() / table[:, 1].sum()
+
+
+def spread(table: Tensor) -> Tensor:
+    return 100 * table[:, 2].sum() / table[:, 3].sum()
+
+
+def truth_figures(found: dict[str, Any]) -> list[Figure]:
+    figures, own = [], found["the page's own"]
+    for way, rows in found.items():
+        table = scores(rows, own)
+        (keeps, keeps_in), (varies, varies_in) = bootstrap(table, kept), bootstrap(table, spread)
+        bars = way in ("pairs, 2 shown", "pairs, 4 shown")
+        figures += [at_least(f"{way}: shared factors kept", keeps, "%", 80, keeps_in) if bars
+                    else Figure(f"{way}: shared factors kept", keeps, "%", low=keeps_in[0], high=keeps_in[1])]
+        name = f"{way}: entropy of free factors, of the page's own"
+        figures += [at_least(name, varies, "%", 70, varies_in) if bars else at_most(name, varies, "%", 30, varies_in)
+                    if way.startswith("control") else Figure(name, varies, "%", low=varies_in[0], high=varies_in[1])]
+        valid, valid_in = bootstrap(100 * torch.tensor([each["valid"] for each in rows]))
+        figures.append(Figure(f"{way}: valid", valid, "%", low=valid_in[0], high=valid_in[1]))
+        if "seconds" in rows[0]:
+            figures.append(Figure(f"{way}: seconds a picture", rows[0]["seconds"], "s"))
+    return figures
+
+
+def against(drawn: Float[Tensor, "n d"], rest: Float[Tensor, "m d"], shown: Float[Tensor, "1 d"]) -> dict[str, float]:
+    """A set of variations against the rest of the set, and against what was shown; embeddings are the judge's."""
+    near = fidelity(drawn, rest, 3)
+    return {"FID": frechet(drawn, rest), "precision": 100 * near.precision, "recall": 100 * near.recall, "density": near.density,
+            "coverage": 100 * near.coverage, "distance to the picture shown": (drawn - shown).norm(dim=1).mean().item()}
+
+
+def fewshot_part() -> dict[str, Any]:
+    """One picture of each set is shown; variations are compared with the rest of the set."""
+    judge, found = Judge.load(), some(SETS, 1 + LARGE + LARGE, 902)
+    pictures = [draw(page.scenes) for page in found]
+    shown = torch.stack([x[:1] for x in pictures])
+    seen = [judge.encode_images(x) for x in pictures]
+    rows: dict[str, Any] = {"the set's own": [against(x[1:1 + LARGE], x[1 + LARGE:], x[:1]) for x in seen]}
+    for name, way in MODELS.items():
+        model = Semantica.load(way)
+        for guidance in GUIDANCE:
+            drawn = varied(model, shown, LARGE, 7, guidance)
+            rows[f"{name}, guidance {guidance:g}"] = [against(judge.encode_images(x), own[1 + LARGE:], own[:1])
+                                                      for x, own in zip(drawn, seen, strict=True)]
+            print(f"{name}, guidance {guidance:g}: done", flush=True)
+    return rows
+
+
+def at_precision(found: dict[str, Any], name: str, precision: float) -> tuple[float, tuple[float, float]]:
+    """Recall at a precision, interpolated along the guidances, with an interval over sets."""
+    table = torch.tensor([[[each["precision"], each["recall"]] for each in found[f"{name}, guidance {g:g}"]] for g in GUIDANCE])
+
+    def recall(rows: Tensor) -> Tensor:
+        curve = rows.mean(0)  # guidance, (precision, recall)
+        order = curve[:, 0].argsort()
+        x, y = curve[order, 0], curve[order, 1]
+        if precision <= x[0]:
+            return y[0]
+        i = int((x < precision).sum().clamp(1, len(x) - 1))
+        part = ((precision - x[i - 1]) / (x[i] - x[i - 1])).clamp(0, 1)
+        return y[i - 1] + part * (y[i] - y[i - 1])
+    return bootstrap(table.permute(1, 0, 2), recall)
+
+
+def fewshot_figures(found: dict[str, Any]) -> list[Figure]:
+    figures = []
+    for way, rows in found.items():
+        for name in rows[0]:
+            value, interval = bootstrap(torch.tensor([each[name] for each in rows]))
+            unit = "%" if name in ("precision", "recall", "coverage") else ""
+            figures.append(Figure(f"{way}: {name}", value, unit, low=interval[0], high=interval[1]))
+    best = [max(sum(each["precision"] for each in found[f"{name}, guidance {g:g}"]) / SETS for g in GUIDANCE) for name in MODELS]
+    common = min(best)
+    (ours, ours_in), (other, other_in) = (at_precision(found, name, common) for name in MODELS)
+    figures.append(Figure("control: recall at the common precision", other, "%", low=other_in[0], high=other_in[1]))
+    figures.append(Figure("the common precision", common, "%"))
+    return [*figures, at_least("pairs: recall at the common precision", ours, "%", other, ours_in)]
+
+
+def blurred(pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    return interpolate(avg_pool2d(pictures, 2), scale_factor=2, mode="bilinear")
+
+
+def metrics_part() -> dict[str, Any]:
+    """Four imagined models on the same sets, by each way of scoring them."""
+    judge, oracle, found = Judge.load(), Oracle.load(), some(SETS, 1 + LARGE + LARGE, 903)
+    rows: dict[str, Any] = {name: [] for name in ("truth", "copier", "blurrer", "mode-dropper")}
+    shown_all, drawn_all = [], {name: [] for name in rows}
+    for i, page in enumerate(found):
+        pictures = draw(page.scenes)
+        seen = judge.encode_images(pictures)
+        jitter = (pictures[:1] + 0.01 * torch.randn(LARGE, *pictures.shape[1:], generator=seeded(i))).clamp(0, 1)
+        one = page.scenes[slice(1, 2)]
+        posed = page.scenes[slice(1, 1 + LARGE)]
+        narrow = Scenes(one.category.expand(LARGE), one.factors.expand(LARGE, -1), one.species.expand(LARGE),
+                        one.style.expand(LARGE, -1), posed.pose)
+        made = {"truth": pictures[1:1 + LARGE], "copier": jitter, "blurrer": blurred(pictures[1:1 + LARGE]), "mode-dropper": draw(narrow)}
+        shown_all.append(seen[:1])
+        for name, x in made.items():
+            own = judge.encode_images(x)
+            drawn_all[name].append(own[:1])
+            rows[name].append(against(own, seen[1 + LARGE:], seen[:1]) | row(x[:EACH], page, oracle))
+    own = rows["truth"]
+    plain = {name: frechet(torch.cat(drawn_all[name]), torch.cat(shown_all)) for name in rows}
+    return {"rows": rows, "plain": plain, "own": own}
+
+
+def metrics_figures(found: dict[str, Any]) -> list[Figure]:
+    figures = []
+    for way, rows in found["rows"].items():
+        figures.append(Figure(f"{way}: plain FID, variations against what was shown", found["plain"][way], ""))
+        for name in ("distance to the picture shown", "FID", "precision", "recall", "density", "coverage"):
+            value, interval = bootstrap(torch.tensor([each[name] for each in rows]))
+            figures.append(Figure(f"{way}: {name}", value, "%" if name in ("precision", "recall", "coverage") else "", low=interval[0],
+                                  high=interval[1]))
+        table = scores(rows, found["own"])
+        for name, statistic in (("shared factors kept", kept), ("entropy of free factors, of the page's own", spread)):
+            value, interval = bootstrap(table, statistic)
+            figures.append(Figure(f"{way}: {name}", value, "%", low=interval[0], high=interval[1]))
+        valid, interval = bootstrap(100 * torch.tensor([each["valid"] for each in rows]))
+        figures.append(Figure(f"{way}: valid", valid, "%", low=interval[0], high=interval[1]))
+    return figures
+
+
+PARTS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], list[Figure]]]] = {
+    "truth": (truth_part, truth_figures), "fewshot": (fewshot_part, fewshot_figures), "metrics": (metrics_part, metrics_figures)}
+
+
+def main() -> None:
+    """Each part is kept in out/benchmark-semantica once it is made; after a change of the code or the weights, delete it there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    asked = parser.parse_args().parts
+    if unknown := set(asked) - set(PARTS):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
+    for part in asked or PARTS:
+        make, figures = PARTS[part]
+        file = KEPT / f"{part}.json"
+        if not file.exists():
+            with torch.no_grad():
+                found = make()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(found))
+        publish(f"semantica-{part}", figures(json.loads(file.read_text())), 0)
+
+
+if __name__ == "__main__":
+    main()
