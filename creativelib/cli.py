@@ -268,7 +268,8 @@ def _say(out: Path, report: dict[str, Any]) -> None:
         print(f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %")
 
 
-COMMANDS = {"create": Create, "concept": Learn, "mix": Mix, "evolve": Evolve, "draw": Draw, "semantica": Train, "vary": Vary, "world": World}
+COMMANDS = {"create": Create, "concept": Learn, "mix": Mix, "evolve": Evolve, "draw": Draw, "semantica": Train, "vary": Vary,
+            "world": World}
 
 
 def main(arguments: list[str] | None = None) -> None:

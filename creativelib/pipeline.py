@@ -4,6 +4,7 @@ Nothing here switches gradients off: the weights are frozen, so a graph is built
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,34 +182,45 @@ class Pipeline:
         return self.prior.post_process_latents(z).float().view(k, n, -1)
 
     def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0, steps: int = 10,
-               edit: Edit | None = None, negative: Float[Tensor, "k n d"] | None = None) -> Float[Tensor, "k n 3 h w"]:
+               edit: Edit | None = None, negative: Float[Tensor, "k n d"] | None = None,
+               noise: Float[Tensor, "#k #n _ _ _"] | None = None, eta: float = 0.0) -> Float[Tensor, "k n 3 h w"]:
         """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
 
-        `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`.
+        `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`. `noise` of unit scale is
+        where sampling begins (x_T, see `latent.invert`) instead of noise from the generator. `eta` is the share of new noise that DDIM
+        adds at each step (Song et al., arXiv 2010.02502, eq. 16): 0 adds none, 1 as much as DDPM.
 
         Generators as in `sample_prior`. Guidance above 1 is classifier-free guidance away from the embedding of the blank picture, as in
-        KandinskyV22Pipeline, or from those of `negative`. Raises InputError unless steps >= 1 and generators number 1 or k, and for a
-        negative with guidance of 1 or less.
+        KandinskyV22Pipeline, or from those of `negative`. Raises InputError unless steps >= 1 and generators number 1 or k, for a
+        negative with guidance of 1 or less, for noise of another shape than the latents', and for an eta out of [0, 1] or above 0 with
+        a scheduler that has none.
         """
         from diffusers.utils.torch_utils import randn_tensor
 
         at_least("steps", steps, 1)
         _check_negative(negative, guidance)
         k, n, _ = z.shape
-        noise = _for_rows(generator, k, n)
+        rows = _for_rows(generator, k, n)
         scheduler = copy.deepcopy(self.decoder_scheduler)
         scheduler.set_timesteps(steps, device=self.device)
+        extra = _eta(scheduler, eta)
         size = self.unet.config.sample_size
         embeddings = z.flatten(0, 1).to(self.device, self.dtype)
         away = self._blank.expand_as(embeddings) if negative is None else negative.flatten(0, 1).to(embeddings)
-        shape = (k * n, self.unet.config.in_channels, size, size)
-        latents = randn_tensor(shape, generator=noise, device=self.device, dtype=self.dtype) * scheduler.init_noise_sigma
+        shape = (self.unet.config.in_channels, size, size)
+        if noise is None:
+            start = randn_tensor((k * n, *shape), generator=rows, device=self.device, dtype=self.dtype)
+        elif noise.shape[0] in (1, k) and noise.shape[1] in (1, n) and noise.shape[2:] == shape:
+            start = noise.to(embeddings).expand(k, n, -1, -1, -1).flatten(0, 1)
+        else:
+            raise InputError(f"noise is of shape {tuple(noise.shape)}; allowed is ({k}, {n}, {', '.join(map(str, shape))})")
+        latents = start * scheduler.init_noise_sigma
         for index, t in enumerate(scheduler.timesteps):
             output = _in_chunks(partial(self._predict_noise, t=t, guidance=guidance), PICTURE_ROWS, latents, embeddings, away)
             if edit is not None:
                 output = self._edited(output, latents, scheduler.alphas_cumprod[t.cpu()].to(latents),
                                       lambda clean, index=index: edit(clean.unflatten(0, (k, n)), index / max(steps - 1, 1)).flatten(0, 1))
-            latents = scheduler.step(output, t, latents, generator=noise).prev_sample
+            latents = scheduler.step(output, t, latents, generator=rows, **extra).prev_sample
         return self.render_latents(latents).unflatten(0, (k, n))
 
     def render_latents(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 hh ww"]:
@@ -302,6 +314,16 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None, dty
 def _check_negative(negative: object, guidance: float) -> None:
     if negative is not None and not guidance > 1:
         raise InputError(f"guidance is {guidance} with a negative; allowed is a number above 1, or no negative")
+
+
+def _eta(scheduler: Any, eta: float) -> dict[str, float]:
+    """What a scheduler's step is told of `eta`: nothing at 0, so that schedulers without it do."""
+    if not 0 <= eta <= 1:
+        raise InputError(f"eta is {eta}; allowed is a number in [0, 1]")
+    if eta and "eta" not in inspect.signature(scheduler.step).parameters:
+        raise InputError(f"eta is {eta}; allowed is 0 with a {type(scheduler).__name__}, and any number in [0, 1] with a DDIMScheduler")
+    # At 1 a schedule that ends in pure noise has DDIM take the root of what rounding may leave below 0.
+    return {"eta": min(eta, 1 - 1e-6)} if eta else {}
 
 
 def _for_rows(generator: Generators, k: int, n: int) -> torch.Generator | list[torch.Generator]:
