@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from creativelib.judge import Judge
-from creativelib.metrics.fidelity import fidelity, frechet
+from creativelib.metrics.fewshot import fewshot
+from creativelib.metrics.fidelity import frechet
 from creativelib.semantica import Semantica
 from creativelib.world.oracle import Oracle
 from creativelib.world.pages import Page, continued, pages
@@ -107,10 +108,11 @@ def truth_figures(found: dict[str, Any]) -> list[Figure]:
 
 
 def against(drawn: Float[Tensor, "n d"], rest: Float[Tensor, "m d"], shown: Float[Tensor, "1 d"]) -> dict[str, float]:
-    """A set of variations against the rest of the set, and against what was shown; embeddings are the judge's."""
-    near = fidelity(drawn, rest, 3)
-    return {"FID": frechet(drawn, rest), "precision": 100 * near.precision, "recall": 100 * near.recall, "density": near.density,
-            "coverage": 100 * near.coverage, "distance to the picture shown": (drawn - shown).norm(dim=1).mean().item()}
+    """The few-shot metrics as a row; embeddings are the judge's."""
+    found = fewshot(drawn, rest, shown)
+    near = found.fidelity
+    return {"FID": found.fid, "precision": 100 * near.precision, "recall": 100 * near.recall, "density": near.density,
+            "coverage": 100 * near.coverage, "distance to the picture shown": found.distance}
 
 
 def fewshot_part() -> dict[str, Any]:

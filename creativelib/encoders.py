@@ -17,7 +17,7 @@ from .zoo import MODELS, verify
 
 ROWS = 64  # pictures encoded at once
 # Where the bundled encoders lie below the bundled model's folder: the network, and its preprocessing.
-BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor"), "dino": ("dino", "dino")}
+BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor")}
 CLASSES = {"clip_vision_model": "CLIPVisionModelWithProjection", "clip": "CLIPVisionModelWithProjection", "dinov2": "Dinov2Model"}
 
 
@@ -43,7 +43,7 @@ class Encoder:
 
     @classmethod
     def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu") -> "Encoder":
-        """The bundled "clip" or "dino", or a folder with config.json, weights and preprocessor_config.json of a CLIP or DINOv2.
+        """The bundled "clip", or a folder with config.json, weights and preprocessor_config.json of a CLIP or DINOv2.
 
         Raises InputError for an unknown device or name, another kind of model, and damaged bundled files.
         """

@@ -8,7 +8,8 @@ import importlib
 
 import torch
 
-NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "autoregressive", "finish", "oracle", "judge", "vqa", "unaided")
+NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "autoregressive", "dino", "semantica", "finish", "oracle", "judge", "vqa",
+         "unaided")
 
 
 def main() -> None:
