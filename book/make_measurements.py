@@ -82,6 +82,9 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
 
 
 MAKERS = {
+    "unclip-priors": ("Two priors, none, and guidance", part("unclip", "priors")),
+    "unclip-inversion": ("Pictures turned into embedding and noise, and back", lambda report: figures(report, "unclip.py inversion")),
+    "unclip-edits": ("Edits by differences of texts", part("unclip", "edits")),
     "steering-main": ("Steering, and what it starts from", part("steering", "main")),
     "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
     "steering-rival": ("The rival: random prompts that name parts", part("steering", "rival")),

@@ -164,3 +164,31 @@ def test_mixtures_have_something_of_both():
     """Chapter 08: in most pictures."""
     found = {name: figure["value"] for name, figure in figures("conceptlab-mix").items()}
     assert round(found["mixes: with something of every parent that the other lacks"]) == 76 and round(found["mixes: valid"]) == 95
+
+
+def test_the_prior_adds_variety_and_the_diffusion_prior_is_the_better_one():
+    """Chapter 02: validity, FID, Vendi scores and times of both priors, and of none."""
+    found = {name: figure["value"] for name, figure in figures("unclip-priors").items()}
+    both = ("diffusion prior", "autoregressive prior")
+    assert [round(found[f"{way}: valid"]) for way in both] == [98, 88]
+    assert [round(found[f"{way}: FID"], 2) for way in both] == [0.10, 0.13]
+    vendi = {way: round(found[f"{way}: Vendi score of 40"], 1) for way in (
+        *both, "pictures of the world", "no prior, the text's embedding", "diffusion prior, better of two", "diffusion prior, guidance 3")}
+    assert list(vendi.values()) == [3.8, 4.0, 4.2, 1.4, 3.6, 3.1]
+    assert all(8 < found[f"{way}: milliseconds an embedding"] < 10 for way in both)
+    assert found["no prior, the text's embedding: valid"] > 95
+    assert found["diffusion prior: judge's cosine to the prompt"] < found["diffusion prior, better of two: judge's cosine to the prompt"]
+
+
+def test_edits_show_what_was_asked_for_and_leave_the_rest():
+    """Chapter 02: shares by differences of texts and of the prior's means."""
+    found = {name: round(figure["value"]) for name, figure in figures("unclip-edits").items()}
+    said = {"species, texts, theta 0.45": (72, 93), "species, prior's means, theta 0.45": (98, 97), "color, texts, theta 0.3": (76, 98),
+            "color, prior's means, theta 0.4": (84, 84)}
+    for way, (shown, stays) in said.items():
+        assert abs(found[f"{way}: shows what was asked for"] - shown) <= 1 and found[f"{way}: the rest stays"] == stays
+    assert min(found[f"style, {way}: shows what was asked for"] for way in ("texts, theta 0.25", "prior's means, theta 0.4")) > 85
+
+
+def test_inverted_pictures_come_back():
+    assert figures("unclip-inversion")["inverted with 5 rounds, and decoded: PSNR"]["value"] > 24
