@@ -3,6 +3,7 @@
     python benchmarks/semantica.py truth          # what is kept and what varies, beside the best that can be known
     python benchmarks/semantica.py fewshot        # against the rest of a set: FID, precision, recall, density, coverage, copying
     python benchmarks/semantica.py metrics        # what each metric makes of a copier, a blurrer and a mode-dropper
+    python benchmarks/semantica.py variants       # other encoders and filters
 """
 
 import argparse
@@ -22,6 +23,7 @@ from creativelib.judge import Judge
 from creativelib.metrics.fewshot import fewshot
 from creativelib.metrics.fidelity import frechet
 from creativelib.semantica import Semantica
+from creativelib.training.variants import VARIANTS, folder
 from creativelib.world.oracle import Oracle
 from creativelib.world.pages import Page, continued, pages
 from creativelib.world.scenes import Scenes, draw
@@ -208,8 +210,22 @@ def metrics_figures(found: dict[str, Any]) -> list[Figure]:
     return figures
 
 
+def variants_part() -> dict[str, Any]:
+    """Other encoders and filters, trained alike (`python -m creativelib.training variants`), on the pages of the part "truth"."""
+    oracle, found = Oracle.load(), some(PAGES, 8 + EACH, 901)
+    shown = torch.stack([draw(page.scenes[slice(0, 4)]) for page in found])
+    rows: dict[str, Any] = {"the page's own": [row(draw(page.scenes[slice(8, None)]), page, oracle) for page in found]}
+    for name in VARIANTS:
+        model = Semantica.load(folder(name))
+        for m in (1, 4):
+            rows[f"{name}, {m} shown"] = [row(x, page, oracle) for x, page in zip(varied(model, shown[:, :m], EACH, m), found, strict=True)]
+        print(f"{name}: done", flush=True)
+    return rows
+
+
 PARTS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], list[Figure]]]] = {
-    "truth": (truth_part, truth_figures), "fewshot": (fewshot_part, fewshot_figures), "metrics": (metrics_part, metrics_figures)}
+    "truth": (truth_part, truth_figures), "fewshot": (fewshot_part, fewshot_figures), "metrics": (metrics_part, metrics_figures),
+    "variants": (variants_part, truth_figures)}
 
 
 def main() -> None:

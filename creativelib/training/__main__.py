@@ -1,6 +1,6 @@
 """python -m creativelib.training NAME [NAME ...]: train the bundled models, in the order below, from nothing.
 
-`unaided` comes last and is not bundled.
+`unaided` and `variants` come last and are not bundled.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import importlib
 import torch
 
 NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "autoregressive", "dino", "semantica", "finish", "oracle", "judge", "vqa",
-         "unaided")
+         "unaided", "variants")
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ import torch
 
 from creativelib.semantica import level
 from creativelib.training.pages import Corpus, Filter, itself, pairs
-from creativelib.training.semantica import LARGEST, build, error, lesson
+from creativelib.training.semantica import LARGEST, RECIPE, build, error, lesson
+from creativelib.training.variants import SHORT, VARIANTS, folder
 
 
 def seeded(seed):
@@ -73,3 +74,9 @@ def test_the_control_is_shown_what_it_shall_draw():
     at = level(t / 1000)
     drawn = (x.mean((1, 2, 3)) / at.signal)[told & (at.noise < 0.3)]
     assert torch.allclose(drawn, tokens[:, 0, 0][told & (at.noise < 0.3)], atol=0.6)
+
+
+def test_variants_are_trained_alike_and_kept_apart():
+    assert len({folder(name) for name in VARIANTS}) == len(VARIANTS)
+    assert {encoder for encoder, _ in VARIANTS.values()} == {"clip", "dino"}
+    assert SHORT.steps < RECIPE.steps and SHORT.batch == RECIPE.batch
