@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .encoders import Encoder
@@ -43,26 +43,31 @@ def level(t: Float[Tensor, "..."]) -> Level:
     return Level(angle.cos(), angle.sin())
 
 
-# Takes noised latents, times and tokens; gives the clean latents.
-Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Takes noised latents, times, and whether the pictures are shown or nothing is; gives the clean latents.
+Denoise = Callable[[Tensor, Tensor, bool], Tensor]
 
 
-def denoise(unet: Any, x: Float[Tensor, "n c h w"], t: Float[Tensor, " n"], tokens: Float[Tensor, "n l d"]) -> Float[Tensor, "n c h w"]:
-    """What the network takes the clean latents to be. It counts time in thousandths, as its embedding of times expects."""
-    return unet(x, 1000 * t, tokens).sample
+def denoise(unet: Any, x: Float[Tensor, "n c h w"], t: Float[Tensor, " n"], tokens: Float[Tensor, "n l d"],
+            count: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """What the network takes the clean latents to be, shown the tokens of `count` pictures; of none, they are taken for zeros.
+
+    It has to be told how many: attention is an average, and that of four pictures that agree is that of one. More than it was trained with
+    count as that many. It counts time in thousandths, as its embedding of times expects.
+    """
+    most = unet.config.num_class_embeds - 1
+    return unet(x, 1000 * t, tokens * (count > 0)[:, None, None], class_labels=count.clamp(max=most)).sample
 
 
-def sample(predict: Denoise, noise: Float[Tensor, "n c h w"], tokens: Float[Tensor, "n l d"], steps: int = 20,
-           guidance: float = 1.0) -> Float[Tensor, "n c h w"]:
-    """DDIM (arXiv 2010.02502) from pure noise to clean latents. With a guidance above 1 each step is led away from what the network draws
-    when it is shown nothing (tokens of zeros)."""
+def sample(predict: Denoise, noise: Float[Tensor, "n c h w"], steps: int = 20, guidance: float = 1.0) -> Float[Tensor, "n c h w"]:
+    """DDIM (arXiv 2010.02502) from pure noise to clean latents. With a guidance above 1 each step is led away from what is drawn when
+    nothing is shown."""
     x = noise
     times = torch.linspace(1, 0, steps + 1).tolist()
     for now, then in zip(times[:-1], times[1:], strict=True):
         t = torch.full((len(x),), now, device=x.device, dtype=x.dtype)
-        clean = predict(x, t, tokens)
+        clean = predict(x, t, True)
         if guidance > 1:
-            blind = predict(x, t, torch.zeros_like(tokens))
+            blind = predict(x, t, False)
             clean = blind + guidance * (clean - blind)
         here, there = level(torch.tensor(now)), level(torch.tensor(then))
         x = there.signal * clean + there.noise * (x - here.signal * clean) / here.noise
@@ -111,9 +116,10 @@ class Semantica:
         noise = torch.randn(k * n, config.in_channels, config.sample_size, config.sample_size, generator=generator,
                             device=generator.device).to(self.unet.device)
         owner = torch.arange(k, device=noise.device).repeat_interleave(n)
-        parts = [self._draw(x, tokens[rows], steps, guidance) for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)]
+        parts = [self._draw(x, tokens[rows], m, steps, guidance) for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)]
         return torch.cat(parts).unflatten(0, (k, n))
 
-    def _draw(self, noise: Float[Tensor, "r c h w"], tokens: Float[Tensor, "r l d"], steps: int, guidance: float) -> Tensor:
-        latents = sample(lambda x, t, c: denoise(self.unet, x, t, c), noise, tokens, steps, guidance)
+    def _draw(self, noise: Float[Tensor, "r c h w"], tokens: Float[Tensor, "r l d"], m: int, steps: int, guidance: float) -> Tensor:
+        count = torch.full((len(noise),), m, device=noise.device)
+        latents = sample(lambda x, t, shown: denoise(self.unet, x, t, tokens, count * shown), noise, steps, guidance)
         return (self.movq.decode(latents, force_not_quantize=True).sample * 0.5 + 0.5).clamp(0, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
 
 from creativelib.errors import InputError
-from creativelib.semantica import Semantica, level, sample
+from creativelib.semantica import Semantica, denoise, level, sample
 
 
 def seeded(seed):
@@ -34,7 +34,7 @@ def test_time_runs_from_clean_to_noise():
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_who_knows_the_picture_draws_it(steps):
     picture, noise = torch.randn(2, 3, 4, 4, generator=seeded(0)), torch.randn(2, 3, 4, 4, generator=seeded(1))
-    drawn = sample(lambda x, t, tokens: picture, noise, torch.zeros(2, 1, 1), steps)
+    drawn = sample(lambda x, t, shown: picture, noise, steps)
     assert torch.allclose(drawn, picture, atol=1e-5)
 
 
@@ -42,23 +42,21 @@ def test_the_best_guess_for_a_gaussian_draws_the_gaussian():
     """For data of mean m and deviation s the clean mean given x is known; sampling with it has to return m and s."""
     m, s = 0.7, 0.4
 
-    def best(x, t, tokens):
+    def best(x, t, shown):
         at = level(t[:, None, None, None])
         return m + at.signal * s**2 * (x - at.signal * m) / (at.signal**2 * s**2 + at.noise**2)
 
-    drawn = sample(best, torch.randn(4000, 1, 2, 2, generator=seeded(2)), torch.zeros(4000, 1, 1), 100)
+    drawn = sample(best, torch.randn(4000, 1, 2, 2, generator=seeded(2)), 100)
     assert abs(drawn.mean() - m) < 0.02 and abs(drawn.std() - s) < 0.02
 
 
 def test_guidance_leads_away_from_who_is_shown_nothing():
-    tokens = torch.ones(1, 1, 1)
-
-    def predict(x, t, told):
-        return told.mean() * torch.ones_like(x)
+    def predict(x, t, shown):
+        return shown * torch.ones_like(x)
 
     noise = torch.zeros(1, 1, 2, 2)
     for guidance, value in ((1.0, 1.0), (3.0, 3.0)):
-        assert torch.allclose(sample(predict, noise, tokens, 4, guidance), torch.full_like(noise, value), atol=1e-5)
+        assert torch.allclose(sample(predict, noise, 4, guidance), torch.full_like(noise, value), atol=1e-5)
 
 
 @pytest.fixture
@@ -73,7 +71,7 @@ def folder(tmp_path):
         sample_size=4, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
         attention_head_dim=2, cross_attention_dim=8, encoder_hid_dim=16, encoder_hid_dim_type="text_proj",
-        norm_num_groups=4).save_pretrained(tmp_path)
+        norm_num_groups=4, num_class_embeds=3).save_pretrained(tmp_path)
     about = {"encoder": str(tmp_path / "encoder"), "movq": str(tmp_path / "movq")}
     (tmp_path / "semantica.json").write_text(json.dumps(about))
     return tmp_path
@@ -91,6 +89,19 @@ def test_the_order_of_what_is_shown_does_not_matter(folder):
     semantica, pictures = Semantica.load(folder), torch.rand(1, 3, 3, 16, 16, generator=seeded(0))
     first, second = (semantica.vary(pictures[:, order], 2, generator=seeded(1), steps=2) for order in ([0, 1, 2], [2, 0, 1]))
     assert torch.allclose(first, second, atol=1e-4)
+
+
+def test_the_same_picture_twice_is_more_than_once_and_more_than_it_learned_to_count_is_no_more(folder):
+    semantica, picture = Semantica.load(folder), torch.rand(1, 1, 3, 16, 16, generator=seeded(0))
+    once, twice, thrice = (semantica.vary(picture.expand(1, m, -1, -1, -1), 2, generator=seeded(1), steps=2) for m in (1, 2, 3))
+    assert not torch.allclose(once, twice, atol=1e-4)
+    assert torch.allclose(twice, thrice, atol=1e-4)
+
+
+def test_of_nothing_shown_the_tokens_do_not_matter(folder):
+    unet, x, t = Semantica.load(folder).unet, torch.randn(2, 4, 4, 4, generator=seeded(0)), torch.tensor([0.3, 0.9])
+    one, other = (denoise(unet, x, t, torch.randn(2, 5, 16, generator=seeded(seed)), torch.tensor([0, 1])) for seed in (1, 2))
+    assert torch.equal(one[0], other[0]) and not torch.allclose(one[1], other[1])
 
 
 def test_what_is_shown_matters(folder):

@@ -34,11 +34,14 @@ def build(width: int, latent: int = vqmodel.CHANNELS, size: int = 16, channels: 
     looks at tokens of the given width. `channels` are those outside and of the transformer."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=size, in_channels=latent, out_channels=latent, block_out_channels=channels, layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
         transformer_layers_per_block=layers, attention_head_dim=channels[1] // 32, cross_attention_dim=channels[1], encoder_hid_dim=width,
-        encoder_hid_dim_type="text_proj", norm_num_groups=16, resnet_time_scale_shift="scale_shift", use_linear_projection=True)
+        encoder_hid_dim_type="text_proj", norm_num_groups=16, resnet_time_scale_shift="scale_shift", use_linear_projection=True,
+        num_class_embeds=max(SHOTS) + 1)  # the number of pictures that are shown
+    torch.nn.init.zeros_(unet.class_embedding.weight)
+    return unet
 
 
 def error(guess: Float[Tensor, "n c h w"], clean: Float[Tensor, "n c h w"], t: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -56,12 +59,12 @@ def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: Sequence[int],
         m = shots[int(torch.randint(len(shots), (1,), generator=generator))]
         target, shown = learned.sample(batch, m, generator)
         clean = corpus.latents[target].float().to(device)
-        told = torch.rand(batch, generator=generator).to(device) >= DROP
-        tokens = corpus.tokens[shown].flatten(1, 2).float().to(device) * told[:, None, None]
+        count = (m * (torch.rand(batch, generator=generator) >= DROP)).to(device)
+        tokens = corpus.tokens[shown].flatten(1, 2).float().to(device)
         t = 1 - (torch.arange(batch) + torch.rand(batch, generator=generator)).to(device) / batch
         noise = torch.randn(clean.shape, generator=generator).to(device)
         at = level(t[:, None, None, None])
-        return {"loss": error(denoise(unet, at.signal * clean + at.noise * noise, t, tokens), clean, t)}
+        return {"loss": error(denoise(unet, at.signal * clean + at.noise * noise, t, tokens, count), clean, t)}
 
     return loss
 

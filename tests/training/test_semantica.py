@@ -1,5 +1,7 @@
 """What Semantica's loss rewards, and what a step shows."""
 
+from types import SimpleNamespace
+
 import torch
 
 from creativelib.semantica import level
@@ -31,7 +33,7 @@ def test_the_size_fits_and_tokens_of_any_number_are_looked_at():
     assert 2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20  # two of them within 9 MiB in half precision
     x, t = torch.randn(2, 8, 16, 16), torch.rand(2) * 1000
     for length in (65, 260):
-        assert unet(x, t, torch.randn(2, length, 128)).sample.shape == x.shape
+        assert unet(x, t, torch.randn(2, length, 128), class_labels=torch.tensor([0, 4])).sample.shape == x.shape
 
 
 class Recorder(torch.nn.Module):
@@ -40,9 +42,11 @@ class Recorder(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), []
+        self.config = SimpleNamespace(num_class_embeds=5)
 
-    def forward(self, x, t, tokens):
+    def forward(self, x, t, tokens, class_labels):
         self.seen.append((x, t, tokens))
+        self.counts = class_labels
         return type("Output", (), {"sample": x * self.weight})
 
 
@@ -60,6 +64,7 @@ def test_a_step_shows_others_of_the_page_and_sometimes_nothing():
         loss(step, seeded(step))
     lengths = {tokens.shape[1] for _, _, tokens in net.seen}
     assert lengths == {3, 6}  # one picture's tokens, or two's
+    assert {*net.counts.tolist()} <= {0, net.seen[-1][2].shape[1] // 3}
     blind = torch.cat([(tokens == 0).all((1, 2)) for _, _, tokens in net.seen]).float().mean()
     assert 0.07 < blind < 0.13
     times = torch.cat([t for _, t, _ in net.seen]) / 1000
