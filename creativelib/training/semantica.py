@@ -34,7 +34,7 @@ def build(width: int, latent: int = vqmodel.CHANNELS, size: int = 16, channels: 
     looks at tokens of the given width. `channels` are those outside and of the transformer."""
     from diffusers import UNet2DConditionModel
 
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=size, in_channels=latent, out_channels=latent, block_out_channels=channels, layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
         transformer_layers_per_block=layers, attention_head_dim=channels[1] // 32, cross_attention_dim=channels[1], encoder_hid_dim=width,
