@@ -177,6 +177,11 @@ def test_the_prior_adds_variety_and_the_diffusion_prior_is_the_better_one():
     assert list(vendi.values()) == [3.8, 4.0, 4.2, 1.4, 3.6, 3.1]
     assert all(8 < found[f"{way}: milliseconds an embedding"] < 10 for way in both)
     assert found["no prior, the text's embedding: valid"] > 95
+    usual, all_of_it = "diffusion prior", figures("unclip-priors")
+    for guidance in (1, 4):
+        for what in ("FID", "Vendi score of 40", "judge's cosine to the prompt", "valid"):
+            one, other = all_of_it[f"{usual}: {what}"], all_of_it[f"{usual}, decoder's guidance {guidance}: {what}"]
+            assert one["low"] < other["high"] and other["low"] < one["high"]
     assert found["diffusion prior: judge's cosine to the prompt"] < found["diffusion prior, better of two: judge's cosine to the prompt"]
 
 
