@@ -1,8 +1,10 @@
 """What every benchmark shares: figures with intervals, a table on the screen, a results file that the book quotes."""
 
+import argparse
 import json
 import platform
 import subprocess
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,16 @@ import torch
 from torch import Tensor
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def asked(doc: str, parts: Collection[str]) -> list[str]:
+    """The parts of a benchmark that the command line asks for: all, unless it names some."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all by default")
+    chosen = parser.parse_args().parts
+    if unknown := set(chosen) - set(parts):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(parts)}")
+    return chosen or list(parts)
 
 
 @dataclass(frozen=True)

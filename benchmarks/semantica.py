@@ -6,7 +6,6 @@
     python benchmarks/semantica.py variants       # other encoders and filters
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import Figure, at_least, at_most, bootstrap, publish
+from figures import Figure, asked, at_least, at_most, bootstrap, publish
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
@@ -230,12 +229,7 @@ PARTS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], 
 
 def main() -> None:
     """Each part is kept in out/benchmark-semantica once it is made; after a change of the code or the weights, delete it there."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
-    asked = parser.parse_args().parts
-    if unknown := set(asked) - set(PARTS):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
-    for part in asked or PARTS:
+    for part in asked(__doc__ or "", PARTS):
         make, figures = PARTS[part]
         file = KEPT / f"{part}.json"
         if not file.exists():

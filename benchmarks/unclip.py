@@ -5,14 +5,13 @@
     python benchmarks/unclip.py edits         # what an edit changes, and what it leaves
 """
 
-import argparse
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
-from figures import Figure, at_least, bootstrap, publish, share
+from figures import Figure, asked, at_least, bootstrap, publish, share
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
@@ -85,8 +84,8 @@ def priors() -> list[Figure]:
     fits = [i for i, text in enumerate(texts) if len(pipe.tokenizer(text).input_ids) <= pipe.tokenizer.model_max_length]
     texts, own = [texts[i] for i in fits], own[fits]
     true = [judge.encode_images(photos(kind.name, 2 * EACH, 802)) for kind in CATEGORIES]
-    asked = judge.encode_text(PROMPTS)
-    figures += quality("pictures of the world", [rows[:EACH] for rows in true], [rows[EACH:] for rows in true], asked, None)
+    prompts = judge.encode_text(PROMPTS)
+    figures += quality("pictures of the world", [rows[:EACH] for rows in true], [rows[EACH:] for rows in true], prompts, None)
     for way, (sample, guidance) in ways(pipe, spelling).items():
         clock = time.monotonic()
         z = sample(texts, 1, 0)[:, 0]
@@ -94,7 +93,7 @@ def priors() -> list[Figure]:
         drawn = pipe.decode(sample(PROMPTS, EACH, 1), generator=seeded(2), guidance=guidance)
         seen = [judge.encode_images(x) for x in drawn]
         valid = torch.cat([oracle.judge(x, kind.name).valid for x, kind in zip(drawn, CATEGORIES, strict=True)])
-        figures += quality(way, seen, [rows[EACH:] for rows in true], asked, valid)
+        figures += quality(way, seen, [rows[EACH:] for rows in true], prompts, valid)
         like, interval = bootstrap(cosine_similarity(z, own, dim=-1))
         figures += [Figure(f"{way}: cosine to the captioned picture's embedding", like, "", low=interval[0], high=interval[1]),
                     Figure(f"{way}: milliseconds an embedding", 1000 * seconds / len(texts), "ms")]
@@ -102,9 +101,9 @@ def priors() -> list[Figure]:
     return figures
 
 
-def quality(way: str, seen: list[Tensor], true: list[Tensor], asked: Tensor, valid: Tensor | None) -> list[Figure]:
+def quality(way: str, seen: list[Tensor], true: list[Tensor], prompts: Tensor, valid: Tensor | None) -> list[Figure]:
     """What the judge says of pictures of each category, as means over categories."""
-    table = torch.tensor([[frechet(a, b), vendi(a), (a @ text).mean().item()] for a, b, text in zip(seen, true, asked, strict=True)])
+    table = torch.tensor([[frechet(a, b), vendi(a), (a @ text).mean().item()] for a, b, text in zip(seen, true, prompts, strict=True)])
     figures = []
     for name, column in zip(("FID", "Vendi score of 40", "judge's cosine to the prompt"), table.T, strict=True):
         value, interval = bootstrap(column)
@@ -237,12 +236,7 @@ PARTS = {"priors": priors, "inversion": inversion, "edits": edit_figures}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
-    asked = parser.parse_args().parts
-    if unknown := set(asked) - set(PARTS):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(PARTS)}")
-    for part in asked or PARTS:
+    for part in asked(__doc__ or "", PARTS):
         with torch.no_grad():
             publish(f"unclip-{part}", PARTS[part](), 0)
 

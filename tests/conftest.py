@@ -108,3 +108,20 @@ def menagerie() -> Pipeline:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[str, str]:
+    """Folders with random weights of the classes that Semantica is built of: a DINOv2 and a VQModel, for 16 x 16 pictures."""
+    import diffusers
+    from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    encoder, movq = tmp_path / "encoder", tmp_path / "movq"
+    Dinov2Model(Dinov2Config(hidden_size=DIM, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16,
+                             patch_size=8)).save_pretrained(encoder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(encoder)
+    diffusers.VQModel(block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3,
+                      up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, num_vq_embeddings=8, vq_embed_dim=4,
+                      norm_num_groups=4).save_pretrained(movq)
+    return str(encoder), str(movq)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel, VQModel
+from diffusers import UNet2DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
 
 from creativelib.errors import InputError
 from creativelib.semantica import Semantica, denoise, level, sample
@@ -60,19 +59,13 @@ def test_guidance_leads_away_from_who_is_shown_nothing():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    torch.manual_seed(0)
-    Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16,
-                             patch_size=8)).save_pretrained(tmp_path / "encoder")
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(tmp_path / "encoder")
-    VQModel(block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-            latent_channels=4, num_vq_embeddings=8, vq_embed_dim=4, norm_num_groups=4).save_pretrained(tmp_path / "movq")
+def folder(tmp_path, parts):
     UNet2DConditionModel(
         sample_size=4, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) * 2,
         attention_head_dim=2, cross_attention_dim=8, encoder_hid_dim=16, encoder_hid_dim_type="text_proj",
         norm_num_groups=4, num_class_embeds=3).save_pretrained(tmp_path)
-    about = {"encoder": str(tmp_path / "encoder"), "movq": str(tmp_path / "movq")}
+    about = dict(zip(("encoder", "movq"), parts, strict=True))
     (tmp_path / "semantica.json").write_text(json.dumps(about))
     return tmp_path
 

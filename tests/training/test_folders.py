@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from diffusers import VQModel
 
 from creativelib import studio
 from creativelib.errors import InputError
@@ -24,20 +23,6 @@ def pages(tmp_path):
         for i in range(count):
             save_picture(torch.rand(3, 16 + 4 * i, 20, generator=generator), tmp_path / "pages" / page / f"{i}.png")
     return tmp_path / "pages"
-
-
-@pytest.fixture
-def parts(tmp_path):
-    """Random weights of the classes that are read: a DINOv2 and a VQModel."""
-    from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
-
-    torch.manual_seed(0)
-    Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16,
-                             patch_size=8)).save_pretrained(tmp_path / "encoder")
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(tmp_path / "encoder")
-    VQModel(block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-            latent_channels=4, num_vq_embeddings=8, vq_embed_dim=4, norm_num_groups=4).save_pretrained(tmp_path / "movq")
-    return str(tmp_path / "encoder"), str(tmp_path / "movq")
 
 
 def test_pages_are_read_and_fitted(pages):
