@@ -72,8 +72,9 @@ def read(folder: Path, size: int) -> Pictures:
     for page, found in files.items():
         if len(found) < 2:
             raise InputError(f"page {str(page)!r} holds {len(found)} pictures ({', '.join(SUFFIXES)}); allowed are at least 2")
-    return Pictures(np.stack([_fitted(file, size) for file in tqdm([f for found in files.values() for f in found], desc="reading")]),
-                    torch.tensor([i for i, found in enumerate(files.values()) for _ in found]))
+    with tqdm([file for found in files.values() for file in found], desc="reading") as every:
+        pixels = np.stack([_fitted(file, size) for file in every])
+    return Pictures(pixels, torch.tensor([i for i, found in enumerate(files.values()) for _ in found]))
 
 
 def _fitted(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
