@@ -1,7 +1,7 @@
 """Semantica trained on one's own pictures: a folder of pages, each of them a folder of pictures that belong together.
 
     creativelib semantica my-pages --out out/semantica
-    creativelib vary out/semantica picture.jpg --out out/varied
+    creativelib vary picture.jpg --semantica out/semantica --out out/varied
 """
 
 import json

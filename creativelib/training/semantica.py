@@ -75,10 +75,10 @@ def keep(unet: Any, folder: Path, encoder: str, movq: str, about: dict) -> None:
     (folder / "semantica.json").write_text(json.dumps({"encoder": encoder, "movq": movq} | about, indent=1) + "\n")
 
 
-def learn(name: str, corpus: Corpus, width: int, learned: Pairs, shots: tuple[int, ...], recipe: Recipe = RECIPE) -> tuple[Any, dict]:
+def learn(name: str, corpus: Corpus, learned: Pairs, shots: tuple[int, ...], recipe: Recipe = RECIPE) -> tuple[Any, dict]:
     """Train one network from nothing; with facts for the model card."""
     torch.manual_seed(recipe.seed)
-    unet = build(width)
+    unet = build(corpus.tokens.shape[2])
     return unet, train(unet, lesson(corpus, unet, learned, shots, recipe.batch), replace(recipe, name=name))
 
 
@@ -87,7 +87,7 @@ def main() -> dict:
     encoder = Encoder.load(ENCODER)
     corpus, facts = of_the_world(encoder, export.load_movq()), {}
     for name, learned, shots in (("pairs", pairs(corpus, KEEP), SHOTS), ("control", itself(corpus), (1,))):
-        unet, facts[name] = learn(f"semantica-{name}", corpus, encoder.width, learned, shots)
+        unet, facts[name] = learn(f"semantica-{name}", corpus, learned, shots)
         keep(unet, export.FOLDER / "semantica" / name, ENCODER, "menagerie", {"low": KEEP.low, "high": KEEP.high, "shots": shots})
     export.note("semantica", facts)
     export.sums()

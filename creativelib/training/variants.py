@@ -32,6 +32,6 @@ def main() -> dict:
     facts = {}
     for name, (encoder, chosen) in VARIANTS.items():
         corpus = of_the_world(Encoder.load(encoder), export.load_movq())
-        unet, facts[name] = learn(f"semantica-{folder(name).name}", corpus, corpus.tokens.shape[2], pairs(corpus, chosen), SHOTS, SHORT)
+        unet, facts[name] = learn(f"semantica-{folder(name).name}", corpus, pairs(corpus, chosen), SHOTS, SHORT)
         keep(unet, folder(name), encoder, "menagerie", {"low": chosen.low, "high": chosen.high})
     return facts
