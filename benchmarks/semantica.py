@@ -26,7 +26,7 @@ from creativelib.training.variants import VARIANTS, folder
 from creativelib.world.oracle import Oracle
 from creativelib.world.pages import Page, continued, pages
 from creativelib.world.scenes import Scenes, draw
-from creativelib.world.variation import Variation, variation
+from creativelib.world.variation import Variation, balance, tally, variation
 
 PAGES, SETS = 96, 32
 EACH = 16  # variations of a page, and pictures of the truth that they are compared with
@@ -73,21 +73,16 @@ def truth_part() -> dict[str, Any]:
 
 
 def scores(rows: list[dict[str, Any]], own: list[dict[str, Any]]) -> Float[Tensor, "p 4"]:
-    """For each page: shares kept, their number, entropy of what the page's own pictures vary, and theirs."""
-    table = []
-    for mine, true in zip(rows, own, strict=True):
-        free = [name for name, value in true["entropy"].items() if value > 0.3 and name in mine["entropy"]]
-        table.append([sum(mine["kept"].values()), len(mine["kept"]), sum(mine["entropy"][name] for name in free),
-                      sum(true["entropy"][name] for name in free)])
-    return torch.tensor(table)
+    drawn, true = ([Variation(each["kept"], each["entropy"]) for each in ways] for ways in (rows, own))
+    return tally(drawn, true)
 
 
 def kept(table: Tensor) -> Tensor:
-    return 100 * table[:, 0].sum() / table[:, 1].sum()
+    return torch.tensor(100 * balance(table).kept)
 
 
 def spread(table: Tensor) -> Tensor:
-    return 100 * table[:, 2].sum() / table[:, 3].sum()
+    return torch.tensor(100 * balance(table).entropy)
 
 
 def truth_figures(found: dict[str, Any]) -> list[Figure]:

@@ -27,3 +27,10 @@ def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
     if q == 1:
         return (-(share * share.log()).sum()).exp().item()
     return (share.pow(q).sum().log() / (1 - q)).exp().item()
+
+
+def total_variance(z: Float[Tensor, "n d"]) -> float:
+    """The trace of the covariance, unbiased: half the mean squared distance of two of the set. Raises InputError for fewer than two."""
+    if len(z) < 2:
+        raise InputError(f"z holds {len(z)} embeddings; allowed are at least 2")
+    return z.double().var(0).sum().item()

@@ -1,5 +1,6 @@
 """Whether variations of a page's pictures keep what the page shares and vary what it does not, read by the oracle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from . import category, styles
 from .oracle import Oracle
 from .pages import Page
+
+LEAST = 0.3  # nats: below it, a free factor hardly varies on the page itself
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,29 @@ def variation(pictures: Float[Tensor, "n 3 h w"], page: Page, oracle: Oracle) ->
         else:
             free[f"style: {name}"] = entropy(style[:, i])
     return Variation(kept, free)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """kept: the share of what pages share that pictures show, in [0, 1]. entropy: of what pages leave free, as a share of the entropy that
+    the pages' own pictures have there; it can be larger than 1."""
+
+    kept: float
+    entropy: float
+
+
+def tally(drawn: Sequence[Variation], own: Sequence[Variation]) -> Float[Tensor, "p 4"]:
+    """What `balance` sums up, page by page, so that pages can be drawn anew for an interval: shares kept and their number, the entropy of
+    what the page's own pictures vary, and theirs. `own` are as many pictures of the pages as were drawn."""
+    rows = []
+    for mine, true in zip(drawn, own, strict=True):
+        free = [name for name, value in true.entropy.items() if value > LEAST and name in mine.entropy]
+        rows.append([sum(mine.kept.values()), len(mine.kept), sum(mine.entropy[name] for name in free),
+                     sum(true.entropy[name] for name in free)])
+    return torch.tensor(rows)
+
+
+def balance(table: Float[Tensor, "p 4"]) -> Balance:
+    """Over all pages of `tally`."""
+    kept, shared, entropy, of = table.sum(0).tolist()
+    return Balance(kept / shared, entropy / of)

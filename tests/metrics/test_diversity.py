@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creativelib.errors import InputError
-from creativelib.metrics.diversity import vendi
+from creativelib.metrics.diversity import total_variance, vendi
 
 
 def normal(n, d, seed):
@@ -56,3 +56,12 @@ def test_nothing_and_a_bad_order_are_refused():
         vendi(torch.zeros(0, 3))
     with pytest.raises(InputError, match="q is 0; allowed is a number above 0"):
         vendi(torch.eye(3), 0)
+
+
+def test_total_variance_is_half_the_mean_squared_distance():
+    z = normal(7, 3, 0)
+    apart = torch.cdist(z, z).square().sum() / (7 * 6)
+    assert total_variance(z) == pytest.approx(apart.item() / 2)
+    assert total_variance(2 * z) == pytest.approx(4 * total_variance(z)) and total_variance(torch.ones(4, 2)) == 0
+    with pytest.raises(InputError, match="1 embeddings"):
+        total_variance(z[:1])

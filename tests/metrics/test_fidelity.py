@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_fidelity.metric_kid import kernel_mmd
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from creativelib.errors import InputError
-from creativelib.metrics.fidelity import fidelity, frechet
+from creativelib.metrics.fidelity import fidelity, frechet, kid
 
 
 def normal(n, d, seed, mean=0.0, spread=1.0):
@@ -67,3 +68,30 @@ def test_too_few_pictures_are_refused():
         fidelity(normal(5, 2, 0), normal(9, 2, 0))
     with pytest.raises(InputError, match="b holds 1 pictures"):
         frechet(normal(5, 2, 0), normal(1, 2, 0))
+
+
+@given(st.integers(3, 20), st.integers(1, 8), st.integers(0, 999))
+def test_kid_is_torch_fidelitys_for_sets_of_one_size(n, d, seed):
+    a, b = normal(n, d, seed), normal(n, d, seed + 1, mean=0.5)
+    wanted = kernel_mmd(a.numpy(), b.numpy(), kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None,
+                        kid_kernel_poly_coef0=1.0)
+    assert kid(a, b).value == pytest.approx(wanted, abs=1e-9)
+
+
+def test_kid_does_not_depend_on_the_number_of_pictures_and_its_error_is_that_of_repeated_draws():
+    found = {n: [kid(normal(n, 6, 3 * i), normal(2 * n, 6, 3 * i + 1, mean=0.4)) for i in range(300)] for n in (10, 40)}
+    for each in found.values():
+        values = torch.tensor([one.value for one in each])
+        assert (torch.tensor([one.error for one in each]).square().mean().sqrt() / values.std()).item() == pytest.approx(1, abs=0.25)
+    few, many = (torch.tensor([one.value for one in found[n]]) for n in (10, 40))
+    assert (few.mean() - many.mean()).abs() < 3 * few.std() / 300**0.5
+    same = torch.tensor([kid(normal(10, 6, 2 * i), normal(10, 6, 2 * i + 1)).value for i in range(300)])
+    assert same.mean().abs() < 3 * same.std() / 300**0.5 < many.mean() / 3
+
+
+def test_kid_of_a_shift_grows():
+    a = normal(60, 5, 0)
+    found = [kid(normal(60, 5, 1, mean=mean), a).value for mean in (0.0, 0.5, 1.0)]
+    assert found == sorted(found)
+    with pytest.raises(InputError, match="a holds 2"):
+        kid(a[:2], a)
