@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from creativelib.metrics import intervals
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -59,10 +61,8 @@ def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
 
 def bootstrap(values: Tensor, statistic=torch.mean, draws: int = 1000) -> tuple[float, tuple[float, float]]:
     """A statistic of a sample, and its percentile bootstrap interval at 95 %."""
-    values = values.double()
-    rows = torch.randint(len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0))
-    spread = torch.stack([statistic(values[r]) for r in rows])
-    return statistic(values).item(), (spread.quantile(0.025).item(), spread.quantile(0.975).item())
+    found = intervals.bootstrap(values, statistic, draws=draws)
+    return found.value, (found.low, found.high)
 
 
 def machine() -> str:

@@ -148,9 +148,9 @@ class Pipeline:
         more of a prompt that asks for several things at once (benchmarks/models.py).
         `edit` may change each step's clean embedding before noise is added again, `select` may let samples go on from where others are
         (indices of shape (k, n)), see `guidance`; with `start` the way begins at given embeddings instead of at noise.
-        `negative` is one condition that guidance leads away from instead of the empty prompt (negative prompting).
-        Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k, and for a
-        negative with guidance of 1 or less, which would ignore it.
+        `negative` is what guidance leads away from instead of the empty prompt (negative prompting): one condition, or one for each of k.
+        Raises InputError unless n >= 1, steps >= 2 (the scheduler divides by steps - 1), and generators number 1 or k, and for
+        another number of negatives, or any with guidance of 1 or less, which would ignore them.
         """
         from diffusers.utils.torch_utils import randn_tensor
 
@@ -158,6 +158,8 @@ class Pipeline:
         at_least("steps", steps, 2)
         _check_negative(negative, guidance)
         k = len(cond.pooled)
+        if negative is not None and len(negative.pooled) not in (1, k):
+            raise InputError(f"negative holds {len(negative.pooled)} conditions; allowed is one, or one for each of the {k}")
         noise = _for_rows(generator, k, n)
         scheduler = copy.deepcopy(self.prior_scheduler)
         scheduler.set_timesteps(steps, device=self.device)
@@ -251,11 +253,11 @@ class Pipeline:
         return self.image_encoder(((pixels - mean) / std).to(self.dtype)).image_embeds
 
     def _told(self, cond: TextCondition, empty: TextCondition) -> TextCondition:
-        """The conditions, then what guidance leads away from as one more row, cut to the longest text: see `_predict_embedding`."""
-        mask = torch.cat([cond.mask, empty.mask])
+        """k conditions, then for each of them what guidance leads away from, cut to the longest text: see `_predict_embedding`."""
+        pooled, tokens, mask = (torch.cat([own, other.expand_as(own)]) for own, other in (
+            (cond.pooled, empty.pooled), (cond.tokens, empty.tokens), (cond.mask, empty.mask)))
         used = int(mask.any(0).sum())
-        return TextCondition(torch.cat([cond.pooled, empty.pooled]), torch.cat([cond.tokens, empty.tokens])[:, :used], mask[:, :used],
-                             cond.adapters)
+        return TextCondition(pooled, tokens[:, :used], mask[:, :used], cond.adapters)
 
     def _predict_embedding(self, z: Float[Tensor, "c d"], owner: Int[Tensor, " c"], t: Tensor, told: TextCondition,
                            guidance: float) -> Float[Tensor, "c d"]:
@@ -265,7 +267,7 @@ class Pipeline:
         kept = [*range(told.mask.shape[1]), *range(prior.config.num_embeddings, prior.positional_embedding.shape[1])]
         places = {"positional_embedding": prior.positional_embedding[:, kept],
                   "causal_attention_mask": prior.causal_attention_mask[:, kept][:, :, kept]}
-        rows = torch.cat([torch.full_like(owner, len(told.mask) - 1), owner]) if guided else owner
+        rows = torch.cat([owner + len(told.mask) // 2, owner]) if guided else owner
         inputs = (torch.cat([z, z]) if guided else z, t, told.pooled[rows], told.tokens[rows], told.mask[rows])
         if adapters:
             names = [adapters.names[i] for i in owner.tolist()] * (1 + guided)

@@ -94,8 +94,6 @@ class Semantica:
             folder = root / BUNDLED[str(name_or_path)]
         else:
             folder = Path(name_or_path)
-        if str(name_or_path) in BUNDLED and not folder.is_dir():
-            raise InputError(f"semantica {str(name_or_path)!r} is not bundled yet: it arrives with chapter 12; allowed is a trained folder")
         if not (folder / "semantica.json").is_file():
             raise InputError(f"semantica is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with semantica.json")
         about, place = json.loads((folder / "semantica.json").read_text()), usable_device(device)

@@ -215,6 +215,23 @@ def test_negative_prompting_leads_away_from_the_negative(menagerie):
     assert like["cat"] < like["empty"] - 0.02
 
 
+def test_each_condition_may_have_its_own_negative(menagerie):
+    """As if each were drawn alone."""
+    cond, away = (menagerie.encode_text([f"a photo of a {word}" for word in words]) for words in (("pet", "plant"), ("cat", "rose")))
+
+    def seeds():
+        return [torch.Generator().manual_seed(i) for i in range(2)]
+
+    both = menagerie.sample_prior(cond, 3, generator=seeds(), guidance=3.0, negative=away)
+    for i, prompts in enumerate((("a photo of a pet", "a photo of a cat"), ("a photo of a plant", "a photo of a rose"))):
+        own, against = (menagerie.encode_text([prompt]) for prompt in prompts)
+        alone = menagerie.sample_prior(own, 3, generator=[seeds()[i]], guidance=3.0, negative=against)
+        assert torch.allclose(both[i], alone[0], atol=1e-4)
+    three = menagerie.encode_text(["a photo of a cat"] * 3)
+    with pytest.raises(InputError, match="negative holds 3 conditions; allowed is one, or one for each of the 2"):
+        menagerie.sample_prior(cond, 1, generator=seeds(), guidance=3.0, negative=three)
+
+
 def test_the_empty_prompt_and_the_blank_picture_are_the_usual_negatives(pipe):
     cond, generator = pipe.encode_text(["a photo of a pet"]), partial(torch.Generator().manual_seed, 0)
     z = pipe.sample_prior(cond, 2, generator=generator(), guidance=2.0)
