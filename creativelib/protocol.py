@@ -52,12 +52,13 @@ class Protocol:
                 for method in self.methods]
 
 
-def run(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path, share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Any]]:
-    """Yield a row for each cell: the cell's own values, then what `make` found. Rows that the file holds are read, others made and appended.
+def run(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path,
+        share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Any]]:
+    """Yield a row for each cell: the cell's own values, then what `make` found. Rows that the file holds are read, others made and added.
 
-    With a `share` (i, n) only every n-th of the cells is made, beginning with i, so that n processes can divide the work, each with a file of
-    its own; `read` takes them together. A line that a kill cut short is dropped and made again. Raises InputError for a share out of range,
-    and a file of another protocol.
+    With a `share` (i, n) only the cells of every n-th category and seed are made, beginning with the i-th, so that n processes can divide
+    the work, each with a file of its own; `read` takes them together. A line that a kill cut short is dropped and made again. Raises
+    InputError for a share out of range, and a file of another protocol.
     """
     mine, of = share
     if not 0 <= mine < of:
@@ -70,7 +71,9 @@ def _run(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Pa
     if not file.exists():
         _append(file, {"protocol": asdict(protocol)})
     kept = {_cell(row): row for row in read(protocol, file)}
-    for cell in protocol.cells()[mine::of]:
+    for i, cell in enumerate(protocol.cells()):
+        if i // len(protocol.methods) % of != mine:
+            continue
         if cell not in kept:
             kept[cell] = json.loads(json.dumps(asdict(cell) | dict(make(cell))))
             _append(file, kept[cell])

@@ -30,8 +30,8 @@ def bootstrap(values: Float[Tensor, "n *s"], statistic: Callable[[Tensor], Tenso
     """A statistic over the first axis, by default the mean of it all, and its percentile bootstrap interval (Efron 1979).
 
     What is drawn anew has to be independent: runs, categories, participants, not the pictures of one run. Metrics of neighbours must not
-    be bootstrapped over pictures at all, since a picture drawn twice is its own neighbour. Always drawn with the same seed. Raises InputError
-    for no values and a level out of (0, 1).
+    be bootstrapped over pictures at all, since a picture drawn twice is its own neighbour. Always drawn with the same seed. Raises
+    InputError for no values and a level out of (0, 1).
     """
     if not len(values):
         raise InputError("values is empty; allowed is at least one")

@@ -17,7 +17,7 @@ RUN = ("category", "seed", "pictures")
 
 
 def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str | None = None) -> pd.DataFrame:
-    """One line for each method, in the rows' order: of each metric the mean over its runs, and a 95 % interval that is bootstrapped over runs.
+    """One line for each method, in the rows' order: of each metric the mean over its runs, and a 95 % interval, bootstrapped over runs.
 
     Rows are as `protocol.run` yields them, a number for each metric. With `than`, a method, all values are differences to that method's on
     the same runs, paired, which tells small differences from the runs' own. Columns are (metric, value | low | high). Raises InputError for
@@ -33,7 +33,7 @@ def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str
     same = set(next(iter(runs.values())))
     for method, own in runs.items():
         if set(own) != same:
-            raise InputError(f"methods were not run alike: {method!r} has {len(own)} runs and {len(set(own) ^ same)} differ from the others'")
+            raise InputError(f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike those of the first method")
     for row in rows:
         if lacking := [name for name in metrics if name not in row]:
             raise InputError(f"metrics is {list(metrics)}; a row of {row['method']!r} has no {', '.join(lacking)}")

@@ -1,0 +1,154 @@
+"""All methods by all metrics and by the truth: 8 categories x 5 seeds x 16 pictures of each (chapters 09 and 10).
+
+    python benchmarks/evaluation.py --share 0 2          # every second category and seed; and --share 1 2 in a process beside it
+    python benchmarks/evaluation.py                      # publish what the shares made, or make it all and publish
+
+A run is four concepts of four pictures for what learns concepts, else 16 pictures. Its seconds are those of all that is done for it alone,
+learning included. Rows are kept in out/benchmark-evaluation; after a change of the code, delete them.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from evaluation_figures import publish_all
+from tqdm.auto import tqdm
+
+from creativelib.baselines import Sampled, adaptive_negatives, negative_prompt, photo, plain, random_mix, random_parts
+from creativelib.concept import Concept
+from creativelib.conceptlab import DEFAULTS as ADAPTIVE
+from creativelib.conceptlab import LearnConfig, LearnResult, learn_concept
+from creativelib.evaluation import Reference, score
+from creativelib.guidance import split_prior
+from creativelib.judge import Judge
+from creativelib.pipeline import Pipeline, load
+from creativelib.protocol import Cell, Protocol, read, run
+from creativelib.recipes import DEFAULTS, aim, draw_rare, fit_baseline, steer
+from creativelib.settle import settle
+from creativelib.vqa import BlipVqa
+from creativelib.world import CATEGORIES, category
+from creativelib.world.oracle import Oracle
+
+KEPT = Path("out") / "benchmark-evaluation"
+CONCEPTS = DEFAULTS.concepts
+TEMPLATE = "a photo of a {}"
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pair(word: str, seed: int) -> list[str]:
+    """Two manual negatives, as in ConceptLab's protocol: one of three pairs of species."""
+    names, i = list(category(word).species), seed % 3
+    return names[2 * i:2 * i + 2]
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What ConceptLab learned and how long it took; the same for the two ways in which it is drawn."""
+
+    result: LearnResult
+    seconds: float
+
+
+class Lab:
+    """Everything that makes and judges, loaded once."""
+
+    def __init__(self) -> None:
+        self.pipe: Pipeline = load("menagerie", device="cpu")
+        self.judge, self.vqa = Judge.load(), BlipVqa.load()
+        self.oracle, self.second = Oracle.load(), Oracle.load("mix")
+        self.density = cache(lambda word: fit_baseline(self.pipe, photo(word)))
+        self.reference = cache(lambda word: Reference.of(self.pipe, self.judge, word))
+        self.adaptive = cache(self._adaptive)
+
+    def _adaptive(self, word: str, seed: int) -> Learned:
+        clock = time.monotonic()
+        config = replace(ADAPTIVE, concepts=CONCEPTS)
+        return Learned(learn_concept(self.pipe, word, config=config, seed=100 * seed, vqa=self.vqa), time.monotonic() - clock)
+
+    def decoded(self, z: torch.Tensor, seed: int) -> Sampled:
+        return Sampled(z, self.pipe.decode(z[None], generator=seeded(seed))[0])
+
+    def drawn(self, concept: Concept, n: int, seed: int) -> Sampled:
+        z = concept.sample(self.pipe, TEMPLATE, n // len(concept), generator=seeded(seed))
+        return self.decoded(z.flatten(0, 1), seed + 1)
+
+    def steered(self, word: str, n: int, seed: int) -> Sampled:
+        density, template = self.density(word), photo(word).replace(word, "{}")
+        result = steer(self.pipe, word, density, DEFAULTS, seed, template, vqa=self.vqa)
+        z = draw_rare(self.pipe, result.concept, density, result.aim.target, n // CONCEPTS, template, generator=seeded(seed))
+        return self.decoded(z.flatten(0, 1), seed + 1)
+
+    def guided(self, word: str, n: int, seed: int) -> Sampled:
+        density, cond = self.density(word), self.pipe.encode_text([photo(word)])
+        z = split_prior(self.pipe, cond, n, density, aim(density, DEFAULTS.dial).target, generator=seeded(seed))
+        return self.decoded(z[0], seed + 1)
+
+    def against_two(self, word: str, n: int, seed: int) -> Sampled:
+        result = learn_concept(self.pipe, word, pair(word, seed), LearnConfig(concepts=CONCEPTS, steps=150), 100 * seed)
+        return self.drawn(result.concept, n, seed)
+
+    def settled(self, word: str, n: int, seed: int) -> Sampled:
+        learned = self.adaptive(word, seed).result
+        return self.drawn(settle(self.pipe, word, learned.concept, learned.negatives, 100 * seed), n, seed)
+
+
+METHODS: dict[str, Callable[[Lab, str, int, int], Sampled]] = {
+    "plain": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed)),
+    "guidance 4": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed), guidance=4.0),
+    "temperature 2": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed), temperature=2.0),
+    "negative prompt, prior": lambda lab, word, n, seed: negative_prompt(lab.pipe, word, pair(word, seed), n, generator=seeded(seed)),
+    "negative prompt, decoder": lambda lab, word, n, seed: negative_prompt(lab.pipe, word, pair(word, seed), n, generator=seeded(seed),
+                                                                           on="decoder"),
+    "random parts": lambda lab, word, n, seed: random_parts(lab.pipe, word, n, generator=seeded(seed)),
+    "random mix": lambda lab, word, n, seed: random_mix(lab.pipe, list(category(word).species), n, generator=seeded(seed)),
+    "adaptive negative prompt": lambda lab, word, n, seed: adaptive_negatives(lab.pipe, lab.vqa, word, n, generator=seeded(seed)),
+    "rarity guidance": Lab.guided,
+    "rarity steering": Lab.steered,
+    "ConceptLab, two negatives": Lab.against_two,
+    "ConceptLab, adaptive": lambda lab, word, n, seed: lab.drawn(lab.adaptive(word, seed).result.concept, n, seed),
+    "ConceptLab, settled": Lab.settled,
+}
+FULL = Protocol(tuple(METHODS), tuple(c.name for c in CATEGORIES), seeds=5, pictures=16)
+
+
+def make(lab: Lab, cell: Cell) -> dict[str, Any]:
+    """The figures of one run, its seconds a picture, and what the judge sees in it, from which figures of larger sets are made."""
+    word, learned = cell.category, {}
+    lab.density(word), lab.reference(word)  # belong to no run
+    if cell.method in ("ConceptLab, adaptive", "ConceptLab, settled"):
+        learned = {"learning": lab.adaptive(word, cell.seed).seconds}
+    clock = time.monotonic()
+    drawn = METHODS[cell.method](lab, word, cell.pictures, cell.seed)
+    seconds = time.monotonic() - clock + sum(learned.values())
+    figures = score(drawn, lab.reference(word), lab.pipe, lab.judge, lab.oracle)
+    seen, second = lab.judge.encode_images(drawn.pictures), lab.second.judge(drawn.pictures, word)
+    both = (second.valid & second.novel_in_form).float().mean().item()
+    return figures | {"second oracle: valid and novel": both, "seconds a picture": seconds / cell.pictures,
+                      "seen": [[round(v, 4) for v in row] for row in seen.tolist()]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", nargs=2, type=int, metavar=("I", "N"))
+    share = parser.parse_args().share
+    made = read(FULL, *KEPT.glob("rows*.jsonl"))
+    if len(made) < len(FULL.cells()):
+        mine, of = share or (0, 1)
+        lab = Lab()
+        with torch.no_grad():
+            rows = run(FULL, lambda cell: make(lab, cell), KEPT / f"rows-{mine}-of-{of}.jsonl", (mine, of))
+            made = list(tqdm(rows, total=-(-len(FULL.cells()) // of)))
+    if not share:
+        publish_all(made)
+
+
+if __name__ == "__main__":
+    main()

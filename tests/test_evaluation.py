@@ -1,0 +1,56 @@
+"""Scores of a run: everything a number, the truth scored as the truth, and worse runs scored worse."""
+
+import math
+
+import pytest
+import torch
+
+from creativelib import evaluation
+from creativelib.baselines import Sampled, plain
+from creativelib.evaluation import Reference, score
+from creativelib.judge import Judge
+from creativelib.world.oracle import Oracle
+from creativelib.world.scenes import draw, sample_scenes
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def scored(menagerie):
+    """Figures of plain sampling, the world's own pictures, wild ones, noise, and one picture again and again."""
+    judge, oracle = Judge.load(), Oracle.load()
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "SEEN", 48)
+        reference = Reference.of(menagerie, judge, "pet")
+        usual = plain(menagerie, "pet", 16, generator=seeded(1))
+        pictures = {
+            "own": draw(sample_scenes(16, seeded(2), category="pet")), "wild": draw(sample_scenes(16, seeded(3), 1.0, "pet")),
+            "noise": torch.rand(16, 3, 64, 64, generator=seeded(4)), "one": usual.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
+        }
+        runs = {"plain": usual} | {name: Sampled(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1)) for name, x in pictures.items()}
+        return {name: score(drawn, reference, menagerie, judge, oracle) for name, drawn in runs.items()}
+
+
+def test_every_figure_is_a_number_and_all_runs_have_the_same(scored):
+    assert all(math.isfinite(value) for figures in scored.values() for value in figures.values())
+    assert len({tuple(figures) for figures in scored.values()}) == 1
+
+
+@pytest.mark.parametrize("name, order", [
+    ("true: valid", ["noise", "plain"]), ("true: valid and novel", ["plain", "wild"]), ("true: surprisal", ["plain", "wild"]),
+    ("CLIP: surprisal", ["plain", "wild", "noise"]), ("CLIP: positive similarity", ["noise", "plain"]), ("FID", ["plain", "noise"]),
+    ("KID", ["own", "noise"]), ("precision", ["noise", "plain"]), ("recall", ["one", "plain"]), ("coverage", ["one", "plain"]),
+    ("Vendi, q = 1", ["one", "plain"]), ("Vendi, q = 2", ["one", "own"]), ("total variance", ["one", "plain"]),
+    ("distance to the nearest", ["own", "noise"]), ("CLIP: distance to the nearest", ["plain", "wild", "noise"]),
+    ("CLIP: KL above its floor", ["plain", "noise"]), ("CLIP: JS above its floor", ["plain", "noise"]),
+    ("positive similarity", ["noise", "plain"]), ("relative typicality", ["plain", "wild"]),
+])
+def test_directions(scored, name, order):
+    values = [scored[run][name] for run in order]
+    assert values == sorted(values) and values[0] < values[-1]
+
+
+def test_plain_sampling_is_near_its_floor(scored):
+    assert abs(scored["plain"]["CLIP: KL above its floor"]) < 0.2 * scored["noise"]["CLIP: KL above its floor"]
