@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from creativelib.answers import fits
+from creativelib.baselines import naming_parts
 from creativelib.concept import Concept, TokenConcept
 from creativelib.conceptlab import DEFAULTS, LearnConfig, learn_concept, learning
 from creativelib.constraints import Words
@@ -123,12 +124,7 @@ def structural(name: str) -> list[bool]:
 
 def random_parts(lab: Lab, name: str) -> Float[Tensor, "s e 3 h w"]:
     """Pictures of prompts that name three random parts: the rival that learns nothing."""
-    rng, kind, prompts = random.Random(0), category(name), []
-    for _ in range(SEEDS * EACH):
-        factors = rng.sample([f for f in kind.factors if f.structural], 3)
-        values = {f.name: rng.choice(list(f.values)) for f in factors}
-        told = captions.subject(kind, values | {"color": "", "pattern": ""}, None, list(values), False, False)
-        prompts.append(f"a photo of {article(told)}")
+    prompts = naming_parts(name, SEEDS * EACH, 3, random.Random(0))
     z = torch.cat([lab.pipe.sample_prior(lab.pipe.encode_text(prompts[i:i + 16]), 1, generator=seeded(i), guidance=3.0)
                    for i in range(0, len(prompts), 16)])
     return decode(lab.pipe, z.view(SEEDS, EACH, -1), 8)

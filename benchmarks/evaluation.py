@@ -122,13 +122,14 @@ FULL = Protocol(tuple(METHODS), tuple(c.name for c in CATEGORIES), seeds=5, pict
 def make(lab: Lab, cell: Cell) -> dict[str, Any]:
     """The figures of one run, its seconds a picture, and what the judge sees in it, from which figures of larger sets are made."""
     word, learned = cell.category, {}
-    lab.density(word), lab.reference(word)  # belong to no run
+    reference = lab.reference(word)  # belongs to no run, as the density does not
+    lab.density(word)
     if cell.method in ("ConceptLab, adaptive", "ConceptLab, settled"):
         learned = {"learning": lab.adaptive(word, cell.seed).seconds}
     clock = time.monotonic()
     drawn = METHODS[cell.method](lab, word, cell.pictures, cell.seed)
     seconds = time.monotonic() - clock + sum(learned.values())
-    figures = score(drawn, lab.reference(word), lab.pipe, lab.judge, lab.oracle)
+    figures = score(drawn, reference, lab.pipe, lab.judge, lab.oracle)
     seen, second = lab.judge.encode_images(drawn.pictures), lab.second.judge(drawn.pictures, word)
     both = (second.valid & second.novel_in_form).float().mean().item()
     return figures | {"second oracle: valid and novel": both, "seconds a picture": seconds / cell.pictures,

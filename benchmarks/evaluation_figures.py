@@ -1,4 +1,4 @@
-"""Figures of benchmarks/evaluation.py from its rows: the big table, which metric tracks the truth, and whether another oracle ranks alike."""
+"""Figures of benchmarks/evaluation.py from its rows: the big table, which metric tracks the truth, how another oracle ranks."""
 
 from collections.abc import Sequence
 from typing import Any

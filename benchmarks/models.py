@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from witnesses import vqa_figures, zero_shot_figures
 
 from creativelib.judge import Judge
+from creativelib.metrics.pixels import psnr
 from creativelib.pipeline import Pipeline, load
 from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures
@@ -60,7 +61,7 @@ def same_share(a: Reading, b: Reading, mask: Tensor) -> tuple[Tensor, Tensor]:
 def autoencoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, pictures: Tensor) -> list[Figure]:
     out = torch.cat([pipe.movq.decode(pipe.movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
                      for x in pictures.split(100)]).clamp(0, 1)
-    psnr, i1 = bootstrap(-10 * (out - pictures).square().mean((1, 2, 3)).log10())
+    ratio, i1 = bootstrap(psnr(out, pictures))
     mask, color, same, alike = visible_mask(scenes), [], [], []
     for i, c in enumerate(CATEGORIES):
         rows = scenes.category == i
@@ -73,7 +74,7 @@ def autoencoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, pictures
     inside = subject(scenes, pictures) & styles.color_visible(scenes.style)[:, None, None]
     difference = (lab(out.permute(0, 2, 3, 1)) - lab(pictures.permute(0, 2, 3, 1))).norm(dim=-1)[inside]
     (factors, i2), (whole, i3), (colors, i4) = share(torch.cat(same)), share(torch.cat(alike)), share(torch.cat(color))
-    return [at_least("VQModel: PSNR", psnr, "dB", 30, i1), at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
+    return [at_least("VQModel: PSNR", ratio, "dB", 30, i1), at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
             Figure("VQModel: pictures with all visible factors unchanged", whole, "%", None, None, *i3),
             at_least("VQModel: colour unchanged", colors, "%", 98, i4),
             at_most("VQModel: median colour error on the subject", difference.median().item(), "delta-E (CIE 1976)", 5)]

@@ -31,7 +31,7 @@ from creativelib.world.variation import Variation, balance, tally, variation
 PAGES, SETS = 96, 32
 EACH = 16  # variations of a page, and pictures of the truth that they are compared with
 LARGE = 48  # pictures of a set, without those that are shown
-GUIDANCE = (1.0, 1.5, 2.0, 3.0)
+GUIDANCE = (1.0, 2.0, 4.0)
 MODELS = {"pairs": "menagerie", "control": "control"}
 KEPT = Path("out") / "benchmark-semantica"
 
@@ -56,19 +56,48 @@ def row(pictures: Float[Tensor, "n 3 h w"], page: Page, oracle: Oracle) -> dict[
     return {"kept": found.kept, "entropy": found.entropy, "valid": valid}
 
 
+def once(name: str, make: Callable[[], Any]) -> Any:
+    """What was made under this name, or is made now, so that what was cut off goes on."""
+    file = KEPT / f"{name}.json"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with torch.no_grad():
+            file.write_text(json.dumps(make()))
+        print(f"{name}: done", flush=True)
+    return json.loads(file.read_text())
+
+
+def read_pages(draw_all: Callable[[list[Page]], Float[Tensor, "p n 3 h w"]]) -> list[dict[str, Any]]:
+    """A row for each of the pages, for pictures drawn for it; the first of all says how many seconds a picture took."""
+    oracle, found = Oracle.load(), some(PAGES, 8 + EACH, 901)
+    clock = time.monotonic()
+    drawn = draw_all(found)
+    seconds = (time.monotonic() - clock) / (len(found) * EACH)
+    rows = [row(x, page, oracle) for x, page in zip(drawn, found, strict=True)]
+    rows[0]["seconds"] = seconds
+    return rows
+
+
+def by_model(name: str | Path, m: int) -> Callable[[list[Page]], Float[Tensor, "p n 3 h w"]]:
+    """Variations by a model that is shown the first m pictures of each page."""
+    return lambda found: varied(Semantica.load(name), torch.stack([draw(page.scenes[slice(0, m)]) for page in found]), EACH, m)
+
+
+def by_the_posterior(m: int) -> Callable[[list[Page]], Float[Tensor, "p n 3 h w"]]:
+    return lambda found: torch.stack([draw(continued(page.scenes[slice(0, m)], EACH, seeded(i))) for i, page in enumerate(found)])
+
+
+def own_pictures(found: list[Page]) -> Float[Tensor, "p n 3 h w"]:
+    return torch.stack([draw(page.scenes[slice(8, None)]) for page in found])
+
+
 def truth_part() -> dict[str, Any]:
     """For each way a row for each page."""
-    oracle, found = Oracle.load(), some(PAGES, 8 + EACH, 901)
-    shown = torch.stack([draw(page.scenes[slice(0, 8)]) for page in found])
-    rows: dict[str, Any] = {"the page's own": [row(draw(page.scenes[slice(8, None)]), page, oracle) for page in found]}
+    rows = {"the page's own": once("truth-own", lambda: read_pages(own_pictures))}
     for m in (1, 2, 4, 8):
-        rows[f"the best, {m} shown"] = [row(draw(continued(page.scenes[slice(0, m)], EACH, seeded(i))), page, oracle)
-                                        for i, page in enumerate(found)]
-    for name, m in (("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("control", 1)):
-        clock, drawn = time.monotonic(), varied(Semantica.load(MODELS[name]), shown[:, :m], EACH, m)
-        rows[f"{name}, {m} shown"] = [row(x, page, oracle) for x, page in zip(drawn, found, strict=True)]
-        rows[f"{name}, {m} shown"][0]["seconds"] = (time.monotonic() - clock) / drawn[:, :, 0, 0, 0].numel()
-        print(f"{name}, {m} shown: done", flush=True)
+        rows[f"the best, {m} shown"] = once(f"truth-best-{m}", lambda m=m: read_pages(by_the_posterior(m)))
+    for name, m in (("control", 1), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8)):
+        rows[f"{name}, {m} shown"] = once(f"truth-{name}-{m}", lambda name=name, m=m: read_pages(by_model(MODELS[name], m)))
     return rows
 
 
@@ -98,7 +127,7 @@ def truth_figures(found: dict[str, Any]) -> list[Figure]:
                     if way.startswith("control") else Figure(name, varies, "%", low=varies_in[0], high=varies_in[1])]
         valid, valid_in = bootstrap(100 * torch.tensor([each["valid"] for each in rows]))
         figures.append(Figure(f"{way}: valid", valid, "%", low=valid_in[0], high=valid_in[1]))
-        if "seconds" in rows[0]:
+        if way.startswith(("pairs", "control")):
             figures.append(Figure(f"{way}: seconds a picture", rows[0]["seconds"], "s"))
     return figures
 
@@ -117,14 +146,16 @@ def fewshot_part() -> dict[str, Any]:
     pictures = [draw(page.scenes) for page in found]
     shown = torch.stack([x[:1] for x in pictures])
     seen = [judge.encode_images(x) for x in pictures]
+
+    def judged(name: str, guidance: float) -> list[dict[str, float]]:
+        drawn = varied(Semantica.load(MODELS[name]), shown, LARGE, 7, guidance)
+        return [against(judge.encode_images(x), own[1 + LARGE:], own[:1]) for x, own in zip(drawn, seen, strict=True)]
+
     rows: dict[str, Any] = {"the set's own": [against(x[1:1 + LARGE], x[1 + LARGE:], x[:1]) for x in seen]}
-    for name, way in MODELS.items():
-        model = Semantica.load(way)
+    for name in ("control", "pairs"):
         for guidance in GUIDANCE:
-            drawn = varied(model, shown, LARGE, 7, guidance)
-            rows[f"{name}, guidance {guidance:g}"] = [against(judge.encode_images(x), own[1 + LARGE:], own[:1])
-                                                      for x, own in zip(drawn, seen, strict=True)]
-            print(f"{name}, guidance {guidance:g}: done", flush=True)
+            rows[f"{name}, guidance {guidance:g}"] = once(f"fewshot-{name}-{guidance:g}",
+                                                          lambda name=name, guidance=guidance: judged(name, guidance))
     return rows
 
 
@@ -206,14 +237,10 @@ def metrics_figures(found: dict[str, Any]) -> list[Figure]:
 
 def variants_part() -> dict[str, Any]:
     """Other encoders and filters, trained alike (`python -m creativelib.training variants`), on the pages of the part "truth"."""
-    oracle, found = Oracle.load(), some(PAGES, 8 + EACH, 901)
-    shown = torch.stack([draw(page.scenes[slice(0, 4)]) for page in found])
-    rows: dict[str, Any] = {"the page's own": [row(draw(page.scenes[slice(8, None)]), page, oracle) for page in found]}
+    rows = {"the page's own": once("truth-own", lambda: read_pages(own_pictures))}
     for name in VARIANTS:
-        model = Semantica.load(folder(name))
         for m in (1, 4):
-            rows[f"{name}, {m} shown"] = [row(x, page, oracle) for x, page in zip(varied(model, shown[:, :m], EACH, m), found, strict=True)]
-        print(f"{name}: done", flush=True)
+            rows[f"{name}, {m} shown"] = once(f"{folder(name).name}-{m}", lambda name=name, m=m: read_pages(by_model(folder(name), m)))
     return rows
 
 
@@ -223,16 +250,10 @@ PARTS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], 
 
 
 def main() -> None:
-    """Each part is kept in out/benchmark-semantica once it is made; after a change of the code or the weights, delete it there."""
+    """What is made is kept in out/benchmark-semantica; after a change of the code or the weights, delete it there."""
     for part in asked(__doc__ or "", PARTS):
         make, figures = PARTS[part]
-        file = KEPT / f"{part}.json"
-        if not file.exists():
-            with torch.no_grad():
-                found = make()
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(found))
-        publish(f"semantica-{part}", figures(json.loads(file.read_text())), 0)
+        publish(f"semantica-{part}", figures(once(part, make)), 0)
 
 
 if __name__ == "__main__":

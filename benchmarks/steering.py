@@ -5,6 +5,7 @@ judgements come from the world's oracle, its category also from the judge, a CLI
 pictures, since the pictures of one concept resemble each other.
 """
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +16,13 @@ from lab import Lab, decode, named, run, seeded
 from steering_figures import DEPTHS, DIALS, FIGURES, SEEDS
 from torch import Tensor
 
+from creativelib.baselines import naming_parts
 from creativelib.concept import Concept, init
 from creativelib.guidance import guide_decoder, guide_prior, split_prior
 from creativelib.objectives import Rarity
 from creativelib.optimize import optimize
 from creativelib.recipes import DEFAULTS, LR, SteerConfig, aim, draw_rare, fit_baseline, steer
-from creativelib.world import CATEGORIES, captions
-from creativelib.world.captions import article
+from creativelib.world import CATEGORIES
 from creativelib.world.scenes import draw, sample_scenes
 
 EACH = 16  # pictures of a run
@@ -70,18 +71,10 @@ def ablation_part(lab: Lab, category: str) -> dict[str, Any]:
 
 def rival_part(lab: Lab, category: str) -> dict[str, Any]:
     """Random prompts that name parts, with no density and no steering: as many pictures, each of a prompt of its own."""
-    import random
-
     prompt, _ = named(category)
-    density, rng, kind = fit_baseline(lab.pipe, prompt), random.Random(0), next(c for c in CATEGORIES if c.name == category)
-    found = {}
+    density, rng, found = fit_baseline(lab.pipe, prompt), random.Random(0), {}
     for parts in (2, 3):
-        prompts = []
-        for _ in range(SEEDS * EACH):
-            factors = rng.sample([f for f in kind.factors if f.structural], parts)
-            values = {f.name: rng.choice(list(f.values)) for f in factors}
-            told = captions.subject(kind, values | {"color": "", "pattern": ""}, None, list(values), False, False)
-            prompts.append(f"a photo of {article(told)}")
+        prompts = naming_parts(category, SEEDS * EACH, parts, rng)
         z = torch.cat([lab.pipe.sample_prior(lab.pipe.encode_text(prompts[i:i + 16]), 1, generator=seeded(i), guidance=3.0)
                        for i in range(0, len(prompts), 16)]).view(SEEDS, EACH, -1)
         found[f"random prompts, {parts} parts"] = lab.measure(category, z, decode(lab.pipe, z, 7), density)

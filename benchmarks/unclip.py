@@ -21,6 +21,7 @@ from creativelib.judge import Judge
 from creativelib.latent import better, invert, text_diff
 from creativelib.metrics.diversity import vendi
 from creativelib.metrics.fidelity import frechet
+from creativelib.metrics.pixels import psnr
 from creativelib.pipeline import Pipeline, load
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.captions import article
@@ -112,11 +113,6 @@ def quality(way: str, seen: list[Tensor], true: list[Tensor], prompts: Tensor, v
         value, interval = share(valid)
         figures.append(Figure(f"{way}: valid", value, "%", low=interval[0], high=interval[1]))
     return figures
-
-
-def psnr(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, " n"]:
-    """In decibels."""
-    return -10 * (a - b).square().mean((1, 2, 3)).log10()
 
 
 def inversion() -> list[Figure]:

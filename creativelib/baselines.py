@@ -76,16 +76,20 @@ def random_parts(pipe: Pipeline, word: str, n: int, *, generator: torch.Generato
     """For each picture a prompt of its own that names random parts: "a photo of a pet with wings and a curly tail". What a person who knows
     the world would type; no source. The guidance is that which prompts of several things need. Raises InputError for an unknown category
     and more parts than it has."""
-    kind = category(word)
+    prompts = naming_parts(word, n, parts, _rng(generator))
+    return _decoded(pipe, pipe.sample_prior(pipe.encode_text(prompts), 1, generator=generator, guidance=guidance)[:, 0], generator)
+
+
+def naming_parts(word: str, n: int, parts: int, rng: random.Random) -> list[str]:
+    """n prompts for `random_parts`, which see."""
+    kind, prompts = category(word), []
     forms = [factor for factor in kind.factors if factor.structural]
     if not 1 <= parts <= len(forms):
         raise InputError(f"parts is {parts}; allowed is 1 to {len(forms)} for {article(word)}")
-    rng, prompts = _rng(generator), []
     for _ in range(n):
         values = {factor.name: rng.choice(list(factor.values)) for factor in rng.sample(forms, parts)}
-        told = captions.subject(kind, values | {"color": "", "pattern": ""}, None, list(values), False, False)
-        prompts.append(photo(told))
-    return _decoded(pipe, pipe.sample_prior(pipe.encode_text(prompts), 1, generator=generator, guidance=guidance)[:, 0], generator)
+        prompts.append(photo(captions.subject(kind, values | {"color": "", "pattern": ""}, None, list(values), False, False)))
+    return prompts
 
 
 def random_mix(pipe: Pipeline, members: Sequence[str], n: int, *, generator: torch.Generator) -> Sampled:

@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity, normalize
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.latent import Inverted, better, interpolate, invert, probe, slerp, text_diff, variations, with_ddim
+from creativelib.metrics.pixels import psnr
 from creativelib.world.scenes import draw, sample_scenes
 
 
@@ -22,11 +23,6 @@ def seeded(seed):
 
 def randn(*shape, seed=0):
     return torch.randn(*shape, generator=seeded(seed))
-
-
-def psnr(a, b):
-    """In decibels, one for each picture."""
-    return -10 * (a - b).square().mean((-3, -2, -1)).log10()
 
 
 @given(seed=st.integers(0, 1000), weight=st.floats(0, 1))

@@ -33,7 +33,7 @@ def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str
     same = set(next(iter(runs.values())))
     for method, own in runs.items():
         if set(own) != same:
-            raise InputError(f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike those of the first method")
+            raise InputError(f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike the first method's")
     for row in rows:
         if lacking := [name for name in metrics if name not in row]:
             raise InputError(f"metrics is {list(metrics)}; a row of {row['method']!r} has no {', '.join(lacking)}")
@@ -54,9 +54,9 @@ def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str
 
 def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """The table as text: "0.52 (0.49–0.55)", with so many significant digits."""
-    def cell(value: float, low: float, high: float) -> str:
-        return f"{value:.{digits}g} ({low:.{digits}g}–{high:.{digits}g})"
+    def cell(method: str, name: str) -> str:
+        value, low, high = (f"{frame.loc[method, (name, part)]:.{digits}g}" for part in ("value", "low", "high"))
+        return f"{value} ({low}–{high})"
 
     names = frame.columns.get_level_values(0).unique()
-    columns = {name: [cell(*line) for line in frame[name][["value", "low", "high"]].to_numpy()] for name in names}
-    return pd.DataFrame(columns, index=frame.index)
+    return pd.DataFrame({name: [cell(method, name) for method in frame.index] for name in names}, index=frame.index)
