@@ -21,7 +21,7 @@ from . import export, vqmodel
 from .loop import Recipe, train
 from .pages import Corpus, Filter, Pairs, itself, of_the_world, pairs
 
-RECIPE = Recipe("semantica", steps=7000, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=41, muon=3e-3)
+RECIPE = Recipe("semantica", steps=6400, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=41, muon=3e-3)
 CONTROL_STEPS = 3000  # to say what one sees is learned sooner than to say what else there might be
 SHOTS = (1, 2, 4)  # how many pictures of the page are shown
 DROP = 0.10
