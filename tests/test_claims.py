@@ -197,3 +197,41 @@ def test_edits_show_what_was_asked_for_and_leave_the_rest():
 
 def test_inverted_pictures_come_back():
     assert figures("unclip-inversion")["inverted with 5 rounds, and decoded: PSNR"]["value"] > 24
+
+
+KEPT, VARIED = "shared factors kept", "entropy of free factors, of the page's own"
+
+
+def test_what_can_be_known_of_a_page_and_what_semantica_makes_of_it():
+    """Chapter 12: kept and varied by how many pictures are shown, by the exact posterior, the network, its control, and with guidance."""
+    found = {name: figure["value"] for name, figure in figures("semantica-truth").items()}
+    said = {"the best": ((78, 91, 97), (68, 84, 90)), "pairs": ((74, 79, 81), (67, 82, 84))}
+    for way, numbers in said.items():
+        for what, shares in zip((KEPT, VARIED), numbers, strict=True):
+            assert all(abs(found[f"{way}, {m} shown: {what}"] - share) < 0.6 for m, share in zip((1, 2, 4), shares, strict=True))
+    assert [round(found[f"control, 1 shown: {what}"]) for what in (KEPT, VARIED)] == [94, 4]
+    guided = [[round(found[f"pairs, {m} shown, guidance 1.2: {what}"]) for what in (KEPT, VARIED)] for m in (2, 4)]
+    assert guided == [[83, 73], [85, 78]]
+    valid = {way: found[f"{way}: valid"] for way in ("pairs, 1 shown", "pairs, 4 shown", "control, 1 shown", "the page's own")}
+    assert all(abs(value - share) < 0.6 for value, share in zip(valid.values(), (78, 84.5, 99, 99), strict=True))
+
+
+def test_a_copier_is_best_by_what_compares_with_what_was_shown():
+    """Chapter 12: the copier leads the truth by both, and by precision; recall and coverage give it and the mode-dropper away."""
+    found = {name: figure["value"] for name, figure in figures("semantica-metrics").items()}
+    ways = ("truth", "copier", "blurrer", "mode-dropper")
+    for cheap in ("plain FID, variations against what was shown", "distance to the picture shown"):
+        assert min(ways, key=lambda way: found[f"{way}: {cheap}"]) == "copier"
+    assert found["copier: precision"] > found["truth: precision"]
+    for honest in ("recall", "coverage"):
+        assert max(ways, key=lambda way: found[f"{way}: {honest}"]) == "truth"
+        assert max(found[f"{way}: {honest}"] for way in ("copier", "mode-dropper")) < 0.5 * found[f"truth: {honest}"]
+
+
+def test_semantica_has_the_recall_that_its_control_lacks():
+    """Chapter 12: precision and recall of one-shot variations."""
+    found = {name: figure["value"] for name, figure in figures("semantica-fewshot").items()}
+    said = {"control, guidance 1": (63, 0), "pairs, guidance 1": (25, 77), "pairs, guidance 2": (42, 50), "the best, 1 shown": (58, 89)}
+    for way, numbers in said.items():
+        assert all(abs(found[f"{way}: {what}"] - share) < 0.6 for what, share in zip(("precision", "recall"), numbers, strict=True))
+    assert max(found[f"control, guidance {guidance}: recall"] for guidance in (1, 2)) < 1
