@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from conceptlab import pairs
 from evaluation_figures import publish_all
+from lab import Lab, seeded
 from tqdm.auto import tqdm
 
 from creativelib.baselines import Sampled, adaptive_negatives, negative_prompt, photo, plain, random_mix, random_parts
@@ -25,12 +27,9 @@ from creativelib.conceptlab import DEFAULTS as ADAPTIVE
 from creativelib.conceptlab import LearnConfig, LearnResult, learn_concept
 from creativelib.evaluation import Reference, score
 from creativelib.guidance import split_prior
-from creativelib.judge import Judge
-from creativelib.pipeline import Pipeline, load
 from creativelib.protocol import Cell, Protocol, read, run
 from creativelib.recipes import DEFAULTS, aim, draw_rare, fit_baseline, steer
 from creativelib.settle import settle
-from creativelib.vqa import BlipVqa
 from creativelib.world import CATEGORIES, category
 from creativelib.world.oracle import Oracle
 
@@ -39,14 +38,9 @@ CONCEPTS = DEFAULTS.concepts
 TEMPLATE = "a photo of a {}"
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def pair(word: str, seed: int) -> list[str]:
     """Two manual negatives, as in ConceptLab's protocol: one of three pairs of species."""
-    names, i = list(category(word).species), seed % 3
-    return names[2 * i:2 * i + 2]
+    return list(pairs(word)[seed % 3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +51,12 @@ class Learned:
     seconds: float
 
 
-class Lab:
+class Studio(Lab):
     """Everything that makes and judges, loaded once."""
 
     def __init__(self) -> None:
-        self.pipe: Pipeline = load("menagerie", device="cpu")
-        self.judge, self.vqa = Judge.load(), BlipVqa.load()
-        self.oracle, self.second = Oracle.load(), Oracle.load("mix")
+        super().__init__()
+        self.second = Oracle.load("mix")
         self.density = cache(lambda word: fit_baseline(self.pipe, photo(word)))
         self.reference = cache(lambda word: Reference.of(self.pipe, self.judge, word))
         self.adaptive = cache(self._adaptive)
@@ -100,7 +93,7 @@ class Lab:
         return self.drawn(settle(self.pipe, word, learned.concept, learned.negatives, 100 * seed), n, seed)
 
 
-METHODS: dict[str, Callable[[Lab, str, int, int], Sampled]] = {
+METHODS: dict[str, Callable[[Studio, str, int, int], Sampled]] = {
     "plain": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed)),
     "guidance 4": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed), guidance=4.0),
     "temperature 2": lambda lab, word, n, seed: plain(lab.pipe, word, n, generator=seeded(seed), temperature=2.0),
@@ -110,16 +103,16 @@ METHODS: dict[str, Callable[[Lab, str, int, int], Sampled]] = {
     "random parts": lambda lab, word, n, seed: random_parts(lab.pipe, word, n, generator=seeded(seed)),
     "random mix": lambda lab, word, n, seed: random_mix(lab.pipe, list(category(word).species), n, generator=seeded(seed)),
     "adaptive negative prompt": lambda lab, word, n, seed: adaptive_negatives(lab.pipe, lab.vqa, word, n, generator=seeded(seed)),
-    "rarity guidance": Lab.guided,
-    "rarity steering": Lab.steered,
-    "ConceptLab, two negatives": Lab.against_two,
+    "rarity guidance": Studio.guided,
+    "rarity steering": Studio.steered,
+    "ConceptLab, two negatives": Studio.against_two,
     "ConceptLab, adaptive": lambda lab, word, n, seed: lab.drawn(lab.adaptive(word, seed).result.concept, n, seed),
-    "ConceptLab, settled": Lab.settled,
+    "ConceptLab, settled": Studio.settled,
 }
 FULL = Protocol(tuple(METHODS), tuple(c.name for c in CATEGORIES), seeds=5, pictures=16)
 
 
-def make(lab: Lab, cell: Cell) -> dict[str, Any]:
+def make(lab: Studio, cell: Cell) -> dict[str, Any]:
     """The figures of one run, its seconds a picture, and what the judge sees in it, from which figures of larger sets are made."""
     word, learned = cell.category, {}
     reference = lab.reference(word)  # belongs to no run, as the density does not
@@ -143,7 +136,7 @@ def main() -> None:
     made = read(FULL, *KEPT.glob("rows*.jsonl"))
     if len(made) < len(FULL.cells()):
         mine, of = share or (0, 1)
-        lab = Lab()
+        lab = Studio()
         with torch.no_grad():
             rows = run(FULL, lambda cell: make(lab, cell), KEPT / f"rows-{mine}-of-{of}.jsonl", (mine, of))
             made = list(tqdm(rows, total=-(-len(FULL.cells()) // of)))

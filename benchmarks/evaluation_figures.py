@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from figures import Figure, bootstrap, publish
 from jaxtyping import Float
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 
 from creativelib.metrics.table import compare
@@ -23,15 +24,10 @@ def metrics(rows: Sequence[Row]) -> list[str]:
     return [name for name in rows[0] if name not in LEFT_OUT]
 
 
-def ranks(values: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
-    """From 0, equal values sharing their mean rank."""
-    less, equal = (values[..., None, :] < values[..., None]).double(), (values[..., None, :] == values[..., None]).double()
-    return less.sum(-1) + (equal.sum(-1) - 1) / 2
-
-
-def spearman(a: Float[Tensor, "*b n"], b: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
-    x, y = (ranks(v) - ranks(v).mean(-1, keepdim=True) for v in (a, b))
-    return (x * y).sum(-1) / (x.norm(dim=-1) * y.norm(dim=-1)).clamp_min(1e-12)
+def spearman(a: Float[Tensor, "c n"], b: Float[Tensor, "c n"]) -> Float[Tensor, " c"]:
+    """The rank correlation in each category."""
+    found: list[Any] = [spearmanr(x, y) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    return torch.tensor([each.statistic for each in found])
 
 
 def by_category(rows: Sequence[Row], name: str) -> Float[Tensor, "c r"]:
@@ -69,12 +65,12 @@ def oracle_figures(rows: Sequence[Row]) -> list[Figure]:
     """How methods rank by the one oracle and by the other."""
     frame = compare(rows, [TRUTH, SECOND])
     one, other = (torch.tensor(frame[(name, "value")].to_numpy()) for name in (TRUTH, SECOND))
-    figures = [Figure("rank correlation of methods by either oracle", spearman(one, other).item(), "")]
-    order = {name: ranks(-values).tolist() for name, values in (("rank", one), ("rank by the second oracle", other))}
+    figures = [Figure("rank correlation of methods by either oracle", spearman(one[None], other[None]).item(), "")]
+    order = {name: rankdata(-values.numpy()) for name, values in (("rank", one), ("rank by the second oracle", other))}
     for i, method in enumerate(frame.index):
         for name, values in ((TRUTH.removeprefix("true: "), one), ("by the second oracle", other)):
             figures.append(Figure(f"{method}: {name}", 100 * values[i].item(), "%"))
-        figures += [Figure(f"{method}: {name}", 1 + found[i], "") for name, found in order.items()]
+        figures += [Figure(f"{method}: {name}", float(found[i]), "") for name, found in order.items()]
     return figures
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from tqdm.auto import tqdm
 
+from .baselines import Sampled
 from .concept import Concept, TokenConcept
 from .density import FORMAT, Density
 from .density import load as load_density
@@ -40,20 +39,12 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """Image embeddings and the pictures decoded from them."""
-
-    z: Float[Tensor, "n d"]
-    pictures: Float[Tensor, "n 3 h w"]
-
-
-@dataclass(frozen=True, eq=False)
 class Creation:
     """What `create` made; the same lies in `folder` as files."""
 
     folder: Path
-    typical: Drawn
-    creative: Drawn
+    typical: Sampled
+    creative: Sampled
     result: SteerResult
     report: dict[str, Any]
 
@@ -153,7 +144,7 @@ def keep(density: Density, file: Path) -> None:
 
 
 def draw(pipe: Pipeline, concept: Concept, template: str, count: int, config: SteerConfig, generator: torch.Generator,
-         steered: SteerResult | None = None) -> Drawn:
+         steered: SteerResult | None = None) -> Sampled:
     """Draw `count` pictures of a concept's k members in turn, so that any count shows as many of them as it can."""
     each = math.ceil(count / len(concept))
     if steered:
@@ -161,7 +152,7 @@ def draw(pipe: Pipeline, concept: Concept, template: str, count: int, config: St
     else:
         z = concept.sample(pipe, template, each, generator=generator, guidance=config.guidance, steps=config.prior_steps)
     z = z.transpose(0, 1).flatten(0, 1)[:count]
-    return Drawn(z, pipe.decode(z[None], generator=generator)[0])
+    return Sampled(z, pipe.decode(z[None], generator=generator)[0])
 
 
 def make_writable(name: str, folder: Path) -> None:
