@@ -19,6 +19,7 @@ from .judge import Judge
 from .metrics.divergence import above_floor, gaussian_js, gaussian_kl
 from .metrics.diversity import total_variance, vendi
 from .metrics.fidelity import fidelity, frechet, kid
+from .metrics.intervals import warn_if_few
 from .metrics.novelty import nearest_distance
 from .metrics.similarity import negative_distance, positive_similarity
 from .pipeline import Pipeline
@@ -61,12 +62,14 @@ class Reference:
 def score(drawn: Sampled, reference: Reference, pipe: Pipeline, judge: Judge, oracle: Oracle) -> dict[str, float]:
     """All figures of one run. Shares are in [0, 1], similarities are cosines, divergences and surprisals nats.
 
-    Metrics of sets depend on how many pictures a run has: compare runs of the same number.
+    Metrics of sets depend on how many pictures a run has: compare runs of the same number. FewPicturesWarning says so where a run has
+    fewer than the judge's embeddings have dimensions.
     """
     n, generator = len(drawn.z), torch.Generator().manual_seed(0)
     seen, other = pipe.encode_images(drawn.pictures), judge.encode_images(drawn.pictures)
     truth, near = oracle.judge(drawn.pictures, reference.word), fidelity(other, reference.real, K)
     distance = kid(other, reference.real)
+    warn_if_few("FID", n, other.shape[1])
 
     def js(a: Tensor, b: Tensor) -> float:
         return gaussian_js(a, b, generator=generator, draws=2000)

@@ -212,6 +212,7 @@ def test_what_can_be_known_of_a_page_and_what_semantica_makes_of_it():
     assert [round(found[f"control, 1 shown: {what}"]) for what in (KEPT, VARIED)] == [94, 4]
     guided = [[round(found[f"pairs, {m} shown, guidance 1.2: {what}"]) for what in (KEPT, VARIED)] for m in (2, 4)]
     assert guided == [[83, 73], [85, 78]]
+    assert [round(found[f"pairs, {m} shown, guidance 1.2: valid"]) for m in (2, 4)] == [87, 88]
     valid = {way: found[f"{way}: valid"] for way in ("pairs, 1 shown", "pairs, 4 shown", "control, 1 shown", "the page's own")}
     assert all(abs(value - share) < 0.6 for value, share in zip(valid.values(), (78, 84.5, 99, 99), strict=True))
 

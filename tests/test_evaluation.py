@@ -9,6 +9,7 @@ from creativelib import evaluation
 from creativelib.baselines import Sampled, plain
 from creativelib.evaluation import Reference, score
 from creativelib.judge import Judge
+from creativelib.metrics.intervals import FewPicturesWarning
 from creativelib.world.oracle import Oracle
 from creativelib.world.scenes import draw, sample_scenes
 
@@ -30,7 +31,8 @@ def scored(menagerie):
             "noise": torch.rand(16, 3, 64, 64, generator=seeded(4)), "one": usual.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
         }
         runs = {"plain": usual} | {name: Sampled(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1)) for name, x in pictures.items()}
-        return {name: score(drawn, reference, menagerie, judge, oracle) for name, drawn in runs.items()}
+        with pytest.warns(FewPicturesWarning, match="FID of 16 pictures"):
+            return {name: score(drawn, reference, menagerie, judge, oracle) for name, drawn in runs.items()}
 
 
 def test_every_figure_is_a_number_and_all_runs_have_the_same(scored):
