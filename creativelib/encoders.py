@@ -17,7 +17,7 @@ from .zoo import MODELS, verify
 
 ROWS = 64  # pictures encoded at once
 # Where the bundled encoders lie below the bundled model's folder: the network, and its preprocessing.
-BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor")}
+BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor"), "dino": ("dino", "dino")}
 CLASSES = {"clip_vision_model": "CLIPVisionModelWithProjection", "clip": "CLIPVisionModelWithProjection", "dinov2": "Dinov2Model"}
 
 

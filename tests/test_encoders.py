@@ -59,7 +59,7 @@ def test_another_kind_of_model_is_refused(folder):
 
 def test_unknown_names_and_empty_folders_are_refused(tmp_path):
     for name in ("resnet", tmp_path):
-        with pytest.raises(InputError, match="allowed are clip and a folder"):
+        with pytest.raises(InputError, match="allowed are clip, dino and a folder"):
             Encoder.load(name)
 
 

@@ -13,7 +13,7 @@ from .data import cache_folder
 from .pages import Filter, of_the_world, pairs
 from .semantica import RECIPE, SHOTS, keep, learn
 
-SHORT = replace(RECIPE, steps=3000)
+SHORT = replace(RECIPE, steps=1500)
 # Which encoder is looked through, and which pairs are learned from.
 VARIANTS = {
     "CLIP": ("clip", Filter()),
