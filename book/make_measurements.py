@@ -49,10 +49,30 @@ def part(script: str, name: str) -> Callable[[dict[str, Any]], str]:
         barred = [f for f in report["figures"] if f["bar"] is not None]
         ways = [f["name"].split(": ")[0] for f in report["figures"]]
         others = [f for f, way in zip(report["figures"], ways, strict=True) if ways.count(way) > 1]
-        tables = [figures(report | {"figures": barred}, f"{script}.py {name}")] if barred else []
+        tables = [figures(report | {"figures": barred}, f"{script}.py {name}".strip())] if barred else []
         tables += [pivot(others, "way")] if others else []
-        return "\n\n".join(tables if barred else [*tables, source(f"{script}.py {name}", report)])
+        return "\n\n".join(tables if barred else [*tables, source(f"{script}.py {name}".strip(), report)])
     return make
+
+
+# Columns of the table of all methods, a table for each group of them.
+GROUPS = (("true: valid", "true: novel in form", "true: valid and novel", "true: surprisal", "seconds a picture"),
+          ("positive similarity", "relative typicality", "distance to the nearest", "FID", "KID"),
+          ("precision", "recall", "density", "coverage", "Vendi, q = 1", "Vendi, q = 2", "total variance"),
+          ("CLIP: positive similarity", "CLIP: relative typicality", "CLIP: surprisal", "CLIP: KL above its floor",
+           "CLIP: JS above its floor", "CLIP: distance to the nearest"))
+
+
+def methods(report: dict[str, Any]) -> str:
+    """All methods by all metrics, in groups that fit a page."""
+    columns = [[f for f in report["figures"] if f["name"].split(": ", 1)[1] in group] for group in GROUPS]
+    return "\n\n".join([*(pivot(found, "method") for found in columns), source("evaluation.py", report)])
+
+
+def correlations(report: dict[str, Any]) -> str:
+    """One row for each metric, one column for what of the truth it is correlated with."""
+    short = [f | {"name": f["name"].replace("CLIP: ", "CLIP's ")} for f in report["figures"]]
+    return f"{pivot(short, 'metric')}\n\n{source('evaluation.py', report)}"
 
 
 def draw_figure_11(report: dict[str, Any], file: Path) -> None:
@@ -88,6 +108,12 @@ MAKERS = {
     "semantica-truth": ("Variations: what they keep and what they vary", part("semantica", "truth")),
     "semantica-fewshot": ("Variations of one picture against the rest of its set", part("semantica", "fewshot")),
     "semantica-metrics": ("What metrics make of a copier, a blurrer and a mode-dropper", part("semantica", "metrics")),
+    "semantica-variants": ("Variations through other encoders, and of filtered pairs", part("semantica", "variants")),
+    "evaluation-table": ("Thirteen methods by every metric", methods),
+    "evaluation-correlation": ("Which metric tracks the truth", correlations),
+    "evaluation-oracles": ("Methods as the second oracle ranks them", part("evaluation", "")),
+    "evaluation-claims": ("What the papers claim", lambda report: figures(report, "evaluation.py")),
+    "goodhart-dial": ("Rarity in the eyes of who steers and of others", part("goodhart", "")),
     "steering-main": ("Steering, and what it starts from", part("steering", "main")),
     "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
     "steering-rival": ("The rival: random prompts that name parts", part("steering", "rival")),

@@ -203,7 +203,7 @@ class Train:
     out: Path
     """The folder to write into; a run that was cut off goes on there."""
     encoder: str = "clip"
-    """What looks at the pictures: clip, or a folder with a CLIP's or DINOv2's vision model."""
+    """What looks at the pictures: clip, dino, or a folder with a CLIP's or DINOv2's vision model."""
     movq: str = "menagerie"
     """Whose latents are drawn: the bundled autoencoder's, or a folder with a VQModel."""
     size: int = 64

@@ -13,12 +13,15 @@ FOLDERS = (Path(__file__).parent / "results", Path(__file__).parent.parent / "be
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number; `low` and `high` bound it with 95 % confidence where it was estimated from a sample."""
+    """A measured number; `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked for or
+    claimed, None where nothing was, and `holds` says whether the value reaches it."""
 
     value: float
     unit: str
     low: float | None
     high: float | None
+    bar: float | None
+    holds: bool | None
 
 
 def _file(name: str, ending: str) -> Path:
@@ -32,7 +35,7 @@ def _file(name: str, ending: str) -> Path:
 def measured(name: str) -> dict[str, Figure]:
     """All figures of benchmarks/results/NAME.json by their names. Raises InputError for another name."""
     figures = json.loads(_file(name, ".json").read_text())["figures"]
-    return {f["name"]: Figure(f["value"], f["unit"], f["low"], f["high"]) for f in figures}
+    return {f["name"]: Figure(*(f[name] for name in ("value", "unit", "low", "high", "bar", "holds"))) for f in figures}
 
 
 def runs(name: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from creativelib.world.scenes import draw, sample_scenes
 PROMPTS = ["a photo of a cat", "a neon sign of a red castle"]
 BUDGETS = {  # MiB
     "prior/text_encoder": 1.0, "prior/image_encoder": 2.0, "prior/prior": 4.0, "decoder/movq": 3.0, "decoder/unet": 10.0, "oracle": 3.6,
-    "judge": 3.0, "vqa": 5.0, "autoregressive": 3.0, "semantica/pairs": 4.5, "semantica/control": 4.5,
+    "judge": 3.0, "vqa": 5.0, "autoregressive": 3.0, "semantica/pairs": 4.5, "semantica/control": 4.5, "dino": 2.0,
 }
 
 

@@ -17,8 +17,7 @@ SHORT = replace(RECIPE, steps=1500)
 # Which encoder is looked through, and which pairs are learned from.
 VARIANTS = {
     "CLIP": ("clip", Filter()),
-    "CLIP, not too unlike": ("clip", Filter(low=0.4)),
-    "CLIP, not too alike": ("clip", Filter(high=0.95)),
+    "CLIP, filtered": ("clip", Filter(low=0.4, high=0.95)),
     "DINO": ("dino", Filter()),
 }
 
