@@ -38,7 +38,7 @@ KEPT = Path("out") / "benchmark-evaluation"
 CONCEPTS = DEFAULTS.concepts
 TEMPLATE = "a photo of a {}"
 MILD = 2.0  # guidance of adaptive negative prompts: with negative prompts' 4 hardly a picture is valid
-ADAPTIVE_STEPS = 300  # half the default's, or learning would take most of all the time
+ADAPTIVE_STEPS = 240  # of the default's 600, or learning would take most of all the time
 
 
 def pair(word: str, seed: int) -> list[str]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import Figure, asked, at_least, at_most, bootstrap, publish
+from figures import Figure, asked, at_least, at_most, bootstrap, publish, share
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, normalize
 
+from creativelib.encoders import BUNDLED, Encoder
 from creativelib.judge import Judge
 from creativelib.metrics.fewshot import fewshot
 from creativelib.metrics.fidelity import frechet
@@ -25,7 +26,7 @@ from creativelib.semantica import Semantica
 from creativelib.training.variants import VARIANTS, folder
 from creativelib.world.oracle import Oracle
 from creativelib.world.pages import Page, continued, pages
-from creativelib.world.scenes import Scenes, draw
+from creativelib.world.scenes import Scenes, draw, sample_scenes
 from creativelib.world.variation import Variation, balance, tally, variation
 
 PAGES, SETS = 96, 32
@@ -243,18 +244,38 @@ def metrics_figures(found: dict[str, Any]) -> list[Figure]:
     return figures
 
 
+def same_as_nearest(name: str, shown: int = 1200, asked: int = 400) -> dict[str, list[float]]:
+    """Of pictures of the world, whether the nearest of others in the eyes of an encoder is of the same category, and drawn on the same
+    ground and with the same ink."""
+    scenes = sample_scenes(shown + asked, seeded(904), 0.0)
+    whole = Encoder.load(name).see(draw(scenes)).whole
+    whole = normalize((whole - whole.mean(0)) / whole.std(0), dim=1)
+    nearest = (whole[shown:] @ whole[:shown].T).argmax(1)
+    values = {"category": scenes.category, "ground": scenes.style[:, 0], "ink": scenes.style[:, 2]}
+    return {what: (value[:shown][nearest] == value[shown:]).float().tolist() for what, value in values.items()}
+
+
 def variants_part() -> dict[str, Any]:
     """Other encoders and filters, trained alike (`python -m creativelib.training variants`), on the pages of the part "truth"."""
     rows = {"the page's own": once("truth-own", lambda: read_pages(own_pictures))}
     for name in VARIANTS:
         for m in (1, 4):
             rows[f"{name}, {m} shown"] = once(f"{folder(name).name}-{m}", lambda name=name, m=m: read_pages(by_model(folder(name), m)))
-    return rows
+    return {"rows": rows, "nearest": {name: once(f"nearest-{name}", lambda name=name: same_as_nearest(name)) for name in BUNDLED}}
+
+
+def variants_figures(found: dict[str, Any]) -> list[Figure]:
+    figures = truth_figures(found["rows"])
+    for name, hits in found["nearest"].items():
+        for what, values in hits.items():
+            value, interval = share(torch.tensor(values))
+            figures.append(Figure(f"{name}: nearest picture is of the same {what}", value, "%", low=interval[0], high=interval[1]))
+    return figures
 
 
 PARTS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], list[Figure]]]] = {
     "truth": (truth_part, truth_figures), "fewshot": (fewshot_part, fewshot_figures), "metrics": (metrics_part, metrics_figures),
-    "variants": (variants_part, truth_figures)}
+    "variants": (variants_part, variants_figures)}
 
 
 def main() -> None:

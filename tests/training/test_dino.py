@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import one_hot
 
-from creativelib.training.dino import WARM, Student, crops, cross_entropy, disguised, standard
+from creativelib.training.dino import WARM, Student, crops, cross_entropy, standard
 
 
 def seeded(seed):
@@ -20,17 +20,6 @@ def test_crops_are_pictures_and_differ():
 def test_a_crop_of_a_plain_picture_is_plain():
     found = crops(torch.full((4, 3, 64, 64), 0.4), 0.3, 0.5, 32, seeded(3))
     assert (found.amax((2, 3)) - found.amin((2, 3))).max() < 1e-4
-
-
-def test_disguises_are_what_they_say():
-    x = torch.rand(64, 3, 16, 16, generator=seeded(7))
-    found = disguised(x, seeded(8))
-    assert found.min() >= 0 and found.max() <= 1 and torch.equal(found, disguised(x, seeded(8)))
-    colored = (found - found.mean(1, keepdim=True)).abs().amax((1, 2, 3)) > 1e-6
-    assert 0.2 < colored.float().mean() < 0.6  # as they are or inverted, two of five ways
-    assert all(torch.equal(own, was) or torch.allclose(own, 1 - was) for own, was in zip(found[colored], x[colored], strict=True))
-    plain = disguised(torch.full((64, 3, 16, 16), 0.25), seeded(9))
-    assert set(plain.unique().tolist()) == {0.0, 0.25, 0.75, 1.0}  # no outlines in a plain picture
 
 
 def test_saying_the_same_costs_least():
