@@ -13,8 +13,8 @@ FOLDERS = (Path(__file__).parent / "results", Path(__file__).parent.parent / "be
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number; `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked for or
-    claimed, None where nothing was, and `holds` says whether the value reaches it."""
+    """A measured number; `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked for
+    or claimed, None where nothing was, and `holds` says whether the value reaches it."""
 
     value: float
     unit: str

@@ -1,9 +1,13 @@
 """What the chapters say of measurements too long for a page, held against the committed results."""
 
 import json
+from math import prod
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+
+from creativelib import zoo
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 WORDS = ("subject", "feature", "adjective")
@@ -236,3 +240,11 @@ def test_semantica_has_the_recall_that_its_control_lacks():
     for way, numbers in said.items():
         assert all(abs(found[f"{way}: {what}"] - share) < 0.6 for what, share in zip(("precision", "recall"), numbers, strict=True))
     assert max(found[f"control, guidance {guidance}: recall"] for guidance in (1, 2)) < 1
+
+
+def test_semanticas_size_and_training_time_are_as_told():
+    """Chapter 12, exercise: 2.3 million weights, an hour and a half."""
+    folder = zoo.locate("menagerie").folder
+    with safe_open(folder / "semantica" / "pairs" / "diffusion_pytorch_model.safetensors", "pt") as weights:
+        assert round(sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys()) / 1e5) == 23  # noqa: SIM118
+    assert 80 < json.loads((folder / "training.json").read_text())["semantica"]["pairs"]["seconds"] / 60 < 100

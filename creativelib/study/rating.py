@@ -18,6 +18,7 @@ from .design import Study, Trial, plan
 from .store import Votes, ballot, new_code, now, seed_of
 
 WIDTH = 256  # pixels: smaller pictures are enlarged
+BUTTON = "126px"  # a scale's five answers stay on one line of a notebook
 _ALTS = {1: ("the picture to rate",), 2: ("the left picture", "the right picture")}
 
 
@@ -83,8 +84,8 @@ class RatingStudy(widgets.VBox):
             return
         self._choices = {question.name: widgets.ToggleButtons(
             options=[(label, answer) for answer, label in enumerate(question.options, 1)], value=None, description=question.text,
-            tooltips=[f"{question.text} {label}" for label in question.options], style={"description_width": "initial"},
-            layout={"width": "auto"}) for question in trial.questions}
+            tooltips=[f"{question.text} {label}" for label in question.options], style={"description_width": "initial",
+            "button_width": BUTTON}, layout={"width": "auto"}) for question in trial.questions}
         for choice in self._choices.values():
             choice.observe(lambda _: self._allow_next(), "value")
         self._allow_next()
