@@ -29,18 +29,19 @@ from .world.oracle import Oracle
 from .world.scenes import draw, sample_scenes
 
 SEEN = 200  # pictures that a run is compared with, of the world and of plain sampling
+AGAIN = 64  # pictures usually drawn of which the floors are made: the most that a run may have
 K = 3  # neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What runs on a category are compared with, made once: texts in the eyes of CLIP and judge, the density of what is usually drawn,
-    CLIP's embeddings of pictures usually drawn (`usual`) and of as many again, and the judge's of the world's own (`real`)."""
+    CLIP's embeddings of pictures usually drawn (`usual`) and of AGAIN others, and the judge's of the world's own (`real`)."""
 
     word: str
     density: Density
     usual: Float[Tensor, "m d"]
-    again: Float[Tensor, "m d"]
+    again: Float[Tensor, "f d"]
     real: Float[Tensor, "r e"]
     text: Float[Tensor, " d"]
     members: Float[Tensor, "s d"]
@@ -53,7 +54,7 @@ class Reference:
         prompts = [photo(word), *map(photo, category(word).species)]
         clip, other = normalize(pipe.encode_text(prompts).pooled, dim=-1), judge.encode_text(prompts)
         generator = torch.Generator().manual_seed(2**40)
-        usual = pipe.sample_prior(pipe.encode_text(prompts[:1]), 2 * SEEN, generator=generator)
+        usual = pipe.sample_prior(pipe.encode_text(prompts[:1]), SEEN + AGAIN, generator=generator)
         seen = pipe.encode_images(pipe.decode(usual, generator=generator)[0])
         real = judge.encode_images(draw(sample_scenes(SEEN, generator, category=word)))
         return cls(word, fit_baseline(pipe, prompts[0]), seen[:SEEN], seen[SEEN:], real, clip[0], clip[1:], other[0], other[1:])
@@ -63,7 +64,7 @@ def score(drawn: Sampled, reference: Reference, pipe: Pipeline, judge: Judge, or
     """All figures of one run. Shares are in [0, 1], similarities are cosines, divergences and surprisals nats.
 
     Metrics of sets depend on how many pictures a run has: compare runs of the same number. FewPicturesWarning says so where a run has
-    fewer than the judge's embeddings have dimensions.
+    fewer than the judge's embeddings have dimensions. Raises InputError for more than AGAIN pictures.
     """
     n, generator = len(drawn.z), torch.Generator().manual_seed(0)
     seen, other = pipe.encode_images(drawn.pictures), judge.encode_images(drawn.pictures)
