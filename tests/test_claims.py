@@ -248,3 +248,15 @@ def test_semanticas_size_and_training_time_are_as_told():
     with safe_open(folder / "semantica" / "pairs" / "diffusion_pytorch_model.safetensors", "pt") as weights:
         assert round(sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys()) / 1e5) == 23  # noqa: SIM118
     assert 80 < json.loads((folder / "training.json").read_text())["semantica"]["pairs"]["seconds"] / 60 < 100
+
+
+def test_filters_change_little_and_a_dino_that_sees_no_kinds_keeps_less():
+    """Chapter 12 and the model card: three networks trained alike, shown one picture; nearest neighbours of the encoders."""
+    found = figures("semantica-variants")
+    said = {"CLIP": (58, 26), "CLIP, filtered": (59, 31), "DINO": (46, 3)}
+    for name, numbers in said.items():
+        assert tuple(round(found[f"{name}, 1 shown: {what}"]["value"]) for what in (KEPT, "valid")) == numbers
+    for what in (KEPT, "valid"):
+        plain, filtered, dino = (found[f"{name}, 1 shown: {what}"] for name in said)
+        assert filtered["low"] < plain["high"] and dino["high"] < plain["low"]
+    assert [found[f"dino: nearest picture is of the same {what}"]["value"] for what in ("ground", "category")] == [100, 30]
