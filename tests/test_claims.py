@@ -260,3 +260,76 @@ def test_filters_change_little_and_a_dino_that_sees_no_kinds_keeps_less():
         plain, filtered, dino = (found[f"{name}, 1 shown: {what}"] for name in said)
         assert filtered["low"] < plain["high"] and dino["high"] < plain["low"]
     assert [found[f"dino: nearest picture is of the same {what}"]["value"] for what in ("ground", "category")] == [100, 30]
+
+
+@pytest.fixture
+def table() -> dict[str, dict]:
+    return figures("evaluation-table")
+
+
+def test_knobs_and_negative_prompts_do_not_help_and_parts_do(table):
+    """Chapter 10: what is valid and new, by ways that learn nothing."""
+    both = {name.split(": ")[0]: figure for name, figure in table.items() if name.endswith(": true: valid and novel")}
+    for name in ("guidance 4", "negative prompt, prior", "negative prompt, decoder", "adaptive negative prompt"):
+        assert both[name]["high"] < both["plain"]["value"]
+    for name in ("temperature 2", "random mix"):
+        assert both["plain"]["value"] < both[name]["value"] < 2 * both["plain"]["value"]
+    assert both["random parts"]["low"] > both["plain"]["high"] + 15
+    assert max(both, key=lambda name: both[name]["value"]) == "rarity steering"
+    said = {"plain": 9, "random parts": 43, "rarity steering": 58, "rarity guidance": 27, "ConceptLab, adaptive": 25}
+    assert all(round(both[name]["value"]) == share for name, share in said.items())
+    assert round(table["rarity steering: true: valid"]["value"]) == 84
+    assert both["ConceptLab, adaptive"]["low"] > both["ConceptLab, two negatives"]["high"]
+
+
+def test_what_methods_cost(table):
+    """Chapter 10: seconds a picture."""
+    seconds = {name.split(": ")[0]: figure["value"] for name, figure in table.items() if name.endswith(": seconds a picture")}
+    assert seconds["random parts"] < 1.2 * seconds["plain"] and seconds["rarity guidance"] < 1.3 * seconds["plain"]
+    assert 0.7 < seconds["rarity steering"] < 2 and max(seconds, key=lambda name: seconds[name]).startswith("ConceptLab")
+
+
+def test_metrics_of_likeness_to_what_is_usual_run_against_the_new():
+    """Chapter 09, the main figure."""
+    found = {name: figure["value"] for name, figure in figures("evaluation-correlation").items()}
+    for name in ("precision", "density"):
+        assert found[f"{name}: valid and novel"] < -0.4 and found[f"{name}: valid"] > 0.2
+    for name in ("- FID", "- KID"):
+        assert abs(found[f"{name}: valid and novel"]) < 0.35
+    for name in ("relative typicality", "distance to the nearest"):
+        assert found[f"{name}: valid and novel"] > 0.6
+    assert found["positive similarity: valid"] > 0.4 > 0 > found["positive similarity: valid and novel"]
+
+
+def test_the_second_oracle_ranks_methods_alike():
+    """Chapter 10."""
+    found = figures("evaluation-oracles")
+    assert found["rank correlation of methods by either oracle"]["value"] > 0.9
+    assert found["rarity steering: rank"]["value"] == found["rarity steering: rank by the second oracle"]["value"] == 1
+
+
+def test_what_the_papers_claim():
+    """Chapter 10: KL and time hold, FID does not, plausibility cannot be told from validity."""
+    found = figures("evaluation-claims")
+    held = {name: figure["holds"] for name, figure in found.items()}
+    assert [name for name, holds in held.items() if not holds] == ["rarity steering: FID, more than plain sampling's",
+                                                                   "rarity steering: valid"]
+    kl, fid = (found[f"rarity steering: {what}, {than} plain sampling's"] for what, than in (("KL from the world's pictures", "times"),
+                                                                                         ("FID", "more than")))
+    assert round(kl["value"], 1) == 2.2 and kl["high"] < 3 and round(fid["value"], 2) == 0.22
+    assert found["rarity steering: valid"]["high"] > 85
+    assert round(figures("steering-cost")["guidance, decoder, pushed: more time than without"]["value"]) == 171
+
+
+def test_goodhart():
+    """Chapter 09: an embedding that only its own CLIP finds rare; and rarity that is no novelty any more, by honest judges too."""
+    found = {name: figure["value"] for name, figure in figures("goodhart-dial").items()}
+    eyes = ("CLIP, of the embedding", "CLIP, of the picture", "the judge")
+    alone = [found[f"the embedding itself, dial 4: rarity, by {who}"] for who in eyes]
+    assert alone[0] > 4.5 and max(alone[1:]) < 0.7
+    free = [found[f"no pullback, dial 4: rarity, by {who}"] for who in ("CLIP, of the picture", "the judge")]
+    assert [round(value) for value in free] == [5, 8]
+    assert [round(found[f"no pullback, dial {dial}: valid"]) for dial in ("0.5", "4")] == [90, 15]
+    assert [round(found[f"no pullback, dial {dial}: valid and novel in form"]) for dial in ("1", "4")] == [60, 10]
+    truth = [found[f"no pullback, dial {dial}: rarity, by the truth"] for dial in ("0.5", "1", "2", "4")]
+    assert max(truth) - min(truth) < 0.1
