@@ -9,6 +9,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 
 from creativelib.encoders import Encoder
 from creativelib.errors import InputError
+from creativelib.world.scenes import draw, sample_scenes
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
 
@@ -70,3 +71,15 @@ def test_the_bundled_clip_is_the_pipelines():
     with torch.no_grad():
         ours, theirs = Encoder.load("clip").see(pictures).whole, pipe.encode_images(pictures)
     assert torch.allclose(ours, torch.nn.functional.normalize(theirs, dim=-1), atol=1e-5)
+
+
+def test_the_bundled_dino_tells_how_things_are_drawn():
+    """The model card: the nearest picture is on the same ground, and seldom of the same category."""
+    scenes = sample_scenes(160, torch.Generator().manual_seed(3), 0.0)
+    with torch.no_grad():
+        seen = Encoder.load("dino").see(draw(scenes))
+    assert seen.tokens.shape == (160, 65, 128) and torch.allclose(seen.whole.norm(dim=1), torch.ones(160))
+    nearest = (seen.whole @ seen.whole.T).fill_diagonal_(-1).argmax(1)
+    same = {"ground": scenes.style[:, 0], "category": scenes.category}
+    share = {name: (values[nearest] == values).float().mean().item() for name, values in same.items()}
+    assert share["ground"] > 0.9 and share["category"] < 0.5

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from creativelib.errors import InputError
-from creativelib.measured import measured
+from creativelib.measured import measured, runs
+from creativelib.metrics.table import compare
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
@@ -18,3 +19,11 @@ def test_every_committed_result_is_read(file):
 def test_another_name_is_told_what_there_is():
     with pytest.raises(InputError, match=r"name is 'steering'; allowed are .*steering-main"):
         measured("steering")
+
+
+def test_runs_are_those_that_the_table_was_made_of():
+    rows, table = runs("evaluation"), measured("evaluation-table")
+    assert len(rows) == 13 * 8 * 5 and {row["pictures"] for row in rows} == {16}
+    valid = compare(rows, ["true: valid"])["true: valid"]
+    for method in valid.index:
+        assert abs(100 * valid.loc[method, "value"] - table[f"{method}: true: valid"].value) < 0.01
