@@ -299,6 +299,11 @@ def test_metrics_of_likeness_to_what_is_usual_run_against_the_new():
     for name in ("relative typicality", "distance to the nearest"):
         assert found[f"{name}: valid and novel"] > 0.6
     assert found["positive similarity: valid"] > 0.4 > 0 > found["positive similarity: valid and novel"]
+    said = {"relative typicality": 0.74, "distance to the nearest": 0.64, "CLIP: distance to the nearest": 0.71, "precision": -0.56,
+            "- FID": -0.09, "- KID": -0.10, "Vendi, q = 1": 0.15}
+    assert all(round(found[f"{name}: valid and novel"], 2) == value for name, value in said.items())
+    assert [round(found[f"{name}: valid"], 1) for name in ("positive similarity", "precision", "density")] == [0.6, 0.5, 0.5]
+    assert found["Vendi, q = 1: valid"] < -0.3
 
 
 def test_the_second_oracle_ranks_methods_alike():
