@@ -324,6 +324,10 @@ def test_what_the_papers_claim():
     assert round(kl["value"], 1) == 2.2 and kl["high"] < 3 and round(fid["value"], 2) == 0.22
     assert found["rarity steering: valid"]["high"] > 85
     assert round(figures("steering-cost")["guidance, decoder, pushed: more time than without"]["value"]) == 171
+    more = found["ConceptLab, adaptive: more pictures novel in form than with two negatives"]
+    assert [round(more[name]) for name in ("value", "low", "high")] == [25, 18, 33]
+    time = found["rarity guidance: more time than plain sampling"]
+    assert [round(time[name]) for name in ("value", "low", "high")] == [12, 9, 15]
 
 
 def test_goodhart():
