@@ -279,6 +279,8 @@ def test_knobs_and_negative_prompts_do_not_help_and_parts_do(table):
     said = {"plain": 9, "random parts": 43, "rarity steering": 58, "rarity guidance": 27, "ConceptLab, adaptive": 25}
     assert all(round(both[name]["value"]) == share for name, share in said.items())
     assert round(table["rarity steering: true: valid"]["value"]) == 84
+    usual_steps = figures("conceptlab-adaptive")["adaptive, as learned: valid and novel in form"]["value"]
+    assert 48 < usual_steps < 55  # "half", in chapter 10
     assert both["ConceptLab, adaptive"]["low"] > both["ConceptLab, two negatives"]["high"]
 
 
