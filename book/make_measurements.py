@@ -15,9 +15,12 @@ from make_model_card import MISSING, figures, table
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "book" / "measurement-tables.md"
+
+
 def shown(figure: dict[str, Any]) -> str:
     # Word joiners keep an interval on one line.
-    interval = "" if figure["low"] is None else f" ({figure['low']:.3g}\u2060–\u2060{figure['high']:.3g})"
+    between = "\u2060–\u2060" if figure["low"] is None or figure["low"] >= 0 else "\u00a0to\u00a0"  # a dash beside a minus confuses
+    interval = "" if figure["low"] is None else f" ({figure['low']:.3g}{between}{figure['high']:.3g})"
     return f"{figure['value']:.3g}{interval}"
 
 
