@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 
 from .baselines import Sampled, photo
 from .density import Density
+from .errors import InputError
 from .judge import Judge
 from .metrics.divergence import above_floor, gaussian_js, gaussian_kl
 from .metrics.diversity import total_variance, vendi
@@ -67,6 +68,8 @@ def score(drawn: Sampled, reference: Reference, pipe: Pipeline, judge: Judge, or
     fewer than the judge's embeddings have dimensions. Raises InputError for more than AGAIN pictures.
     """
     n, generator = len(drawn.z), torch.Generator().manual_seed(0)
+    if n > len(reference.again):
+        raise InputError(f"drawn holds {n} pictures; allowed are at most {len(reference.again)}, of which the reference has floors")
     seen, other = pipe.encode_images(drawn.pictures), judge.encode_images(drawn.pictures)
     truth, near = oracle.judge(drawn.pictures, reference.word), fidelity(other, reference.real, K)
     distance = kid(other, reference.real)

@@ -104,6 +104,11 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(measu
     assert "`benchmarks/steering.py ablation` on a laptop" in page and page.count(measurements.MISSING) == len(measurements.MAKERS) - 1
 
 
+def test_no_metric_of_the_methods_is_left_out_of_their_tables(measurements):
+    report = json.loads((ROOT / "benchmarks" / "results" / "evaluation-table.json").read_text())
+    assert {f["name"].split(": ", 1)[1] for f in report["figures"]} == {name for group in measurements.GROUPS for name in group}
+
+
 @pytest.mark.parametrize("maker", ["card", "measurements"])
 def test_tables_of_the_book_are_those_of_the_results(maker: str, request: pytest.FixtureRequest):
     module = request.getfixturevalue(maker)

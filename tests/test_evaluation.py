@@ -7,6 +7,8 @@ import torch
 
 from creativelib import evaluation
 from creativelib.baselines import Sampled, plain
+from creativelib.density import GaussianDensity
+from creativelib.errors import InputError
 from creativelib.evaluation import Reference, score
 from creativelib.judge import Judge
 from creativelib.metrics.intervals import FewPicturesWarning
@@ -33,6 +35,13 @@ def scored(menagerie):
         runs = {"plain": usual} | {name: Sampled(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1)) for name, x in pictures.items()}
         with pytest.warns(FewPicturesWarning, match="FID of 16 pictures"):
             return {name: score(drawn, reference, menagerie, judge, oracle) for name, drawn in runs.items()}
+
+
+def test_more_pictures_than_there_are_floors_of_are_refused_before_any_work(menagerie):
+    density = GaussianDensity.fit(torch.randn(40, 8, generator=seeded(5)), pca=0.95)
+    reference = Reference("pet", density, *(torch.zeros(4, 8),) * 3, torch.zeros(8), torch.zeros(2, 8), torch.zeros(8), torch.zeros(2, 8))
+    with pytest.raises(InputError, match="drawn holds 5 pictures; allowed are at most 4"):
+        score(Sampled(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)), reference, menagerie, Judge.load(), Oracle.load())
 
 
 def test_every_figure_is_a_number_and_all_runs_have_the_same(scored):

@@ -1,10 +1,11 @@
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from creativelib.errors import InputError
-from creativelib.measured import measured, runs
+from creativelib.measured import FOLDERS, measured, runs
 from creativelib.metrics.table import compare
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -14,6 +15,12 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 def test_every_committed_result_is_read(file):
     found, written = measured(file.stem), json.loads(file.read_text())["figures"]
     assert {(name, f.value, f.low) for name, f in found.items()} == {(f["name"], f["value"], f["low"]) for f in written}
+
+
+def test_wheels_hold_the_results():
+    """On Colab no clone is at hand."""
+    included = tomllib.loads((RESULTS.parent.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert included["force-include"] == {"benchmarks/results": f"creativelib/{FOLDERS[0].name}"}
 
 
 def test_another_name_is_told_what_there_is():
