@@ -59,7 +59,7 @@ def same_share(a: Reading, b: Reading, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def autoencoder_figures(pipe: Pipeline, oracle: Oracle, scenes: Scenes, pictures: Tensor) -> list[Figure]:
-    out = torch.cat([pipe.movq.decode(pipe.movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
+    out = torch.cat([pipe.decoder.render(pipe.decoder.encode(x))
                      for x in pictures.split(100)]).clamp(0, 1)
     ratio, i1 = bootstrap(psnr(out, pictures))
     mask, color, same, alike = visible_mask(scenes), [], [], []

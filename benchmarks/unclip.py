@@ -119,7 +119,7 @@ def inversion() -> list[Figure]:
     pipe = load("menagerie", device="cpu")
     pictures = draw(sample_scenes(INVERTED, seeded(803)))
     figures = []
-    coded = pipe.render_latents(pipe.movq.encode(pictures * 2 - 1).latents)
+    coded = pipe.render_latents(pipe.encode_latents(pictures))
     value, interval = bootstrap(psnr(coded, pictures))
     figures.append(Figure("the autoencoder alone: PSNR", value, "dB", low=interval[0], high=interval[1]))
     for rounds in (1, 2, 5):

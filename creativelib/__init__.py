@@ -34,6 +34,7 @@ _HOMES = {
     "SteerConfig": "recipes",
     "BlipVqa": "vqa",
     "Blip2Vqa": "vqa",
+    "SmolVlmVqa": "vqa",
     "ZeroShotVqa": "vqa",
 }
 

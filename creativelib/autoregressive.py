@@ -223,7 +223,7 @@ def pick(logits: Float[Tensor, "r v"], chance: Float[Tensor, " r"]) -> Int[Tenso
 
 
 def _rows(cond: TextCondition, index: Int[Tensor, " r"]) -> TextCondition:
-    return TextCondition(cond.pooled[index], cond.tokens[index], cond.mask[index])
+    return TextCondition(cond.pooled[index], cond.tokens[index], cond.mask[index], cond.used)
 
 
 def _uniform(generator: Generators, k: int, n: int, m: int) -> Float[Tensor, "k n m"]:

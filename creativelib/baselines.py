@@ -5,10 +5,9 @@
 Each draws n pictures for "a photo of a {word}", with all noise from one generator. What differs from its source is said there.
 """
 
-import copy
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,10 +17,12 @@ from .answers import clean, fits, singular
 from .errors import InputError, at_least
 from .latent import slerp
 from .pipeline import Pipeline, Start
+from .prior import Drawn
 from .vqa import Vqa, what_kind
 from .world import captions, category
 from .world.captions import article
 
+STEPS = 5  # of the prior
 GUIDANCE = 4.0  # of negative prompts in the prior and the decoder: Kandinsky's default
 
 
@@ -45,11 +46,10 @@ def plain(pipe: Pipeline, word: str, n: int, *, generator: torch.Generator, guid
     """
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}; allowed is a number above 0")
-    scheduler = copy.deepcopy(pipe.prior_scheduler)
-    usual = scheduler._get_variance  # of kind "fixed_small_log", as in all Kandinsky priors: a standard deviation
-    scheduler._get_variance = lambda *of, **how: temperature * usual(*of, **how)
-    hot = replace(pipe, prior_scheduler=scheduler)
-    return _decoded(pipe, hot.sample_prior(pipe.encode_text([photo(word)]), n, generator=generator, guidance=guidance)[0], generator)
+    noise = Drawn.draw(generator, STEPS, 1, n, pipe.prior.config.embedding_dim, pipe.device).noise
+    noise = torch.cat([noise[:1], temperature * noise[1:]])
+    return _decoded(pipe, pipe.sample_prior(pipe.encode_text([photo(word)]), n, generator=Drawn(noise), guidance=guidance, steps=STEPS)[0],
+                    generator)
 
 
 def negative_prompt(pipe: Pipeline, word: str, negatives: Sequence[str], n: int, *, generator: torch.Generator, guidance: float = GUIDANCE,

@@ -91,7 +91,7 @@ def negatives(words: Callable[[str, Sequence[str]], Tensor], template: str, list
     rows = [words(template, each) for each in lists]
     texts = torch.stack([torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows])
     present = torch.tensor([[i < len(each) for i in range(longest)] for each in lists], dtype=torch.bool).view(len(lists), longest)
-    return Negative(texts, present, floor, largest)
+    return Negative(texts, present.to(texts.device), floor, largest)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ def create(prompt: str, out: str | Path, seed: int = 0, count: int = 16, model: 
     progress.bar.close()
     report = {
         "prompt": prompt, "word": subject.word, "category": subject.category, "seed": seed, "count": count, "settings": asdict(config),
-        "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "device": str(pipe.device)},
+        "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "revisions": dict(pipe.revisions),
+                  "device": str(pipe.device), "dtype": str(pipe.dtype).removeprefix("torch.")},
         "density": {"components": len(density.subspace.axes), "median": density.quantile(0.5), "percentile_99": density.quantile(0.99),
                     "cached": cached, **asdict(result.aim)},
         "steering": {"steps": result.steps, "passed": result.passed.tolist(), "surprisal": result.surprisal.tolist()},

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .errors import InputError
+from .hub import snapshot
 from .loading import frozen, quiet, usable_device
 from .pictures import fit_picture
 from .zoo import MODELS, verify
@@ -42,30 +43,34 @@ class Encoder:
     std: tuple[float, ...]
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu") -> "Encoder":
-        """The bundled "clip", or a folder with config.json, weights and preprocessor_config.json of a CLIP or DINOv2.
+    def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu", revision: str | None = None) -> "Encoder":
+        """The bundled "clip", a folder with config.json, weights in safetensors and preprocessor_config.json of a CLIP or DINOv2, or an id
+        on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
 
-        Raises InputError for an unknown device or name, another kind of model, and damaged bundled files.
+        Raises InputError for an unknown device or name, another kind of model, other weights than safetensors, and damaged bundled files.
         """
         import transformers
 
-        root = MODELS["menagerie"].folder
+        where, root = usable_device(device), MODELS["menagerie"].folder
         if str(name_or_path) in BUNDLED and root is not None:
             verify(root)
             folder, about = (root / part for part in BUNDLED[str(name_or_path)])
         else:
-            folder = about = Path(name_or_path)
+            folder = about = Path(name_or_path) if Path(name_or_path).is_dir() else snapshot(str(name_or_path), revision).folder
         if not (folder / "config.json").is_file() or not (about / "preprocessor_config.json").is_file():
-            raise InputError(f"encoder is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with config.json and "
-                             "preprocessor_config.json")
+            raise InputError(f"encoder is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)}, and a folder and an id on the hub with "
+                             "config.json and preprocessor_config.json")
         kind = json.loads((folder / "config.json").read_text()).get("model_type")
         if kind not in CLASSES:
             raise InputError(f"encoder {str(name_or_path)!r} is a {kind!r}; allowed are {', '.join(CLASSES)}")
+        if not any(folder.glob("model*.safetensors")):
+            raise InputError(f"encoder {str(name_or_path)!r} has no weights in safetensors; allowed is a model with them")
         with quiet():
-            model = frozen(getattr(transformers, CLASSES[kind]), folder, usable_device(device))
-        found = json.loads((about / "preprocessor_config.json").read_text())
-        crop = found["crop_size"]["height"]
-        return cls(str(name_or_path), model, found["size"]["shortest_edge"], crop, tuple(found["image_mean"]), tuple(found["image_std"]))
+            model = frozen(getattr(transformers, CLASSES[kind]), folder, where)
+        # DINOv2's preprocessing is CLIP's with other numbers. Older files hold a number where others hold a table.
+        found = transformers.CLIPImageProcessor.from_pretrained(about)
+        return cls(str(name_or_path), model, found.size["shortest_edge"], found.crop_size["height"], tuple(found.image_mean),
+                   tuple(found.image_std))
 
     @property
     def device(self) -> torch.device:

@@ -93,8 +93,10 @@ def with_ddim(pipe: Pipeline) -> Pipeline:
     from diffusers import DDIMScheduler
 
     # A learned variance is for random steps. Left in, it would be handed to DDIM as if it were a part of the noise.
-    config = {name: value for name, value in pipe.decoder_scheduler.config.items() if name != "variance_type"}
-    return replace(pipe, decoder_scheduler=DDIMScheduler.from_config(config))
+    config = {name: value for name, value in pipe.decoder.scheduler.config.items() if name != "variance_type"}
+    if type(pipe.decoder.scheduler).__name__ == "UnCLIPScheduler":  # whose schedule has but one shape, and so no name
+        config["beta_schedule"] = "squaredcos_cap_v2"
+    return replace(pipe, decoder=replace(pipe.decoder, scheduler=DDIMScheduler.from_config(config)))
 
 
 def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int = STEPS, rounds: int = 5) -> Inverted:
@@ -111,28 +113,26 @@ def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int = S
     """
     at_least("steps", steps, 1)
     at_least("rounds", rounds, 1)
-    scheduler = copy.deepcopy(pipe.decoder_scheduler)
+    scheduler = copy.deepcopy(pipe.decoder.scheduler)
     if type(scheduler).__name__ != "DDIMScheduler":
         raise InputError(f"pipe decodes with a {type(scheduler).__name__}; allowed is a DDIMScheduler, whose steps are not random, see "
                          "with_ddim")
     scheduler.set_timesteps(steps, device=pipe.device)
-    size = pipe.unet.config.sample_size * 2 ** (len(pipe.movq.config.block_out_channels) - 1)
-    fitted = fit_picture(pictures.to(pipe.device, torch.float32), size, size)
-    z = pipe.encode_images(fitted)
-    noise = [_backwards(pipe, scheduler, x, e, rounds) for x, e in zip(fitted.split(PICTURE_ROWS), z.split(PICTURE_ROWS), strict=True)]
+    z = pipe.encode_images(fit_picture(pictures.to(pipe.device, torch.float32), pipe.decoder.side, pipe.decoder.side))
+    latents = pipe.encode_latents(pictures)
+    noise = [_backwards(pipe, scheduler, x, e, rounds) for x, e in zip(latents.split(PICTURE_ROWS), z.split(PICTURE_ROWS), strict=True)]
     return Inverted(z, torch.cat(noise))
 
 
-def _backwards(pipe: Pipeline, scheduler: Any, pictures: Float[Tensor, "c 3 h w"], z: Float[Tensor, "c d"],
-               rounds: int) -> Float[Tensor, "c m hh ww"]:
-    latents = pipe.movq.encode((pictures * 2 - 1).to(pipe.dtype)).latents
-    told = {"image_embeds": z.to(pipe.dtype)}
+def _backwards(pipe: Pipeline, scheduler: Any, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"],
+               rounds: int) -> Float[Tensor, "c m h w"]:
+    latents, z = latents.to(torch.promote_types(pipe.dtype, torch.float32)), z.to(pipe.dtype)
     little = torch.full_like(latents[:1], 1e-3)  # too little to be clipped
     for t in scheduler.timesteps.flip(0):
         wanted = latents
         gain = scheduler.step(torch.zeros_like(little), t, little).prev_sample / little
         for _ in range(rounds):
-            output = pipe.unet(latents, t, None, added_cond_kwargs=told).sample[:, :latents.shape[1]]
+            output = pipe.decoder.predict(latents.to(pipe.dtype), t, z)[:, :latents.shape[1]].to(latents)
             latents = latents + (wanted - scheduler.step(output, t, latents).prev_sample) / gain
     return latents.float() / scheduler.init_noise_sigma
 

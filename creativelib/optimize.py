@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .concept import Concept
+from .concept import Concept, TokenConcept
 from .errors import InputError, at_least
+from .graphs import Replayed
 from .objectives import Terms
 from .pipeline import Pipeline
+from .prior import Drawn, Noise
 
 # A total this far (in nats, or whatever the objective counts in) from where it began means that the run has exploded.
 EXPLODED = 1e6
@@ -75,11 +78,7 @@ def optimize(pipe: Pipeline, concept: Concept, objective: Loss | Sequence[Loss],
     if not lr > 0:
         raise InputError(f"lr is {lr}; allowed is a number above 0")
     return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory(),
-                  draw or _samples)
-
-
-def _samples(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any) -> Tensor:
-    return concept.sample(pipe, template, n, **how)
+                  draw)
 
 
 def noise_for(seed: int, index: int) -> torch.Generator:
@@ -89,33 +88,68 @@ def noise_for(seed: int, index: int) -> torch.Generator:
 
 
 def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts: Sequence[str], steps: int, lr: float,
-           seed: int, n: int, prior_steps: int, guidance: float, memory: Memory, draw: Draw) -> Iterator[Step]:
+           seed: int, n: int, prior_steps: int, guidance: float, memory: Memory, draw: Draw | None) -> Iterator[Step]:
     moving = {name: value.detach().float().clone().requires_grad_() for name, value in concept.tensors.items()}
     optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
     _restore(optimizer, moving, memory)
-    last, first = None, None
-    for index in range(memory.index, steps):
-        generators = [noise_for(seed + i, index) for i in range(len(concept))]
+    last, first, k = None, None, len(concept)
+    # What is drawn for texts takes its noise from the same place at every step, so that steps can be replayed.
+    fixed = draw is None and isinstance(concept, TokenConcept)
+    noise = Drawn(torch.zeros(prior_steps, k, n, pipe.prior.config.embedding_dim, device=pipe.device))
+
+    def look(template: str, objective: Loss, source: Noise) -> tuple[Tensor, Terms, list[Tensor | None]]:
         with torch.enable_grad():  # whoever takes the steps may sit in no_grad
-            z = draw(concept.moved(moving), pipe, prompts[index % len(prompts)], n, generator=generators, guidance=guidance,
-                     steps=prior_steps)
-            terms = objectives[index % len(prompts)](z)
-            optimizer.zero_grad()
-            terms.total.sum().backward()
-        gradients = [value.grad for value in moving.values() if value.grad is not None]
-        checked = {"total": terms.total, **terms.named, "gradient": torch.cat([g.flatten() for g in gradients])}
-        broken = [name for name, value in checked.items() if not value.isfinite().all()]
-        first = terms.total.detach() if first is None else first
-        if broken:
-            raise Diverged(f"step {index}: {', '.join(broken)} not finite; a smaller lr than {lr} may help", last)
-        if ((terms.total.detach() - first).abs() > EXPLODED).any():
-            raise Diverged(f"step {index}: the total went from {first.max():.4g} to {terms.total.max():.4g}; a smaller lr than {lr} may "
-                           "help", last)
-        last = Step(index, concept.moved({name: value.detach().clone() for name, value in moving.items()}), z.detach().clone(),
-                    Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}),
-                    Memory(index, _moments(optimizer, moving)))
+            z = (draw or _samples)(concept.moved(moving), pipe, template, n, generator=source, guidance=guidance, steps=prior_steps)
+            terms = objective(z)
+            gradients = _gradients(terms.total, z, list(moving.values()), pipe.dtype)
+        return z.detach(), Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}), gradients
+
+    looks = [Replayed(partial(look, *each, noise), pipe.device) for each in zip(prompts, objectives, strict=True)]
+    for index in range(memory.index, steps):
+        generators, turn = [noise_for(seed + i, index) for i in range(k)], index % len(prompts)
+        if fixed:
+            noise.noise.copy_(Drawn.draw(generators, prior_steps, k, n, noise.noise.shape[-1], pipe.device).noise)
+            z, terms, gradients = looks[turn]()
+        else:
+            z, terms, gradients = look(prompts[turn], objectives[turn], generators)
+        total = terms.total.clone()
+        first = total if first is None else first
+        _check(index, lr, terms, gradients, first, last)
+        for value, gradient in zip(moving.values(), gradients, strict=True):
+            value.grad = gradient
+        last = Step(index, concept.moved({name: value.detach().clone() for name, value in moving.items()}), z.clone(),
+                    Terms(total, {name: value.clone() for name, value in terms.named.items()}), Memory(index, _moments(optimizer, moving)))
         yield last
         optimizer.step()
+
+
+def _samples(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any) -> Tensor:
+    return concept.sample(pipe, template, n, **how)
+
+
+def _gradients(total: Float[Tensor, " k"], z: Float[Tensor, "k n d"], moving: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
+    """Of the sum of totals. On the way back through networks in float16 a gradient in nats would overflow, and a small one round to zero:
+    each concept's goes there with 1 as its largest value, and gets its size back afterwards (loss scaling, arXiv 1710.03740, with a scale
+    that needs no search)."""
+    if dtype != torch.float16:
+        return list(torch.autograd.grad(total.sum(), moving, allow_unused=True))
+    (slope,) = torch.autograd.grad(total.sum(), z, retain_graph=True)
+    size = slope.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(slope.dtype).tiny)
+    found = torch.autograd.grad(z, moving, slope / size, allow_unused=True)
+    return [None if g is None else g * size.view(-1, *[1] * (g.ndim - 1)) for g in found]
+
+
+def _check(index: int, lr: float, terms: Terms, gradients: Sequence[Tensor | None], first: Tensor, last: Step | None) -> None:
+    """Raise Diverged for values that are not finite, or far from where the run began. A GPU is asked once."""
+    checked = {"total": terms.total, **terms.named, "gradient": torch.cat([g.flatten() for g in gradients if g is not None])}
+    near = ((terms.total - first).abs() <= EXPLODED).all()
+    finite = torch.stack([*(value.isfinite().all() for value in checked.values()), near]).tolist()
+    broken = [name for name, good in zip(checked, finite, strict=False) if not good]
+    if broken:
+        raise Diverged(f"step {index}: {', '.join(broken)} not finite; a smaller lr than {lr} may help", last)
+    if not finite[-1]:
+        raise Diverged(f"step {index}: the total went from {first.max():.4g} to {terms.total.max():.4g}; a smaller lr than {lr} may help",
+                       last)
 
 
 def _moments(optimizer: torch.optim.Optimizer, moving: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -178,7 +178,7 @@ def steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig = 
 
 def _steering(pipe: Pipeline, word: str, density: Density, config: SteerConfig, seed: int, template: str, vqa: Vqa | None,
               also: Term | Objective | None, run: Run, checkpoint: Path | None, about: dict[str, object]) -> Iterator[Run]:
-    prompt, there = template.format(word), aim(density, config.dial)
+    prompt, there, density = template.format(word), aim(density, config.dial), density.to(pipe.device)
     plain = Rarity(density, there.target) + config.spread * Spread(density) + (also or Objective(()))
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
     if run.ended:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from .errors import InputError
 from .pipeline import Generators, Pipeline, TextCondition
 
 SPACES = ("prior", "text", "decoder")
@@ -23,6 +24,9 @@ def see(space: str, pipe: Pipeline, cond: TextCondition, n: int, *, generator: G
         steps: int = 5) -> Float[Tensor, "k n d"]:
     """n embeddings for each of k conditions, as they are seen from a space; differentiable in the condition. In the text space all n are
     the same."""
+    if space == "decoder" and pipe.stages is not None and cond.pooled.requires_grad:
+        raise InputError("space is 'decoder' with a model loaded with offload=True, whose gradient needs all its networks on the device at "
+                         "once; allowed are prior and text")
     if space == "text":
         return cond.pooled.float()[:, None].expand(-1, n, -1)
     z = pipe.sample_prior(cond, n, generator=generator, guidance=guidance, steps=steps)

@@ -194,7 +194,8 @@ def show(pipe: Pipeline, concept: Concept, out: Path, about: dict[str, Any], cou
         save_picture(picture, out / row["file"])
     save_gallery({f"concept {i}": each for i, each in enumerate(pictures)}, out / "gallery.png")
     report = {**about, "template": template, "count": count,
-              "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "device": str(pipe.device)}, "versions": versions()}
+              "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "revisions": dict(pipe.revisions),
+                  "device": str(pipe.device), "dtype": str(pipe.dtype).removeprefix("torch.")}, "versions": versions()}
     if pipe.has_truth and concept.word in [category.name for category in CATEGORIES]:
         judged = Oracle.load().judge(pictures.flatten(0, 1).cpu(), concept.word)
         for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob"):

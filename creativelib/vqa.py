@@ -1,5 +1,6 @@
-"""Questions about pictures, and who can answer them: a BLIP or BLIP-2 model, or any CLIP over a list of words."""
+"""Questions about pictures, and who can answer them: a BLIP, BLIP-2 or SmolVLM model, or any CLIP over a list of words."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .errors import InputError
-from .loading import quiet, usable_device
+from .hub import snapshot
+from .loading import default_dtype, quiet, usable_device
 from .pipeline import Pipeline
 from .world.captions import article
 from .zoo import MODELS, verify
@@ -50,23 +52,22 @@ class BlipVqa:
     processor: Any
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu") -> "BlipVqa":
-        """The bundled model by name, or a folder with a BlipForQuestionAnswering and its processor.
+    def load(cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu", dtype: torch.dtype | None = None,
+             revision: str | None = None) -> "BlipVqa":
+        """The bundled model by name, a folder, or an id on the hub such as "Salesforce/blip-vqa-base", there at a `revision`.
 
-        Raises InputError for an unknown device, damaged bundled files, and a folder that holds no model.
+        In float32 on a CPU and in float16 elsewhere unless told otherwise. Raises InputError for an unknown device, damaged bundled
+        files, and where no BlipForQuestionAnswering in safetensors is found.
         """
         from transformers import BlipForQuestionAnswering, BlipProcessor
 
-        folder, bundled = Path(name_or_path), MODELS["menagerie"].folder
+        bundled = MODELS["menagerie"].folder
         if str(name_or_path) == "menagerie" and bundled is not None:
             verify(bundled)
-            folder = bundled / "vqa"
-        if not (folder / "config.json").is_file():
-            raise InputError(f"vqa is {str(name_or_path)!r}; allowed are 'menagerie' and a folder with a BlipForQuestionAnswering")
-        with quiet():
-            model: Any = BlipForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-            processor = BlipProcessor.from_pretrained(folder, local_files_only=True)
-        return cls(model.to(usable_device(device)).eval().requires_grad_(False), processor)
+            name_or_path = bundled / "vqa"
+        where = usable_device(device)
+        dtype = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
+        return cls(*_read(BlipForQuestionAnswering, BlipProcessor, name_or_path, revision, where, dtype))
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """One short answer for each picture. Raises InputError for an empty question."""
@@ -74,7 +75,7 @@ class BlipVqa:
         answers = []
         for part in pictures.detach().split(ROWS):
             pixels = self.processor.image_processor(images=list(part.float().cpu()), do_rescale=False, return_tensors="pt").pixel_values
-            out = self.model.generate(ids.expand(len(part), -1), pixels.to(self.model.device), max_new_tokens=8)
+            out = self.model.generate(ids.expand(len(part), -1), pixels.to(self.model.device, self.model.dtype), max_new_tokens=8)
             answers += self.processor.tokenizer.batch_decode(out, skip_special_tokens=True)
         return [answer.strip().lower() for answer in answers]
 
@@ -88,21 +89,16 @@ class Blip2Vqa:
 
     @classmethod
     def load(cls, name_or_path: str | Path = "Salesforce/blip2-flan-t5-xl", device: str | torch.device = "cpu",
-             dtype: torch.dtype | None = None) -> "Blip2Vqa":
-        """A folder or a hub's id; in float32 on a CPU and in bfloat16 elsewhere unless told otherwise. Raises InputError for an unknown
-        device, and where no model is found."""
+             dtype: torch.dtype | None = None, revision: str | None = None) -> "Blip2Vqa":
+        """A folder, or an id on the hub, there at a `revision`.
+
+        In `loading.default_dtype` unless told otherwise. Raises InputError for an unknown device, and where no
+        Blip2ForConditionalGeneration in safetensors is found.
+        """
         from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
         where = usable_device(device)
-        try:
-            with quiet():
-                model: Any = Blip2ForConditionalGeneration.from_pretrained(
-                    name_or_path, dtype=dtype or (torch.float32 if where.type == "cpu" else torch.bfloat16))
-                processor = Blip2Processor.from_pretrained(name_or_path)
-        except OSError as error:
-            raise InputError(f"vqa is {str(name_or_path)!r}, which cannot be loaded ({error}); allowed are a folder and a hub's id of a "
-                             "Blip2ForConditionalGeneration") from None
-        return cls(model.to(where).eval().requires_grad_(False), processor)
+        return cls(*_read(Blip2ForConditionalGeneration, Blip2Processor, name_or_path, revision, where, dtype or default_dtype(where)))
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """One short answer for each picture, asked in the form the model was trained with. Raises InputError for an empty question."""
@@ -115,6 +111,42 @@ class Blip2Vqa:
             new = out if self.model.config.text_config.is_encoder_decoder else out[:, inputs.input_ids.shape[1]:]
             answers += self.processor.tokenizer.batch_decode(new, skip_special_tokens=True)
         return [answer.strip().lower() for answer in answers]
+
+
+@dataclass(frozen=True, eq=False)
+class SmolVlmVqa:
+    """A `SmolVLMForConditionalGeneration` with its processor (Marafioti et al., arXiv 2504.05299): a small chat model."""
+
+    model: Any
+    processor: Any
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct", device: str | torch.device = "cpu",
+             dtype: torch.dtype | None = None, revision: str | None = None) -> "SmolVlmVqa":
+        """A folder, or an id on the hub, there at a `revision`.
+
+        In `loading.default_dtype` unless told otherwise. Raises InputError for an unknown device, where no
+        SmolVLMForConditionalGeneration in safetensors is found, and without the package num2words, which its processor asks for.
+        """
+        from transformers import SmolVLMForConditionalGeneration, SmolVLMProcessor
+
+        where = usable_device(device)
+        return cls(*_read(SmolVLMForConditionalGeneration, SmolVLMProcessor, name_or_path, revision, where, dtype or default_dtype(where)))
+
+    def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
+        """One short answer for each picture, without a full stop. Raises InputError for an empty question."""
+        content = [{"type": "image"}, {"type": "text", "text": f"{_asked(question)} Answer with one or two words."}]
+        told = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        # Otherwise every picture, however small, is enlarged to 2048 pixels and read as 16 tiles of 512 and one of the whole. That is for
+        # small print on large pages: what a picture shows is seen in the whole.
+        whole = {"do_image_splitting": False, "size": self.processor.image_processor.max_image_size}
+        answers = []
+        # In 8 bits no picture is of the grey that becomes 0 everywhere, which the model takes for padding and leaves out.
+        for part in (pictures.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).split(ROWS):
+            inputs = self.processor(images=[[picture] for picture in part], text=[told] * len(part), return_tensors="pt", **whole)
+            out = self.model.generate(**inputs.to(self.model.device, self.model.dtype), max_new_tokens=8, do_sample=False)
+            answers += self.processor.tokenizer.batch_decode(out[:, inputs.input_ids.shape[1]:], skip_special_tokens=True)
+        return [answer.strip().removesuffix(".").lower() for answer in answers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +170,24 @@ class ZeroShotVqa:
         if asked not in self.words:
             raise InputError(f"question is {question!r}, which asks for none of the words; allowed are {', '.join(self.words)}")
         return ["yes" if word == asked else "no" for word in found]
+
+
+def _read(model_class: Any, processor_class: Any, name_or_path: str | Path, revision: str | None, device: torch.device,
+          dtype: torch.dtype) -> tuple[Any, Any]:
+    """A frozen model and its processor from a folder, or else from the hub; of weights only safetensors, which hold no code."""
+    folder = Path(name_or_path) if Path(name_or_path).is_dir() else snapshot(str(name_or_path), revision).folder
+    name, file = model_class.__name__, folder / "config.json"
+    # transformers would load another class's files as well, and fill what they lack with random numbers.
+    if not file.is_file() or name not in (json.loads(file.read_text()).get("architectures") or []):
+        raise InputError(f"vqa is {str(name_or_path)!r}, which holds no {name}; allowed are a folder and an id on the hub with one")
+    try:
+        with quiet():
+            processor = processor_class.from_pretrained(folder, local_files_only=True)
+            model = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"vqa is {str(name_or_path)!r}, which cannot be loaded ({str(error).strip()}); allowed are a folder and an id on "
+                         f"the hub with a {name} in safetensors and its processor") from None
+    return model.to(device).eval().requires_grad_(False), processor
 
 
 def _asked(question: str) -> str:

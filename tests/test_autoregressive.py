@@ -153,7 +153,7 @@ def bundled():
 
 
 def test_bundled_files_are_small_and_keep_nearly_all_of_an_embedding(bundled, menagerie):
-    folder = zoo.locate("menagerie").folder / "autoregressive"
+    folder = zoo.MODELS["menagerie"].folder / "autoregressive"
     assert {f.name for f in folder.iterdir()} == set(FILES)
     assert sum(f.stat().st_size for f in folder.iterdir()) <= 3 * 2**20
     with torch.no_grad():

@@ -246,7 +246,7 @@ def test_semantica_has_the_recall_that_its_control_lacks():
 
 def test_semanticas_size_and_training_time_are_as_told():
     """Chapter 12, exercise: 2.3 million weights, an hour and a half."""
-    folder = zoo.locate("menagerie").folder
+    folder = zoo.MODELS["menagerie"].folder
     with safe_open(folder / "semantica" / "pairs" / "diffusion_pytorch_model.safetensors", "pt") as weights:
         assert round(sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys()) / 1e5) == 23  # noqa: SIM118
     assert 80 < json.loads((folder / "training.json").read_text())["semantica"]["pairs"]["seconds"] / 60 < 100

@@ -163,7 +163,18 @@ def test_every_kind_is_the_same_on_a_gpu(fitted):
     for name in ("log_prob", "score", "whiten"):
         there = getattr(fitted, name)(z.cuda())
         assert there.is_cuda and torch.allclose(there.cpu(), getattr(fitted, name)(z), atol=1e-6)
-    assert torch.equal(fitted.percentile_of(fitted.surprisal(z).cuda()).cpu(), fitted.percentile_of(fitted.surprisal(z)))
+    percent = fitted.percentile_of(fitted.surprisal(z).cuda())
+    assert torch.allclose(percent.cpu(), fitted.percentile_of(fitted.surprisal(z)), atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_density_moves_to_a_gpu(fitted):
+    """Values, quantiles and samples are those of the original."""
+    z, there = samples(8, seed=3), fitted.to(torch.device("cuda"))
+    assert there.subspace.mean.is_cuda and fitted.to(torch.device("cpu")) is fitted
+    assert torch.allclose(there.log_prob(z.cuda()).cpu(), fitted.log_prob(z), atol=1e-6)
+    assert there.quantile(0.9) == pytest.approx(fitted.quantile(0.9))
+    assert torch.allclose(there.sample(4, torch.Generator().manual_seed(0)), fitted.sample(4, torch.Generator().manual_seed(0)), atol=1e-6)
 
 
 def test_every_kind_asks_for_the_width_of_the_fit(fitted):

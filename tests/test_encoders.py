@@ -1,6 +1,7 @@
 """Encoders of both classes, read from disk: shapes, preprocessing as the library's own processors do it, refusals."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -11,19 +12,36 @@ from creativelib.encoders import Encoder
 from creativelib.errors import InputError
 from creativelib.world.scenes import draw, sample_scenes
 
+HASH = "0123456789abcdef0123456789abcdef01234567"
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
 
 
 @pytest.fixture(params=["clip", "dinov2"])
-def folder(request, tmp_path):
+def folder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
     if request.param == "clip":
         model = CLIPVisionModelWithProjection(CLIPVisionConfig(**SMALL, intermediate_size=32, projection_dim=12))
     else:
         model = Dinov2Model(Dinov2Config(**SMALL, mlp_ratio=2))
-    model.save_pretrained(tmp_path)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(tmp_path)
-    return tmp_path
+    model.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(folder, repo, *without):
+        place = tmp_path / f"models--{repo.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text(HASH)
+        return shutil.copytree(folder, place / "snapshots" / HASH, ignore=shutil.ignore_patterns(*without))
+
+    return put
 
 
 def test_a_token_for_the_picture_and_one_for_each_patch(folder):
@@ -58,16 +76,49 @@ def test_another_kind_of_model_is_refused(folder):
         Encoder.load(folder)
 
 
-def test_unknown_names_and_empty_folders_are_refused(tmp_path):
-    for name in ("resnet", tmp_path):
-        with pytest.raises(InputError, match="allowed are clip, dino and a folder"):
-            Encoder.load(name)
+def test_sizes_may_be_numbers(folder):
+    """As older files have them, which transformers still reads."""
+    about = json.loads((folder / "preprocessor_config.json").read_text()) | {"size": 20, "crop_size": 16}
+    (folder / "preprocessor_config.json").write_text(json.dumps(about))
+    encoder = Encoder.load(folder)
+    assert (encoder.edge, encoder.crop) == (20, 16)
+
+
+def test_an_encoder_is_found_on_the_hub_by_its_id(folder, cache):
+    cache(folder, "owner/name")
+    picture = torch.rand(1, 3, 16, 16)
+    expected = Encoder.load(folder).see(picture).tokens
+    for revision in (None, "main", HASH):
+        assert torch.equal(Encoder.load("owner/name", revision=revision).see(picture).tokens, expected)
+    for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
+        with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):
+            Encoder.load(repo, revision=revision)
+
+
+def test_weights_that_are_pickles_are_not_read(folder, cache):
+    torch.save({}, cache(folder, "owner/name", "*.safetensors") / "pytorch_model.bin")
+    with pytest.raises(InputError, match="encoder 'owner/name' has no weights in safetensors"):
+        Encoder.load("owner/name")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_an_encoder_on_a_gpu_sees_as_on_a_cpu(folder):
+    pictures = torch.rand(3, 3, 20, 24)
+    there, here = Encoder.load(folder, "cuda").see(pictures), Encoder.load(folder).see(pictures)
+    assert torch.allclose(there.tokens.cpu(), here.tokens, atol=1e-2) and torch.allclose(there.whole.cpu(), here.whole, atol=1e-2)
+
+
+def test_unknown_names_and_empty_folders_are_refused(tmp_path, cache):
+    with pytest.raises(InputError, match="model 'resnet' is not in the cache"):
+        Encoder.load("resnet")
+    with pytest.raises(InputError, match="allowed are clip, dino, and a folder"):
+        Encoder.load(tmp_path)
 
 
 def test_the_bundled_clip_is_the_pipelines():
     from creativelib import load
 
-    pipe, pictures = load("menagerie"), torch.rand(2, 3, 64, 64)
+    pipe, pictures = load("menagerie", "cpu"), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         ours, theirs = Encoder.load("clip").see(pictures).whole, pipe.encode_images(pictures)
     assert torch.allclose(ours, torch.nn.functional.normalize(theirs, dim=-1), atol=1e-5)

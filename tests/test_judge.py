@@ -1,6 +1,7 @@
 """The judge: a tiny random open_clip model, saved as folders are and loaded through open_clip's own code."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from creativelib.errors import InputError
 from creativelib.judge import Judge
 from creativelib.training import tokenizer
 from creativelib.training.judge import model_config
+
+HASH = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,30 @@ def folder(tmp_path_factory):
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
     words.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(folder, repo, *without):
+        place = tmp_path / f"models--{repo.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text(HASH)
+        return shutil.copytree(folder, place / "snapshots" / HASH, ignore=shutil.ignore_patterns(*without))
+
+    return put
+
+
+def changed(folder, place, **preprocess):
+    """A copy of the folder with other preprocessing."""
+    shutil.copytree(folder, place)
+    about = json.loads((place / "open_clip_config.json").read_text())
+    about["preprocess_cfg"] |= preprocess
+    (place / "open_clip_config.json").write_text(json.dumps(about))
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +86,83 @@ def test_other_sizes_are_fitted(judge):
     assert judge.encode_images(torch.rand(1, 3, 96, 80)).shape == (1, 64)
 
 
+@pytest.mark.parametrize("mode", ["shortest", "squash"])
+def test_pictures_are_prepared_as_open_clip_does(folder, tmp_path, mode):
+    from open_clip import image_transform
+
+    from creativelib.pictures import to_image
+
+    judge = Judge.load(changed(folder, tmp_path / "judge", resize_mode=mode, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4]))
+    picture = torch.randint(256, (3, 96, 150), generator=torch.Generator().manual_seed(2)) / 255
+    prepared = image_transform(64, False, judge.mean, judge.std, mode)(to_image(picture))
+    theirs = torch.nn.functional.normalize(judge.model.encode_image(prepared[None]), dim=-1)
+    assert torch.allclose(judge.encode_images(picture[None]), theirs, atol=2e-3)
+
+
+def test_a_judge_is_found_on_the_hub_by_its_id(folder, judge, cache):
+    cache(folder, "owner/name")
+    expected = judge.encode_text(["a pet"])
+    for revision in (None, "main", HASH):
+        assert torch.equal(Judge.load("owner/name", revision=revision).encode_text(["a pet"]), expected)
+    for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
+        with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):
+            Judge.load(repo, revision=revision)
+
+
+def test_a_judge_without_a_tokenizer_of_its_own_has_open_clips(cache, tmp_path):
+    """As OpenAI's and LAION's have: a vision transformer, and a text transformer over the 49408 tokens that open_clip brings along."""
+    from open_clip.model import CLIP
+
+    torch.manual_seed(0)
+    config = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
+              "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1}}
+    (tmp_path / "made").mkdir()
+    save_file(CLIP(**config).state_dict(), tmp_path / "made" / "model.safetensors")
+    (tmp_path / "made" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    cache(tmp_path / "made", "owner/vit")
+    judge = Judge.load("owner/vit")
+    assert judge.size == 32 and judge.encode_text(["a pet", "a plant"]).shape == (2, 8)
+    assert judge.encode_images(torch.rand(2, 3, 40, 40)).shape == (2, 8)
+
+
+def test_weights_that_are_pickles_are_not_read(folder, cache):
+    place = cache(folder, "owner/name", "*.safetensors")
+    with pytest.raises(InputError, match="with no file as weights; allowed are open_clip_model.safetensors"):
+        Judge.load("owner/name")
+    torch.save({}, place / "open_clip_pytorch_model.bin")
+    # open_clip takes the pickle before this one.
+    shutil.copy(folder / "open_clip_model.safetensors", place / "model.safetensors")
+    with pytest.raises(InputError, match="with open_clip_pytorch_model.bin as weights; allowed are open_clip_model.safetensors"):
+        Judge.load("owner/name")
+
+
+def test_what_cannot_be_judged_by_is_refused(folder, tmp_path):
+    for i, (preprocess, words) in enumerate([({"resize_mode": "longest"}, "64 x 64 pixels, bicubic, longest; allowed are"),
+                                             ({"interpolation": "bilinear"}, "64 x 64 pixels, bilinear, shortest; allowed are")]):
+        with pytest.raises(InputError, match=words):
+            Judge.load(changed(folder, tmp_path / str(i), **preprocess))
+    place = changed(folder, tmp_path / "code")
+    about = json.loads((place / "open_clip_config.json").read_text())
+    about["model_cfg"]["text_cfg"]["tokenizer_kwargs"]["trust_remote_code"] = True
+    (place / "open_clip_config.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="wants to run code of its own"):
+        Judge.load(place)
+    place = changed(folder, tmp_path / "other")
+    save_file({"weight": torch.zeros(2)}, place / "open_clip_model.safetensors")
+    with pytest.raises(InputError, match="which cannot be loaded"):
+        Judge.load(place)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_judge_on_a_gpu_judges_as_on_a_cpu(folder, judge):
+    other, pictures = Judge.load(folder, "cuda"), torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(other.encode_images(pictures).cpu(), judge.encode_images(pictures), atol=1e-2)
+    assert torch.allclose(other.encode_text(["a pet"]).cpu(), judge.encode_text(["a pet"]), atol=1e-2)
+
+
 @pytest.mark.parametrize(("call", "words"), [
-    (lambda folder: Judge.load(folder / "nowhere"), "judge is"),
+    (lambda folder: Judge.load(folder / "nowhere"), "nowhere' is no id of a repository"),
+    (lambda folder: Judge.load(folder.parent), "without open_clip_config.json; allowed are 'menagerie'"),
     (lambda folder: Judge.load(folder, device="moon"), "device is 'moon'"),
 ])
 def test_bad_input(folder, call, words):

@@ -109,7 +109,7 @@ def back(pipe, there, **options):
 
 def test_inverted_pictures_come_back(menagerie, pictures, there):
     with torch.no_grad():
-        ceiling = psnr(menagerie.render_latents(menagerie.movq.encode(pictures * 2 - 1).latents), pictures).mean()
+        ceiling = psnr(menagerie.render_latents(menagerie.encode_latents(pictures)), pictures).mean()
         once = invert(menagerie, pictures, rounds=1)
     found = psnr(back(menagerie, there), pictures).mean()
     assert found > 24 and found > ceiling - 1
@@ -130,16 +130,16 @@ def test_noise_is_found_whatever_the_network_predicts(pipe, scheduler):
     """Of latents, since a random autoencoder keeps nothing of a picture; by a network quiet enough for the iteration to converge."""
     from diffusers import DDIMScheduler, DDPMScheduler
 
-    own = {"v_prediction": pipe.decoder_scheduler, "epsilon": DDIMScheduler(prediction_type="epsilon", clip_sample=False),
+    own = {"v_prediction": pipe.decoder.scheduler, "epsilon": DDIMScheduler(prediction_type="epsilon", clip_sample=False),
            "ddpm": DDPMScheduler(variance_type="learned_range", clip_sample=False)}[scheduler]
-    quiet = copy.deepcopy(pipe.unet)
+    quiet = copy.deepcopy(pipe.decoder.unet)
     quiet.conv_out.weight.mul_(0.05)
-    pipe = with_ddim(replace(pipe, decoder_scheduler=own, unet=quiet))
+    pipe = with_ddim(replace(pipe, decoder=replace(pipe.decoder, scheduler=own, unet=quiet)))
     with torch.no_grad():
         found = invert(pipe, torch.rand(3, 3, 20, 24, generator=seeded(0)), steps=5, rounds=20)
         assert found.z.shape == (3, 16) and found.noise.shape == (3, 4, 4, 4)
         fitted = torch.rand(3, 3, 16, 16, generator=seeded(1))
-        latents = pipe.movq.encode(fitted * 2 - 1).latents
+        latents = pipe.decoder.encode(fitted)
         again = back(pipe, invert(pipe, fitted, steps=5, rounds=20), steps=5)
     torch.testing.assert_close(again, pipe.render_latents(latents), atol=1e-3, rtol=0)
 
@@ -186,7 +186,7 @@ def test_interpolation_ends_at_the_pictures(menagerie, there, pictures):
 def ddpm(pipe):
     from diffusers import DDPMScheduler
 
-    return replace(pipe, decoder_scheduler=DDPMScheduler(variance_type="learned_range", clip_sample=False))
+    return replace(pipe, decoder=replace(pipe.decoder, scheduler=DDPMScheduler(variance_type="learned_range", clip_sample=False)))
 
 
 @pytest.mark.parametrize(("call", "words"), [

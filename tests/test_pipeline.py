@@ -183,9 +183,9 @@ def test_import_stays_light():
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 def test_an_edit_that_changes_nothing_changes_nothing(pipe, prediction):
-    scheduler = type(pipe.decoder_scheduler).from_config(pipe.decoder_scheduler.config, prediction_type=prediction,
-                                                         rescale_betas_zero_snr=prediction == "v_prediction")
-    pipe = replace(pipe, decoder_scheduler=scheduler)
+    own = pipe.decoder.scheduler
+    scheduler = type(own).from_config(own.config, prediction_type=prediction, rescale_betas_zero_snr=prediction == "v_prediction")
+    pipe = replace(pipe, decoder=replace(pipe.decoder, scheduler=scheduler))
     z = torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0))
     plain, edited = (pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, edit=edit) for edit in (None, lambda x, done: x))
     assert torch.allclose(plain, edited, atol=1e-4)

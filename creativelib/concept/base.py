@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..pipeline import Generators, Pipeline
+from ..pipeline import Pipeline
+from ..prior import Noise
 
 KINDS = ("subject", "feature", "adjective", "lora", "embedding")
 
@@ -38,7 +39,7 @@ class Concept(ABC):
         """The same concept with other tensors."""
 
     @abstractmethod
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
                steps: int = 5) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the tensors."""
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, at_least
-from ..pipeline import Generators, Pipeline
+from ..pipeline import Pipeline
+from ..prior import Noise
 from .base import Concept
 
 
@@ -43,7 +44,7 @@ class EmbeddingConcept(Concept):
     def moved(self, tensors: Mapping[str, Tensor]) -> "EmbeddingConcept":
         return replace(self, vectors=tensors["vectors"])
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
                steps: int = 5) -> Float[Tensor, "k n d"]:
         """Each embedding n times; nothing is drawn."""
         return self.vectors[:, None].expand(-1, n, -1)

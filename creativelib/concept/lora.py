@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, at_least
-from ..pipeline import Adapters, Generators, Pipeline, TextCondition
+from ..pipeline import Adapters, Pipeline, TextCondition
+from ..prior import Noise
 from .base import Concept
 from .token import check_template
 
@@ -81,9 +82,9 @@ class LoraConcept(Concept):
             for i in range(k):
                 weights[f"{layer}.lora_{'A' if way == 'down' else 'B'}.{adapter(i)}.weight"] = value[i].to(pipe.dtype)
         told = Adapters(self.prior, tuple(adapter(i) for i in range(k)), weights)
-        return TextCondition(plain.pooled.expand(k, -1), plain.tokens.expand(k, -1, -1), plain.mask.expand(k, -1), told)
+        return TextCondition(plain.pooled.expand(k, -1), plain.tokens.expand(k, -1, -1), plain.mask.expand(k, -1), plain.used, told)
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
                steps: int = 5) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the adapters."""
         return pipe.sample_prior(self.condition(pipe, template), n, generator=generator, guidance=guidance, steps=steps)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, at_least
-from ..pipeline import Generators, Pipeline, TextCondition
+from ..pipeline import Pipeline, TextCondition
+from ..prior import Noise
 from .base import Concept, read
 
 # Starting points of several concepts differ by this share of the token table's spread: enough to part ways, too little to see.
@@ -82,7 +83,7 @@ class TokenConcept(Concept):
         place = len(pipe.tokenizer(before).input_ids) - 1 - (self.kind != "adjective")
         return pipe.encode_spliced(template.replace("{}", self.phrase), place, self.vectors)
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Generators, guidance: float = 1.0,
+    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
                steps: int = 5) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the vectors."""
         return pipe.sample_prior(self.condition(pipe, template), n, generator=generator, guidance=guidance, steps=steps)

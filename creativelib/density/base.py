@@ -4,6 +4,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ class Subspace:
     """The first q principal components of samples, and the mean variance of the other d - q directions; 0 leaves these out.
 
     With the rest a density over the components becomes one over all directions, as in probabilistic PCA (Tipping and Bishop 1999);
-    without it, it cannot see anything that leaves the subspace. Kept on the CPU; embeddings may lie on any device.
+    without it, it cannot see anything that leaves the subspace. Embeddings may lie on another device than it does.
     """
 
     mean: Float[Tensor, " d"]
@@ -69,19 +70,25 @@ class Subspace:
 
     def rest_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
         """Log-density of the other directions, in nats; 0 without them."""
-        if self.rest == 0:
+        if self._rest == 0:
             return 0.0
         free, square = self.mean.numel() - len(self.axes), self.outside(z, inside).square().sum(-1)
-        return -0.5 * (square / self.rest.item() + free * math.log(2 * math.pi * self.rest.item()))
+        return -0.5 * (square / self._rest + free * math.log(2 * math.pi * self._rest))
 
     def rest_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
-        return -self.outside(z, inside) / self.rest.item() if self.rest > 0 else 0.0
+        return -self.outside(z, inside) / self._rest if self._rest > 0 else 0.0
 
     def lift(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Embeddings with these coordinates, and noise in the other directions."""
         noise = torch.randn(len(inside), self.mean.numel(), generator=generator, dtype=torch.float64)
-        noise = noise - noise @ self.axes.T @ self.axes
-        return self.mean + inside @ self.axes + noise * self.rest.sqrt()
+        axes = self.axes.cpu()
+        noise = noise - noise @ axes.T @ axes
+        return self.mean.cpu() + inside @ axes + noise * self._rest ** 0.5
+
+    @cached_property
+    def _rest(self) -> float:
+        """`rest` without asking a GPU for it each time."""
+        return self.rest.item()
 
 
 class Density(ABC):
@@ -138,9 +145,17 @@ class Density(ABC):
 
     def save(self, file: Path) -> None:
         """Write a safetensors file."""
-        space = {f"subspace.{k}": v for k, v in self.subspace.__dict__.items()}
-        tensors = space | {"fit_surprisal": self.fit_surprisal} | self.tensors()
-        save_file({k: v.contiguous() for k, v in tensors.items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+        save_file({k: v.contiguous() for k, v in self._all().items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+
+    def to(self, device: torch.device) -> "Density":
+        """The same density on a device, for embeddings that lie there: elsewhere its tensors are copied at every call."""
+        if self.subspace.mean.device == device:
+            return self
+        return type(self).restore({name: value.to(device) for name, value in self._all().items()})
+
+    def _all(self) -> dict[str, Tensor]:
+        space = {f"subspace.{name}": getattr(self.subspace, name) for name in ("mean", "axes", "variances", "rest")}
+        return space | {"fit_surprisal": self.fit_surprisal} | self.tensors()
 
     @staticmethod
     def space_of(tensors: dict[str, Tensor]) -> Subspace:

@@ -96,7 +96,7 @@ class FlowDensity(Density):
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
             inside = self.flow.cpu()().transform.inv(white)
-        return self.subspace.lift(inside * self.subspace.variances.sqrt(), generator)
+        return self.subspace.lift(inside * self.subspace.variances.sqrt().cpu(), generator)
 
     def tensors(self) -> dict[str, Tensor]:
         return {f"flow.{k}": v for k, v in self.flow.state_dict().items()}

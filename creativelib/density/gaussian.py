@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -58,13 +59,13 @@ class GaussianDensity(Density):
         """Log-density in nats; differentiable."""
         inside = self.subspace.inside(z)
         square = self._white(inside).square().sum(-1)
-        value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self.covariance.logdet().item())
+        value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self._logdet)
         return (value + self.subspace.rest_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Gradient of the log-density with respect to the embedding, in closed form."""
         inside = self.subspace.inside(z)
-        value = -inside @ torch.linalg.solve(self.covariance, self.subspace.axes).to(inside.device)
+        value = -inside @ self._pull.to(inside.device)
         return (value + self.subspace.rest_score(z, inside)).to(z)
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
@@ -74,7 +75,7 @@ class GaussianDensity(Density):
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
         white = torch.randn(n, len(self.covariance), generator=generator, dtype=torch.float64)
-        return self.subspace.lift(white @ torch.linalg.cholesky(self.covariance).T, generator)
+        return self.subspace.lift(white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"covariance": self.covariance}
@@ -84,5 +85,17 @@ class GaussianDensity(Density):
         return cls(cls.space_of(tensors), tensors["covariance"], tensors["fit_surprisal"])
 
     def _white(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
-        factor = torch.linalg.cholesky(self.covariance).to(inside.device)
+        factor = self._factor.to(inside.device)
         return torch.linalg.solve_triangular(factor, inside.reshape(-1, inside.shape[-1]).T, upper=False).T.reshape(inside.shape)
+
+    @cached_property
+    def _factor(self) -> Float[Tensor, "q q"]:
+        return torch.linalg.cholesky(self.covariance)
+
+    @cached_property
+    def _logdet(self) -> float:
+        return self.covariance.logdet().item()
+
+    @cached_property
+    def _pull(self) -> Float[Tensor, "q d"]:
+        return torch.linalg.solve(self.covariance, self.subspace.axes)

@@ -65,10 +65,10 @@ class MixtureDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
-        whose = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
+        whose = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
         white = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)
-        spread = torch.linalg.cholesky(self.covariances)[whose]
-        return self.subspace.lift(self.means[whose] + torch.einsum("npq,nq->np", spread, white), generator)
+        spread = torch.linalg.cholesky(self.covariances.cpu())[whose]
+        return self.subspace.lift(self.means.cpu()[whose] + torch.einsum("npq,nq->np", spread, white), generator)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"log_weights": self.log_weights, "means": self.means, "covariances": self.covariances}

@@ -35,7 +35,7 @@ def tell(text: Any, words: Any, texts: list[str]) -> TextCondition:
     """What the bundled text encoder makes of captions, cut off where they are too long."""
     ids = words(texts, padding="max_length", max_length=tokenizer.LENGTH, truncation=True, return_tensors="pt")
     said = text(ids.input_ids)
-    return TextCondition(said.text_embeds.float(), said.last_hidden_state.float(), ids.attention_mask.bool())
+    return TextCondition(said.text_embeds.float(), said.last_hidden_state.float(), ids.attention_mask.bool(), ids.input_ids.shape[1])
 
 
 def main() -> dict:

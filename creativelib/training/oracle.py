@@ -104,7 +104,7 @@ def second_hand(pictures: data.Set, n: int = 1_200, seed: int = 7) -> tuple[Tens
     from ..pipeline import load
 
     pipe = load("menagerie")
-    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{export.stamp(pipe.unet)}.safetensors"
+    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{export.stamp(pipe.decoder.unet)}.safetensors"
     if not file.exists():
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randint(len(pictures), (2 * n,), generator=generator)
@@ -211,7 +211,7 @@ def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
     for start in tqdm(range(0, n, 100), desc="fresh pictures", mininterval=5):
         x = draw(scenes[slice(start, start + 100)])
         if start % 300 == 100:
-            x = pipe.movq.decode(pipe.movq.encode(x * 2 - 1).latents, force_not_quantize=True).sample / 2 + 0.5
+            x = pipe.decoder.render(pipe.decoder.encode(x))
         elif start % 300 == 200:
             x = pipe.decode(pipe.encode_images(x)[None], generator=generator)[0]
         pictures.append(x.clamp(0, 1))
