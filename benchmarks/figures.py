@@ -68,7 +68,8 @@ def bootstrap(values: Tensor, statistic=torch.mean, draws: int = 1000) -> tuple[
 def machine() -> str:
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
         if Path("/proc/cpuinfo").exists() else [platform.processor()]
-    return f"{names[0]}, {torch.get_num_threads()} threads"
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return f"{gpu}{names[0]}, {torch.get_num_threads()} threads"
 
 
 def commit() -> str:

@@ -309,7 +309,8 @@ def precision_part() -> list[Figure]:
             apart = (ends[dtype][name] - whole).mean().abs().item()
             # As much as the mean of so many runs wavers by itself.
             bar = round(2 * between / len(whole) ** 0.5, 4)
-            figures.append(at_most(f"{name}: how far {str(dtype).removeprefix('torch.')} ends from float32, mean of runs", apart, unit, bar))
+            kind = str(dtype).removeprefix("torch.")
+            figures.append(at_most(f"{name}: how far {kind} ends from float32, in the mean of runs", apart, unit, bar))
     return figures
 
 

@@ -14,11 +14,15 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from creativelib.concept import init
 from creativelib.conceptlab import LearnConfig, learning
 from creativelib.decoders import Kandinsky21, Kandinsky22
+from creativelib.density import GaussianDensity
 from creativelib.guidance import guide_decoder
+from creativelib.objectives import Anchor, Rarity, Spread
+from creativelib.optimize import optimize
 from creativelib.pipeline import Pipeline
-from creativelib.recipes import SteerConfig, fit_baseline, steering
+from creativelib.recipes import SteerConfig, fit_baseline
 from creativelib.zoo import MODELS
 
 # As in the models' published configurations, and in diffusers' scripts that converted them.
@@ -148,20 +152,23 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         figures.append(Figure(f"{what}, memory beside the weights", (torch.cuda.max_memory_allocated() - held) / 1e9, "GB"))
         figures.append(Figure(what, start.elapsed_time(end) / 1000 / times, "s"))
 
-    # A dial that no run reaches: none ends before it was measured.
-    config = SteerConfig(dial=50.0)
+    config, prompt = SteerConfig(), "a photo of a pet"
     with torch.no_grad():
-        density = fit_baseline(pipe, "a photo of a pet", config)
-        measure("2,000 embeddings and their density", lambda: fit_baseline(pipe, "a photo of a pet", config))
-        runs = steering(pipe, "pet", density, config, 0)
+        measure("2,000 embeddings and their density", lambda: fit_baseline(pipe, prompt, config))
+        z = pipe.sample_prior(pipe.encode_text([prompt]), 2000, generator=torch.Generator().manual_seed(0))
+        # Spread out: random networks draw embeddings so alike that every move would be rare beyond all measure.
+        density = GaussianDensity.fit(z.cpu() + torch.randn(z.shape, generator=torch.Generator().manual_seed(0)), pca=config.pca)
+        there, target = density.to(device), density.quantile(0.99)
+        objective = Rarity(there, target) + config.anchor * Anchor(pipe, prompt) + config.spread * Spread(there)
+        start = init(pipe, config.kind, "pet", config.concepts, torch.Generator().manual_seed(0))
+        runs = optimize(pipe, start, objective, ["a photo of a {}"], 10**6, 1e-6, 0, config.samples)
         measure("10 steps of steering, 4 concepts x 6 samples, each step", lambda: [next(runs) for _ in range(10)], times=10)
         learned = learning(pipe, "pet", ["cat", "dog", "rabbit"], LearnConfig(templates=("a photo of a {}",)), 0)
         measure("10 steps of ConceptLab, 4 concepts x 2 samples, each step", lambda: [next(learned) for _ in range(10)], times=10)
-        z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), 4, generator=torch.Generator().manual_seed(0))
+        z = z[:, :4]
         measure("4 pictures of 512 pixels in 25 steps", lambda: pipe.decode(z, generator=torch.Generator().manual_seed(0), steps=25))
         pictures = torch.rand(4, 3, 512, 512, device=device)
         measure("CLIP's embeddings of 4 pictures", lambda: pipe.encode_images(pictures))
-        there, target = density.to(device), density.quantile(0.99)
         measure("1 picture guided in the decoder, 10 steps", lambda: guide_decoder(
             pipe, z[:, :1], there, target, generator=torch.Generator().manual_seed(0), steps=10))
     return figures
