@@ -104,6 +104,22 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
     plt.close(figure)
 
 
+# Of networks of the real size with random weights: time and memory.
+KANDINSKY = {
+    "step-gpu": "A step of ConceptLab at Kandinsky 2.1's size, on a GPU",
+    "step-cpu": "The same on two CPU cores, the prior cut to 6 of 20 layers",
+    "rate-gpu": "Share of the GPU's matrix rate",
+    "rate-cpu": "Share of the two cores' matrix rate",
+    "memory-gpu": "Memory and seconds of whole stacks, on a GPU",
+    "memory-cpu": "Weights of the real models",
+    "precision-gpu": "Where runs of the bundled model end in 16 bits, on a GPU",
+    "precision-cpu": "The same on a CPU",
+    "prior-gpu": "Embeddings by the thousand, on a GPU",
+    "prior-cpu": "A hundred embeddings on two cores, the prior cut to 6 layers",
+    "density-gpu": "A density of ten million embeddings, on a GPU",
+    "density-cpu": "A density of 200,000 embeddings, on two cores",
+}
+
 MAKERS = {
     "unclip-priors": ("Two priors, none, and guidance", part("unclip", "priors")),
     "unclip-inversion": ("Pictures turned into embedding and noise, and back", lambda report: figures(report, "unclip.py inversion")),
@@ -133,6 +149,7 @@ MAKERS = {
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
     "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
+    **{f"kandinsky-{part}": (title, partial(figures, script=f"kandinsky.py {part.split('-')[0]}")) for part, title in KANDINSKY.items()},
 }
 
 

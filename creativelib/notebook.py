@@ -40,6 +40,34 @@ def machine() -> str:
     return f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, creativelib {__version__}"
 
 
+def can_run(name: str) -> bool:
+    """Whether this machine can load a model that needs a GPU and a download, which is made if it can; if not, print what is missing.
+
+    Raises InputError for a name that is not in `zoo.MODELS`.
+    """
+    import torch
+
+    from . import zoo
+    from .errors import InputError
+
+    if name not in zoo.MODELS:
+        raise InputError(f"name is {name!r}; allowed are {', '.join(zoo.MODELS)}")
+    model, missing = zoo.MODELS[name], ""
+    if not torch.cuda.is_available():
+        missing = "and this machine has none"
+    elif torch.cuda.get_device_properties(0).total_memory < 1e9 * model.memory:
+        missing = f"and this one has {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB"
+    if missing:
+        print(f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: cells that use it do nothing")
+        return False
+    try:
+        zoo.locate(name)
+    except InputError as error:
+        print(f"{error}: cells that use it do nothing")
+        return False
+    return True
+
+
 def _store_small_figures() -> None:
     """Tell a running notebook how to store figures; elsewhere do nothing."""
     import matplotlib

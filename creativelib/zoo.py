@@ -26,12 +26,13 @@ VIT_L = "openai/clip-vit-large-patch14"
 @dataclass(frozen=True)
 class Model:
     """What is known about a model before it is loaded. `folder` is set when its files ship with the package, `hub` names the repositories
-    of its prior and its decoder, which are pipelines of the classes `kinds`. `download` is in GB; `memory` says what it takes."""
+    of its prior and its decoder, which are pipelines of the classes `kinds`. `download` is in GB, as its weights are stored; `memory` is
+    the GB of a GPU that it takes in half precision, four pictures at once (benchmarks/memory.py), 0 where a CPU is enough."""
 
     name: str
     about: str
     licence: str
-    memory: str
+    memory: float = 0.0
     download: float = 0.0
     folder: Path | None = None
     hub: tuple[str, str] = ("", "")
@@ -41,21 +42,21 @@ class Model:
     def terms(self) -> str:
         """What a reader has to know before the download."""
         return (f"{self.about}: about {self.download:.0f} GB to download, from {' and '.join(dict.fromkeys(self.hub))}. "
-                f"Licence: {self.licence}. It needs {self.memory}.")
+                f"Licence: {self.licence}. It needs a GPU with about {self.memory:.0f} GB, in half precision.")
 
 
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model("menagerie", "a tiny unCLIP stack trained on the Menagerie, whose true probabilities are known", "Apache-2.0",
-              "under 1 GB, a CPU is enough", folder=Path(__file__).parent / "checkpoints" / "menagerie"),
-        Model("kandinsky-2-1", "Kandinsky 2.1", "Apache-2.0", "a GPU with 8 GB in half precision", 13.2,
+              folder=Path(__file__).parent / "checkpoints" / "menagerie"),
+        Model("kandinsky-2-1", "Kandinsky 2.1", "Apache-2.0", 9.0, 13.2,
               hub=("kandinsky-community/kandinsky-2-1-prior", "kandinsky-community/kandinsky-2-1"),
               kinds=("KandinskyPriorPipeline", "KandinskyPipeline")),
-        Model("kandinsky-2-2", "Kandinsky 2.2", "Apache-2.0", "a GPU with 16 GB in half precision, or with 8 GB and offload=True", 15.9,
+        Model("kandinsky-2-2", "Kandinsky 2.2", "Apache-2.0", 13.0, 15.9,
               hub=("kandinsky-community/kandinsky-2-2-prior", "kandinsky-community/kandinsky-2-2-decoder")),
-        Model("karlo", "Karlo v1 alpha", "CreativeML Open RAIL-M, which restricts what it may be used for",
-              "a GPU with 12 GB in half precision", 15.5, hub=("kakaobrain/karlo-v1-alpha", "kakaobrain/karlo-v1-alpha"),
+        Model("karlo", "Karlo v1 alpha", "CreativeML Open RAIL-M, which restricts what it may be used for", 11.0, 15.5,
+              hub=("kakaobrain/karlo-v1-alpha", "kakaobrain/karlo-v1-alpha"),
               kinds=("UnCLIPPipeline", "UnCLIPPipeline")),
     )
 }

@@ -1,5 +1,7 @@
 """Shape checks on every call of the package, and complete stacks of a few thousand random weights."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from creativelib.pipeline import Pipeline, load
-from stacks import DIM, make_kandinsky_22
+from stacks import DIM, hub_folder, make_kandinsky_22
 
 torch.set_num_threads(1)
 
@@ -40,6 +42,18 @@ def menagerie() -> Pipeline:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(folder: Path, repo: str, *without: str) -> Path:
+        return shutil.copytree(folder, hub_folder(tmp_path, repo), ignore=shutil.ignore_patterns(*without), dirs_exist_ok=True)
+
+    return put
 
 
 @pytest.fixture

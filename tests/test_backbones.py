@@ -5,11 +5,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from creativelib import baselines, guidance, latent, loading, zoo
+import stacks
+from creativelib import baselines, guidance, latent, loading, notebook, zoo
 from creativelib.check import still_is
 from creativelib.concept import KINDS, init
 from creativelib.conceptlab import LearnConfig, learn_concept
@@ -333,3 +335,31 @@ def test_only_what_is_read_is_downloaded(cache):
 
     assert not any("bin" in kind or "ckpt" in kind or kind == "*" for kind in KINDS)
     assert Path(zoo.locate("kandinsky-2-1").decoder).name == COMMIT
+
+
+def test_the_chapters_cells_draw(tmp_path, monkeypatch):
+    """Chapter 13 with a GPU's cells switched on, on a tiny stack in Kandinsky 2.1's place, and the bundled BLIP and judge in theirs."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(notebook, "can_run", lambda name: name == "kandinsky-2-1")
+    monkeypatch.setattr(stacks, "LENGTH", 40)
+    fill_hub(tmp_path, "kandinsky-2-1")
+    bundled = zoo.MODELS["menagerie"].folder
+    for part, repo in (("vqa", "Salesforce/blip-vqa-base"), ("judge", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K")):
+        shutil.copytree(bundled / part, hub_folder(tmp_path, repo), dirs_exist_ok=True)
+    cells = json.loads((Path(__file__).parent.parent / "notebooks" / "13-kandinsky.ipynb").read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    quick = {"steps=1000, every=100": "steps=3, every=2", "baseline=2000": "baseline=64", "guidance=4.0)": "guidance=4.0, steps=3)",
+             "steps=25": "steps=2"}
+    space = {"MODEL": "menagerie"}
+    plt.switch_backend("agg")
+    for source in sources:
+        if "if REAL" in source or "REAL =" in source or "import matplotlib" in source or "fit_baseline" in source:
+            for long, short in quick.items():
+                source = source.replace(long, short) if "SteerConfig(kind" in source or long != "guidance=4.0)" else source
+            exec(source, space)
+    plt.close("all")
+    assert space["kandinsky"].revisions and space["rare"].shape == (4, 2, 16)
+    assert space["learned"].steps == 3 and space["moved"].shape[1:3] == (4, 3) and space["seen"].shape[0] == 8

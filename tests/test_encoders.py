@@ -1,7 +1,6 @@
 """Encoders of both classes, read from disk: shapes, preprocessing as the library's own processors do it, refusals."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -11,8 +10,8 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 from creativelib.encoders import Encoder
 from creativelib.errors import InputError
 from creativelib.world.scenes import draw, sample_scenes
+from stacks import COMMIT
 
-HASH = "0123456789abcdef0123456789abcdef01234567"
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
 
 
@@ -27,21 +26,6 @@ def folder(request, tmp_path_factory):
     model.save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-    def put(folder, repo, *without):
-        place = tmp_path / f"models--{repo.replace('/', '--')}"
-        (place / "refs").mkdir(parents=True)
-        (place / "refs" / "main").write_text(HASH)
-        return shutil.copytree(folder, place / "snapshots" / HASH, ignore=shutil.ignore_patterns(*without))
-
-    return put
 
 
 def test_a_token_for_the_picture_and_one_for_each_patch(folder):
@@ -88,7 +72,7 @@ def test_an_encoder_is_found_on_the_hub_by_its_id(folder, cache):
     cache(folder, "owner/name")
     picture = torch.rand(1, 3, 16, 16)
     expected = Encoder.load(folder).see(picture).tokens
-    for revision in (None, "main", HASH):
+    for revision in (None, "main", COMMIT):
         assert torch.equal(Encoder.load("owner/name", revision=revision).see(picture).tokens, expected)
     for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
         with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):

@@ -11,8 +11,7 @@ from creativelib.errors import InputError
 from creativelib.judge import Judge
 from creativelib.training import tokenizer
 from creativelib.training.judge import model_config
-
-HASH = "0123456789abcdef0123456789abcdef01234567"
+from stacks import COMMIT
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +28,6 @@ def folder(tmp_path_factory):
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
     words.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-    def put(folder, repo, *without):
-        place = tmp_path / f"models--{repo.replace('/', '--')}"
-        (place / "refs").mkdir(parents=True)
-        (place / "refs" / "main").write_text(HASH)
-        return shutil.copytree(folder, place / "snapshots" / HASH, ignore=shutil.ignore_patterns(*without))
-
-    return put
 
 
 def changed(folder, place, **preprocess):
@@ -102,7 +86,7 @@ def test_pictures_are_prepared_as_open_clip_does(folder, tmp_path, mode):
 def test_a_judge_is_found_on_the_hub_by_its_id(folder, judge, cache):
     cache(folder, "owner/name")
     expected = judge.encode_text(["a pet"])
-    for revision in (None, "main", HASH):
+    for revision in (None, "main", COMMIT):
         assert torch.equal(Judge.load("owner/name", revision=revision).encode_text(["a pet"]), expected)
     for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
         with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):

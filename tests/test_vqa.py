@@ -1,6 +1,5 @@
 """Questions about pictures: tiny random models of each class saved and loaded through the real code, and CLIP in a VQA's place."""
 
-import shutil
 
 import pytest
 import torch
@@ -8,8 +7,8 @@ import torch
 from creativelib.errors import InputError
 from creativelib.training.vqa import build_tokenizer
 from creativelib.vqa import Blip2Vqa, BlipVqa, SmolVlmVqa, Vqa, ZeroShotVqa, is_a, what_color, what_kind
+from stacks import COMMIT
 
-HASH = "0123456789abcdef0123456789abcdef01234567"
 EACH = [(BlipVqa, "folder"), (Blip2Vqa, "t5"), (Blip2Vqa, "opt"), (SmolVlmVqa, "small")]  # with the fixture that makes one
 SPECIAL = ("[sep]", "[pad]", "[dec]", "[cls]")
 # As SmolVLM2's own, whose roles are written out and whose pictures come before the text.
@@ -112,21 +111,6 @@ def small(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-    def put(folder, repo, *without):
-        place = tmp_path / f"models--{repo.replace('/', '--')}"
-        (place / "refs").mkdir(parents=True)
-        (place / "refs" / "main").write_text(HASH)
-        return shutil.copytree(folder, place / "snapshots" / HASH, ignore=shutil.ignore_patterns(*without))
-
-    return put
-
-
 def pictures(n, size=16):
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
@@ -202,7 +186,7 @@ def test_models_are_found_on_the_hub_by_their_ids(cls, made, request, cache):
     here = request.getfixturevalue(made)
     cache(here, "owner/name")
     expected = cls.load(here).ask(pictures(3), "is this a pet?")
-    for revision in (None, "main", HASH):
+    for revision in (None, "main", COMMIT):
         assert cls.load("owner/name", revision=revision).ask(pictures(3), "is this a pet?") == expected
     for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
         with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):
