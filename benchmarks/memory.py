@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from figures import Figure
 from transformers import (
-    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
@@ -21,6 +20,7 @@ from creativelib.density import GaussianDensity
 from creativelib.guidance import guide_decoder
 from creativelib.objectives import Anchor, Rarity, Spread
 from creativelib.optimize import optimize
+from creativelib.pictures import Preprocess
 from creativelib.pipeline import Pipeline
 from creativelib.recipes import SteerConfig, fit_baseline
 from creativelib.zoo import MODELS
@@ -121,7 +121,7 @@ def stack(name: str, device: torch.device, dtype: torch.dtype) -> Pipeline:
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=True)
     noise = UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0)
     own = (made["UNet"], scheduler, made["MoVQ"])
-    return Pipeline(name, name, False, {}, device, dtype, tokenizer, made["text encoder"], made["image encoder"], CLIPImageProcessor(),
+    return Pipeline(name, name, False, {}, device, dtype, tokenizer, made["text encoder"], made["image encoder"], Preprocess(224, 224, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)),
                     prior, noise, Kandinsky21(*own, *told) if wide == 768 else Kandinsky22(*own))
 
 

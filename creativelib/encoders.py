@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from .errors import InputError
 from .hub import snapshot
 from .loading import frozen, quiet, usable_device
-from .pictures import fit_picture
+from .pictures import Preprocess
 from .zoo import MODELS, verify
 
 ROWS = 64  # pictures encoded at once
@@ -33,14 +33,11 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A vision transformer with its preprocessing: pictures are fitted to `edge`, cut to `crop` and normalised by `mean` and `std`."""
+    """A vision transformer with its preprocessing."""
 
     name: str
     model: Any
-    edge: int
-    crop: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    preprocess: Preprocess
 
     @classmethod
     def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu", revision: str | None = None) -> "Encoder":
@@ -67,10 +64,7 @@ class Encoder:
             raise InputError(f"encoder {str(name_or_path)!r} has no weights in safetensors; allowed is a model with them")
         with quiet():
             model = frozen(getattr(transformers, CLASSES[kind]), folder, where)
-        # DINOv2's preprocessing is CLIP's with other numbers. Older files hold a number where others hold a table.
-        found = transformers.CLIPImageProcessor.from_pretrained(about)
-        return cls(str(name_or_path), model, found.size["shortest_edge"], found.crop_size["height"], tuple(found.image_mean),
-                   tuple(found.image_std))
+        return cls(str(name_or_path), model, Preprocess.read(about))
 
     @property
     def device(self) -> torch.device:
@@ -87,9 +81,7 @@ class Encoder:
         return Seen(torch.cat([part.tokens for part in parts]), torch.cat([part.whole for part in parts]))
 
     def _see(self, pictures: Float[Tensor, "n 3 h w"]) -> Seen:
-        mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (self.mean, self.std))
-        pixels = (fit_picture(pictures.to(self.device).float(), self.edge, self.crop) - mean) / std
-        output = self.model(pixels)
+        output = self.model(self.preprocess(pictures.to(self.device).float()))
         if hasattr(output, "image_embeds"):
             return Seen(self.model.vision_model.post_layernorm(output.last_hidden_state), normalize(output.image_embeds, dim=-1))
         return Seen(output.last_hidden_state, normalize(output.last_hidden_state[:, 0], dim=-1))

@@ -15,6 +15,7 @@ from torch import nn
 
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .errors import InputError
+from .pictures import Preprocess
 from .zoo import DECODERS, Located
 
 TEXT = 77  # tokens that KandinskyPipeline pads texts to
@@ -61,7 +62,7 @@ def load_parts(found: Located, device: torch.device, dtype: torch.dtype, offload
     part waits in the CPU's memory at a time. Raises InputError where the device has not enough memory left.
     """
     import diffusers
-    from transformers import CLIPImageProcessor, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
     sizes = {part: gigabytes(folder, dtype) for part, folder in _folders(found).items()}
     early = sizes["text_encoder"] + sizes["prior"]
@@ -78,7 +79,7 @@ def load_parts(found: Located, device: torch.device, dtype: torch.dtype, offload
             "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
             "text_encoder": frozen(CLIPTextModelWithProjection, prior / "text_encoder", device, dtype),
             "image_encoder": frozen(CLIPVisionModelWithProjection, _folders(found)["image_encoder"], wait, dtype),
-            "image_processor": CLIPImageProcessor.from_pretrained(found.eyes / eyes),
+            "preprocess": Preprocess.read(found.eyes / eyes),
             "prior": frozen(diffusers.PriorTransformer, prior / "prior", device, dtype),
             "prior_scheduler": _scheduler(prior / ("prior_scheduler" if found.kinds[0] == "UnCLIPPipeline" else "scheduler")),
         }

@@ -1,6 +1,8 @@
 """Pictures as tensors in [0, 1]: fitted to an encoder, saved, put side by side in a gallery."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,6 +10,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from .errors import InputError
 
 COLUMNS = 8
 SIDE = 128
@@ -24,6 +28,44 @@ def fit_picture(pictures: Float[Tensor, "c 3 h w"], edge: int, crop: int) -> Flo
         pictures = interpolate(pictures, (h, w), mode="bicubic", antialias=True).clamp(0, 1)
     top, left = (h - crop) // 2, (w - crop) // 2
     return pictures[..., top:top + crop, left:left + crop]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a CLIP or a DINOv2 wants of a picture: the shorter edge resized to `edge` pixels, `crop` x `crop` cut out of the middle,
+    normalised by `mean` and `std`.
+
+    Read off preprocessor_config.json here: transformers' image processor would cost half a second of imports for these numbers.
+    """
+
+    edge: int
+    crop: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Preprocess":
+        """From the folder that `CLIPImageProcessor.save_pretrained` wrote. Older files hold a number where others hold a table.
+
+        Raises InputError where there is none, and for one that asks for something else.
+        """
+        file = folder / "preprocessor_config.json"
+        if not file.is_file():
+            raise InputError(f"folder {str(folder)!r} has no preprocessor_config.json")
+        found = json.loads(file.read_text())
+        size, crop = found.get("size"), found.get("crop_size")
+        edge = size.get("shortest_edge") if isinstance(size, dict) else size
+        sides = {crop["height"], crop["width"]} if isinstance(crop, dict) else {crop}
+        if not isinstance(edge, int) or len(sides) != 1 or not sides <= set(range(1, edge + 1)) or found.get("resample", 3) != 3:
+            raise InputError(f"{str(file)!r} asks for size {size}, crop_size {crop} and resample {found.get('resample')}; allowed are a "
+                             "shortest_edge, a square not larger than that, and 3 (bicubic)")
+        return cls(edge, sides.pop(), tuple(found["image_mean"]), tuple(found["image_std"]))
+
+    def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
+        """Pictures in [0, 1] as the network takes them; differentiable."""
+        pixels = fit_picture(pictures, self.edge, self.crop)
+        mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (pixels - mean) / std
 
 
 def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:

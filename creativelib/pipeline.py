@@ -22,7 +22,7 @@ from .decoders import Decoder
 from .errors import InputError, at_least
 from .graphs import short_attention
 from .loading import Stages, default_dtype, load_parts, usable_device
-from .pictures import fit_picture
+from .pictures import Preprocess, fit_picture
 from .prior import Drawn, Generators, Noise, Steps, for_rows
 
 # Rows sent through a network at once: bounds memory without changing any result, because noise is drawn for the whole batch.
@@ -99,7 +99,7 @@ class Pipeline:
     tokenizer: Any
     text_encoder: Any
     image_encoder: Any
-    image_processor: Any
+    preprocess: Preprocess
     prior: Any
     prior_scheduler: Any
     decoder: Decoder
@@ -300,10 +300,7 @@ class Pipeline:
         return TextCondition(output.text_embeds, output.last_hidden_state, told.mask[:, :length], told.used)
 
     def _embed_pictures(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c d"]:
-        processor = self.image_processor
-        pixels = fit_picture(pictures.to(self.device, torch.float32), processor.size["shortest_edge"], processor.crop_size["height"])
-        mean, std = (pixels.new_tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
-        return self.image_encoder(((pixels - mean) / std).to(self.dtype)).image_embeds
+        return self.image_encoder(self.preprocess(pictures.to(self.device, torch.float32)).to(self.dtype)).image_embeds
 
     def _told(self, cond: TextCondition, empty: TextCondition) -> TextCondition:
         """k conditions, then for each of them what guidance leads away from, cut to the longest text: see `_predict_embedding`."""

@@ -163,7 +163,7 @@ def vary(shown: Sequence[Path], out: Path, semantica: str = "menagerie", seed: i
     pictures = [picture_of("pictures", file) for file in shown]
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
-    side = model.encoder.crop
+    side = model.encoder.preprocess.crop
     seen = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
     with torch.no_grad():
         varied = model.vary(seen[None], count, generator=torch.Generator().manual_seed(seed), guidance=guidance, steps=steps)[0].cpu()

@@ -65,7 +65,7 @@ def test_sizes_may_be_numbers(folder):
     about = json.loads((folder / "preprocessor_config.json").read_text()) | {"size": 20, "crop_size": 16}
     (folder / "preprocessor_config.json").write_text(json.dumps(about))
     encoder = Encoder.load(folder)
-    assert (encoder.edge, encoder.crop) == (20, 16)
+    assert (encoder.preprocess.edge, encoder.preprocess.crop) == (20, 16)
 
 
 def test_an_encoder_is_found_on_the_hub_by_its_id(folder, cache):

@@ -1,5 +1,6 @@
 """The four functions of the pipeline, checked against plain diffusers and transformers on the same files."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from creativelib.errors import InputError
+from creativelib.pictures import Preprocess
 from creativelib.pipeline import load
 
 PROMPTS = ["a photo of a pet", "a red plant"]
@@ -58,8 +60,16 @@ def test_decoder_equals_plain_diffusers(pipe, plain_prior, plain_decoder, guidan
 def test_text_condition_equals_the_text_encoder(pipe, plain_prior):
     pooled, tokens, mask = plain_prior._encode_prompt(PROMPTS, "cpu", 1, False)
     cond = pipe.encode_text(PROMPTS)
-    assert torch.equal(cond.mask, mask)
-    assert torch.allclose(cond.pooled, pooled) and torch.allclose(cond.tokens, tokens)
+    assert cond.used == cond.tokens.shape[1] == 7  # padding is left out
+    assert torch.equal(cond.mask, mask[:, :7]) and not mask[:, 7:].any()
+    assert torch.allclose(cond.pooled, pooled, atol=1e-6) and torch.allclose(cond.tokens, tokens[:, :7], atol=1e-6)
+
+
+@pytest.fixture
+def processor(stack):
+    from transformers import CLIPImageProcessor
+
+    return CLIPImageProcessor.from_pretrained(stack / "prior" / "image_processor")
 
 
 @pytest.fixture
@@ -72,21 +82,37 @@ def pixels_seen(pipe):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 40), (33, 50), (70, 24), (9, 11)])
-def test_images_equal_the_image_processor(pipe, pixels_seen, size):
+def test_images_equal_the_image_processor(pipe, processor, pixels_seen, size):
     picture = 0.3 + 0.4 * torch.rand(3, *size, generator=seeded(4))
     pipe.encode_images(picture)
-    expected = pipe.image_processor(picture, do_rescale=False, return_tensors="pt").pixel_values
+    expected = processor(picture, do_rescale=False, return_tensors="pt").pixel_values
     assert torch.allclose(pixels_seen[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (9, 11)])
-def test_images_equal_the_image_processor_in_8_bits(pipe, pixels_seen, size):
+def test_images_equal_the_image_processor_in_8_bits(pipe, processor, pixels_seen, size):
     """A hard black and white edge, where bicubic resizing overshoots and 8 bits clamp."""
     pixels = torch.zeros(*size, 3, dtype=torch.uint8)
     pixels[:, size[1] // 2:] = 255
     pipe.encode_images(pixels.permute(2, 0, 1) / 255)
-    expected = pipe.image_processor(Image.fromarray(pixels.numpy()), return_tensors="pt").pixel_values
+    expected = processor(Image.fromarray(pixels.numpy()), return_tensors="pt").pixel_values
     assert (pixels_seen[0] - expected).abs().max() <= 1.01 / 255 / 0.26
+
+
+@pytest.mark.parametrize(("about", "allowed"), [
+    ({"size": 224, "crop_size": 224}, True), ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}, True),
+    ({"size": {"height": 224, "width": 224}, "crop_size": 224}, False), ({"size": 224, "crop_size": {"height": 224, "width": 96}}, False),
+    ({"size": 96, "crop_size": 224}, False), ({"size": 224, "crop_size": 224, "resample": 2}, False)])
+def test_preprocessing_is_read_or_refused(tmp_path, about, allowed):
+    numbers = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 1, 1]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(about | numbers))
+    if allowed:
+        assert Preprocess.read(tmp_path).crop == 224
+    else:
+        with pytest.raises(InputError, match=r"preprocessor_config\.json' asks for size"):
+            Preprocess.read(tmp_path)
+    with pytest.raises(InputError, match="has no preprocessor_config"):
+        Preprocess.read(tmp_path / "nowhere")
 
 
 def test_images_keep_leading_axes(pipe):
@@ -177,7 +203,8 @@ def test_half_precision_files_load_in_float32(stack, pipe):
 
 
 def test_import_stays_light():
-    code = "import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load"
+    code = ("import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load('menagerie', 'cpu')\n"
+            "assert not {'open_clip', 'sklearn', 'matplotlib', 'pandas', 'tyro'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

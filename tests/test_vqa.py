@@ -81,7 +81,6 @@ def opt(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A tiny random SmolVLM: letters as tokens, and 4 image tokens for a tile of 32 pixels."""
-    pytest.importorskip("num2words")
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import (
         GPT2Tokenizer,
