@@ -97,7 +97,7 @@ def random_pipe(dtype: torch.dtype) -> Pipeline:
             vocab_size=SIZE.vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads,
             projection_dim=SIZE.embedding, max_position_embeddings=77, bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id))
-        prior = PriorTransformer(SIZE.heads, SIZE.width // SIZE.heads, SIZE.layers, embedding_dim=SIZE.embedding, num_embeddings=77)
+        prior: Any = PriorTransformer(SIZE.heads, SIZE.width // SIZE.heads, SIZE.layers, embedding_dim=SIZE.embedding, num_embeddings=77)
         torch.nn.init.ones_(prior.clip_std)
     networks = [network.to(dtype).eval().requires_grad_(False) for network in (text, prior)]
     nothing: Any = None
@@ -112,7 +112,7 @@ def released_parts(pipe: Pipeline) -> Parts:
     dtype = torch.float16 if DEVICE.type == "cuda" else torch.float32
     width, layers, heads = SIZE.second
     with torch.device(DEVICE):
-        second = MultilingualCLIP(MCLIPConfig(
+        second: Any = MultilingualCLIP(MCLIPConfig(
             transformerDimSize=width, imageDimSize=SIZE.embedding, vocab_size=1000 if TINY else 250_002, hidden_size=width,
             num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width, max_position_embeddings=514,
             type_vocab_size=1, pad_token_id=1))
@@ -211,8 +211,9 @@ def prior_part() -> list[Figure]:
     pipe = random_pipe(FAST)
     eyes: Any = CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1,
                                                           num_attention_heads=2, projection_dim=SIZE.embedding))
+    nothing: Any = None
     plain = KandinskyPriorPipeline(prior=pipe.prior, image_encoder=eyes.to(DEVICE, FAST), text_encoder=pipe.text_encoder,
-                                   tokenizer=pipe.tokenizer, scheduler=pipe.prior_scheduler, image_processor=None)
+                                   tokenizer=pipe.tokenizer, scheduler=pipe.prior_scheduler, image_processor=nothing)
     plain.set_progress_bar_config(disable=True)
 
     def ours() -> Tensor:
@@ -329,7 +330,7 @@ PARTS = {"step": step_part, "rate": rate_part, "prior": prior_part, "density": d
          "memory": memory_part}
 
 if __name__ == "__main__":
-    for chosen in asked(__doc__, PARTS):
+    for chosen in asked(__doc__ or "", PARTS):
         publish(f"kandinsky-{chosen}-{'gpu' if DEVICE.type == 'cuda' else 'cpu'}", PARTS[chosen](), seed=0)
         if DEVICE.type == "cuda":
             torch.cuda.empty_cache()

@@ -36,18 +36,19 @@ MOVQ: dict[str, Any] = {
     "down_block_types": (*("DownEncoderBlock2D",) * 3, "AttnDownEncoderBlock2D"), "norm_type": "spatial", "num_vq_embeddings": 16384,
     "up_block_types": ("AttnUpDecoderBlock2D", *("UpDecoderBlock2D",) * 3), "block_out_channels": (128, 256, 256, 512),
     "vq_embed_dim": 4, "layers_per_block": 2, "latent_channels": 4}
+EYES = Preprocess(224, 224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 NAMES = {"kandinsky-2-1": "Kandinsky 2.1", "kandinsky-2-2": "Kandinsky 2.2"}
 
 
 def clip(name: str, tokenizer: Any) -> tuple[Any, Any]:
     """Text and image encoder: ViT-L/14 of OpenAI, or ViT-bigG/14 of LAION."""
     large = name == "kandinsky-2-2"
-    text = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 20} if large else \
-        {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
-    eyes = {"hidden_size": 1664, "num_hidden_layers": 48, "num_attention_heads": 16, "intermediate_size": 8192} if large else \
-        {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    text: dict[str, Any] = dict(zip(("hidden_size", "num_hidden_layers", "num_attention_heads"),
+                                    (1280, 32, 20) if large else (768, 12, 12), strict=True))
+    eyes: dict[str, Any] = dict(zip(("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+                                    (1664, 48, 16, 8192) if large else (1024, 24, 16, 4096), strict=True))
     width = text["hidden_size"]
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ends: dict[str, Any] = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     told = CLIPTextConfig(vocab_size=49408, intermediate_size=4 * width, projection_dim=width, max_position_embeddings=77, **text, **ends)
     seen = CLIPVisionConfig(patch_size=14, image_size=224, projection_dim=width, **eyes)
     return CLIPTextModelWithProjection(told), CLIPVisionModelWithProjection(seen)
@@ -59,8 +60,8 @@ def parts(name: str, tokenizer: Any) -> dict[str, Any]:
 
     text, eyes = clip(name, tokenizer)
     wide = text.config.hidden_size
-    told = {"addition_embed_type": "image", "encoder_hid_dim": 1280, "encoder_hid_dim_type": "image_proj"} if wide == 1280 else \
-        {"addition_embed_type": "text_image", "encoder_hid_dim": 1024, "encoder_hid_dim_type": "text_image_proj"}
+    kind, hidden = ("image", 1280) if wide == 1280 else ("text_image", 1024)
+    told: dict[str, Any] = {"addition_embed_type": kind, "encoder_hid_dim": hidden, "encoder_hid_dim_type": f"{kind}_proj"}
     return {"text encoder": text, "image encoder": eyes, "prior": PriorTransformer(embedding_dim=wide),
             "UNet": UNet2DConditionModel(**UNET, **told), "MoVQ": VQModel(**MOVQ)}
 
@@ -93,7 +94,7 @@ def counts() -> list[Figure]:
         figures.append(Figure("BLIP-2 with Flan-T5-XL", millions(Blip2ForConditionalGeneration(Blip2Config(
             vision_config=Blip2VisionConfig().to_dict(), text_config=T5Config(
                 vocab_size=32128, d_model=2048, d_kv=64, d_ff=5120, num_layers=24, num_heads=32, feed_forward_proj="gated-gelu",
-                tie_word_embeddings=False).to_dict()))), "million weights"))
+            ).to_dict() | {"tie_word_embeddings": False}))), "million weights"))
     return figures
 
 
@@ -121,7 +122,7 @@ def stack(name: str, device: torch.device, dtype: torch.dtype) -> Pipeline:
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=True)
     noise = UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0)
     own = (made["UNet"], scheduler, made["MoVQ"])
-    return Pipeline(name, name, False, {}, device, dtype, tokenizer, made["text encoder"], made["image encoder"], Preprocess(224, 224, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)),
+    return Pipeline(name, name, False, {}, device, dtype, tokenizer, made["text encoder"], made["image encoder"], EYES,
                     prior, noise, Kandinsky21(*own, *told) if wide == 768 else Kandinsky22(*own))
 
 

@@ -85,7 +85,7 @@ def main() -> None:
         trees = {"now": ROOT}
         if revision:
             trees = {"before": Path(folder) / "tree", "now": ROOT}
-            subprocess.run(["git", "worktree", "add", "--detach", str(trees["before"]), revision], cwd=ROOT, check=True, capture_output=True)
+            subprocess.run(["git", "worktree", "add", "-q", "--detach", str(trees["before"]), revision], cwd=ROOT, check=True)
         try:
             rounds = [{name: measure(tree) for name, tree in trees.items()} for _ in range(ROUNDS)]
         finally:

@@ -21,11 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from .conditions import TextCondition
 from .density.base import Density, Subspace
 from .density.moments import Moments
 from .errors import InputError, at_least
 from .loading import usable_device
-from .pipeline import EMBEDDING_ROWS, Generators, TextCondition
+from .pipeline import EMBEDDING_ROWS, Generators
 from .zoo import MODELS, verify
 
 SPAN = 4.0  # standard deviations: codes cover as many to either side of the mean

@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .answers import clean, fits, singular
+from .conditions import Start
 from .errors import InputError, at_least
 from .latent import slerp
-from .pipeline import Pipeline, Start
+from .pipeline import Pipeline
 from .prior import Drawn
 from .vqa import Vqa, what_kind
 from .world import captions, category

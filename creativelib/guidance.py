@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .conditions import Start, TextCondition
 from .density import Density
 from .errors import InputError, at_least
-from .pipeline import Edit, Generators, Pipeline, Select, Start, TextCondition
+from .pipeline import Edit, Generators, Pipeline, Select
 
 # How strong the push is along the way from noise (0) to the end (1). All end before the last step, so that the denoiser has the last word.
 SCHEDULES: dict[str, Callable[[float], float]] = {

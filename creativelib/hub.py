@@ -32,7 +32,7 @@ def snapshot(repo: str, revision: str | None = None, parts: Sequence[str] = (), 
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    wanted = [f"{part}/{kind}" for part in parts for kind in KINDS] + ["model_index.json"] if parts else list(KINDS)
+    wanted: list[str] = [f"{part}/{kind}" for part in parts for kind in KINDS] + ["model_index.json"] if parts else list(KINDS)
 
     def get(local: bool) -> Path:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, ignore_patterns=list(TWICE), local_files_only=local))

@@ -5,19 +5,20 @@ Nothing here switches gradients off: the weights are frozen, so a graph is built
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from . import zoo
+from .conditions import Ids, Start, TextCondition, sent_through
 from .decoders import Decoder
 from .errors import InputError, at_least
 from .graphs import short_attention
@@ -33,53 +34,6 @@ PICTURE_ROWS = 32
 Edit = Callable[[Tensor, float], Tensor]
 # Takes the same, and gives for each of n samples the index of the one whose way it shall go on.
 Select = Callable[[Tensor, float], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Adapters:
-    """Changes of the prior, one for each of k conditions: a prior that holds peft's adapters of these names, and their weights."""
-
-    prior: Any
-    names: tuple[str, ...]
-    weights: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class TextCondition:
-    """What the prior is told about k texts: CLIP's projected embedding, its last hidden states, and True at real tokens, of which the
-    longest text has `used`. With `adapters` it is told so through these."""
-
-    pooled: Float[Tensor, "k d"]
-    tokens: Float[Tensor, "k l w"]
-    mask: Bool[Tensor, "k l"]
-    used: int
-    adapters: Adapters | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Ids:
-    """k tokenized texts, padded to the text length, and True at real tokens, of which the longest text has `used`."""
-
-    ids: Int[Tensor, "k l"]
-    mask: Bool[Tensor, "k l"]
-    used: int
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where sampling begins instead of at noise: embeddings that are covered with the noise of a step on the way, so that `depth`, a share
-    in (0, 1], of the steps are left (SDEdit, arXiv 2108.01073). Raises InputError for a depth out of range."""
-
-    z: Float[Tensor, "#k #n d"]
-    depth: float = 0.6
-
-    def __post_init__(self) -> None:
-        if not 0 < self.depth <= 1:
-            raise InputError(f"depth is {self.depth}; allowed is a number above 0 and at most 1")
-
-    def first(self, steps: int) -> int:
-        """The first of the steps that is taken."""
-        return min(steps - 1, round((1 - self.depth) * steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +181,7 @@ class Pipeline:
                 output = self._edited(output, latents, scheduler.alphas_cumprod[t.cpu()].to(latents),
                                       lambda clean, index=index: edit(clean.unflatten(0, (k, n)), index / max(steps - 1, 1)).flatten(0, 1))
             if type(scheduler).__name__ == "UnCLIPScheduler":  # the only one that has to be told where its steps lead
-                extra["prev_timestep"] = times[index + 1] if index + 1 < steps else None
+                extra = {"prev_timestep": times[index + 1] if index + 1 < steps else None}
             latents = scheduler.step(output, t, latents, generator=rows, **extra).prev_sample
         return self.decoder.enlarge(self.render_latents(latents), rows).unflatten(0, (k, n))
 
@@ -326,7 +280,7 @@ class Pipeline:
         z = z.to(self.dtype)
         inputs = (torch.cat([z, z]) if guided else z, t, told.pooled[rows], told.tokens[rows], told.mask[rows])
         names = [adapters.names[i] for i in owner.tolist()] * (1 + guided) if adapters else []
-        with short_attention(self.device), _adapters(prior, names) if adapters else nullcontext():
+        with short_attention(self.device), sent_through(prior, names) if adapters else nullcontext():
             weights = {**places, **adapters.weights} if adapters else places
             clean = functional_call(prior, weights, inputs).predicted_image_embedding
         return clean[:len(z)] + guidance * (clean[len(z):] - clean[:len(z)]) if guided else clean
@@ -380,7 +334,7 @@ def _check_negative(negative: object, guidance: float) -> None:
         raise InputError(f"guidance is {guidance} with a negative; allowed is a number above 1, or no negative")
 
 
-def _eta(scheduler: Any, eta: float) -> dict[str, float]:
+def _eta(scheduler: Any, eta: float) -> dict[str, Any]:
     """What a scheduler's step is told of `eta`: nothing at 0, so that schedulers without it do."""
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta}; allowed is a number in [0, 1]")
@@ -388,20 +342,6 @@ def _eta(scheduler: Any, eta: float) -> dict[str, float]:
         raise InputError(f"eta is {eta}; allowed is 0 with a {type(scheduler).__name__}, and any number in [0, 1] with a DDIMScheduler")
     # At 1 a schedule that ends in pure noise has DDIM take the root of what rounding may leave below 0.
     return {"eta": min(eta, 1 - 1e-6)} if eta else {}
-
-
-@contextmanager
-def _adapters(prior: Any, names: list[str]) -> Iterator[None]:
-    """Send each row of the batch through the adapter of its name: peft's own way for mixed batches."""
-    from peft.tuners.lora import LoraLayer
-
-    hooks = [layer.register_forward_pre_hook(lambda _layer, inputs, named: (inputs, named | {"adapter_names": names}), with_kwargs=True)
-             for layer in prior.modules() if isinstance(layer, nn.Module) and isinstance(layer, LoraLayer)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _in_chunks(function: Callable[..., Tensor], rows: int, *tensors: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ from tqdm.auto import tqdm
 
 from .check import still_is
 from .concept import KINDS, Concept, EmbeddingConcept, init
+from .conditions import Start
 from .density import Density, GaussianDensity
 from .errors import InputError, at_least
 from .objectives import Anchor, Near, Objective, Rarity, Spread, Term
 from .optimize import Diverged, Step, optimize
-from .pipeline import Pipeline, Start
+from .pipeline import Pipeline
 from .runs import PASSED, RUNNING, STOPPED, Run
 from .vqa import Vqa
 

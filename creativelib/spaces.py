@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from .conditions import TextCondition
 from .errors import InputError
-from .pipeline import Generators, Pipeline, TextCondition
+from .pipeline import Generators, Pipeline
 
 SPACES = ("prior", "text", "decoder")
 GLIMPSE = 3  # denoising steps of the decoder's estimate

@@ -10,8 +10,8 @@ from torch.nn.functional import cosine_similarity
 
 from creativelib import zoo
 from creativelib.autoregressive import FILES, SPAN, AutoregressivePrior, CodeModel, Codes, Sizes, pick
+from creativelib.conditions import Adapters
 from creativelib.errors import InputError
-from creativelib.pipeline import Adapters
 from creativelib.world.scenes import draw, sample_scenes
 
 PROMPTS = ["a photo of a pet", "a red plant with long ears"]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from creativelib.conditions import Start
 from creativelib.density import GaussianDensity, MixtureDensity
 from creativelib.errors import InputError
 from creativelib.guidance import guide_decoder, guide_prior, prior_edit, push, split_prior, survival
-from creativelib.pipeline import Start
 
 
 def seeded(seed):

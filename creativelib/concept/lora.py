@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..conditions import Adapters, TextCondition
 from ..errors import InputError, at_least
-from ..pipeline import Adapters, Pipeline, TextCondition
+from ..pipeline import Pipeline
 from ..prior import Noise
 from .base import Concept
 from .token import check_template

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..conditions import TextCondition
 from ..errors import InputError, at_least
-from ..pipeline import Pipeline, TextCondition
+from ..pipeline import Pipeline
 from ..prior import Noise
 from .base import Concept, read
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from ..autoregressive import AutoregressivePrior, CodeModel, Codes, Sizes
-from ..pipeline import TextCondition
+from ..conditions import TextCondition
 from ..world.scenes import Scenes, caption
 from . import clip, data, export, tokenizer
 from .loop import Recipe, train
