@@ -76,8 +76,8 @@ class Steps:
         for t, previous in zip(times, [*times[1:], -1], strict=True):
             here, there = whole[t], whole[previous] if previous >= 0 else scheduler.one
             near = previous == t - 1
-            alpha = scheduler.alphas[t] if near else here / there
-            beta = scheduler.betas[t] if near else 1 - alpha
+            beta = scheduler.betas[t] if near else 1 - here / there
+            alpha = scheduler.alphas[t] if near else 1 - beta
             clean.append(there ** 0.5 * beta / (1 - here))
             stay.append(alpha ** 0.5 * (1 - there) / (1 - here))
             fresh.append(scheduler._get_variance(t, previous) if t > 0 else None)

@@ -367,3 +367,39 @@ def test_goodhart():
     assert [round(found[f"no pullback, dial {dial}: valid and novel in form"]) for dial in ("1", "4")] == [60, 10]
     truth = [found[f"no pullback, dial {dial}: rarity, by the truth"] for dial in ("0.5", "1", "2", "4")]
     assert max(truth) - min(truth) < 0.1
+
+
+def test_weights_agree_with_the_published_files():
+    """Chapter 13: files in 32 bits, as listed on the hub, in GB; and what `zoo` says of downloads and memory is their sum."""
+    millions, peaks = figures("kandinsky-memory-cpu"), figures("kandinsky-memory-gpu")
+    listed = {"Kandinsky 2.1: UNet": 4.91, "Kandinsky 2.2: UNet": 5.01, "Kandinsky 2.2: text encoder": 2.78, "Kandinsky 2.2: MoVQ": 0.271}
+    for part, size in listed.items():
+        assert 4 * millions[part]["value"] / 1000 == pytest.approx(size, abs=0.006)
+    assert 2 * millions["Kandinsky 2.2: image encoder"]["value"] / 1000 == pytest.approx(3.69, abs=0.006)  # stored in 16 bits
+    for name, title in (("kandinsky-2-1", "Kandinsky 2.1"), ("kandinsky-2-2", "Kandinsky 2.2")):
+        own = {part: 4 * f["value"] / 1000 for part, f in millions.items() if part.startswith(title)}
+        stored = sum(own.values()) - (own[f"{title}: image encoder"] / 2 if name == "kandinsky-2-2" else 0)
+        assert stored == pytest.approx(zoo.MODELS[name].download, abs=0.1)
+        used = peaks[f"{title}: weights in half precision"]["value"]
+        used += peaks[f"{title}: 4 pictures of 512 pixels in 25 steps, memory beside the weights"]["value"]
+        assert zoo.MODELS[name].memory - 1 < used < zoo.MODELS[name].memory
+
+
+def test_what_each_change_of_a_step_gains():
+    """Chapter 13: on a GPU nothing counts until Python is out of the way; on two cores the constraints do."""
+    gpu, cpu = ({name.rsplit(": ", 1)[-1]: f["value"] for name, f in figures(f"kandinsky-step-{where}").items()
+                 if name.startswith("milliseconds")} for where in ("gpu", "cpu"))
+    assert abs(gpu["constraints encoded once"] / gpu["released"] - 1) < 0.05
+    assert 0.6 < cpu["constraints encoded once"] / cpu["released"] < 0.75
+    ours = gpu["padding left out, noise drawn beforehand"]
+    assert ours / gpu["replayed as a CUDA graph"] > 5
+    assert gpu["replayed as a CUDA graph"] / gpu["blocks compiled as well"] == pytest.approx(1.10, abs=0.02)
+    assert gpu["16 concepts, replayed, each"] / gpu["16 concepts, compiled and replayed, each"] == pytest.approx(1.05, abs=0.02)
+    for where in ("gpu", "cpu"):
+        assert all(f["holds"] for f in figures(f"kandinsky-step-{where}").values() if f["bar"])
+
+
+def test_in_16_bits_runs_end_where_they_end_in_32():
+    for where in ("gpu", "cpu"):
+        found = figures(f"kandinsky-precision-{where}")
+        assert [f["holds"] for f in found.values() if f["bar"]] and all(f["holds"] for f in found.values() if f["bar"])

@@ -1,12 +1,14 @@
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from creativelib import notebook
+from creativelib.errors import InputError
 
 SANITIZE = Path(__file__).parent / "sanitize.cfg"
 
@@ -62,3 +64,20 @@ def test_pictures_are_stored_as_jpeg_and_plots_as_png(monkeypatch: pytest.Monkey
     format = shell.display_formatter.format
     assert {kind for kind in format(plot)[0] if kind.startswith("image/")} == {"image/png"}
     assert {kind for kind in format(picture)[0] if kind.startswith("image/")} == {"image/jpeg"}
+
+
+def test_a_model_that_cannot_run_is_said_to_be_missing_what_it_needs(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not notebook.can_run("kandinsky-2-1")
+    assert capsys.readouterr().out == ("Kandinsky 2.1 needs a GPU with 9 GB, and this machine has none: cells that use it do nothing\n")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=8e9))
+    assert not notebook.can_run("kandinsky-2-2")
+    assert "needs a GPU with 13 GB, and this one has 8 GB" in capsys.readouterr().out
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=16e9))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert not notebook.can_run("kandinsky-2-1")
+    assert "is not in the cache at /nowhere and cannot be downloaded" in capsys.readouterr().out
+    with pytest.raises(InputError, match="name is 'dall-e'; allowed are menagerie, kandinsky-2-1"):
+        notebook.can_run("dall-e")
