@@ -23,7 +23,7 @@ class Create:
     count: int = 16
     """How many typical and how many creative pictures."""
     model: str = "menagerie"
-    """A model's name or a folder that holds prior/ and decoder/."""
+    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
     device: str | None = None
     """cpu or cuda; a GPU is used if there is one."""
 
@@ -93,9 +93,9 @@ class Learn:
     count: int = 8
     """How many pictures of each."""
     model: str = "menagerie"
-    """A model's name or a folder that holds prior/ and decoder/."""
+    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
     vqa: str = "menagerie"
-    """A folder that holds a BlipForQuestionAnswering, for other models."""
+    """A folder or a hub's id of a BlipForQuestionAnswering, for other models, such as Salesforce/blip-vqa-base."""
     device: str | None = None
     """cpu or cuda; a GPU is used if there is one."""
 
@@ -130,7 +130,7 @@ class Mix:
     count: int = 8
     """How many pictures."""
     model: str = "menagerie"
-    """A model's name or a folder that holds prior/ and decoder/."""
+    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
     device: str | None = None
     """cpu or cuda; a GPU is used if there is one."""
 
@@ -155,7 +155,7 @@ class Evolve:
     count: int = 8
     """How many pictures of the youngest."""
     model: str = "menagerie"
-    """A model's name or a folder that holds prior/ and decoder/."""
+    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
     device: str | None = None
     """cpu or cuda; a GPU is used if there is one."""
 
@@ -183,7 +183,7 @@ class Draw:
     count: int = 8
     """How many pictures of each concept."""
     model: str = "menagerie"
-    """A model's name or a folder that holds prior/ and decoder/."""
+    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
     device: str | None = None
     """cpu or cuda; a GPU is used if there is one."""
 

@@ -99,7 +99,8 @@ def split_prior(pipe: Pipeline, cond: TextCondition, n: int, density: Density, t
 
 
 def guide_decoder(pipe: Pipeline, z: Float[Tensor, "k n d"], density: Density, target: float, *, generator: Generators,
-                  strength: float = 1.0, schedule: str = "constant", guidance: float = 2.0, steps: int = 10) -> Float[Tensor, "k n 3 h w"]:
+                  strength: float = 1.0, schedule: str = "constant", guidance: float | None = None,
+                  steps: int | None = None) -> Float[Tensor, "k n 3 h w"]:
     """Decode embeddings while pushing the pictures to be rare: at each step the predicted clean latents become a picture, CLIP embeds it,
     the density judges it, and the latents move along the gradient so that the surprisal closes a share of its gap to the target.
 

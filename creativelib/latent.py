@@ -23,7 +23,6 @@ from .errors import InputError, at_least
 from .pictures import fit_picture
 from .pipeline import PICTURE_ROWS, Generators, Pipeline
 
-STEPS = 10
 GUIDANCE = 1.0  # as inverted: what guidance adds at every step on the way to a picture was not taken away on the way back
 
 
@@ -99,7 +98,7 @@ def with_ddim(pipe: Pipeline) -> Pipeline:
     return replace(pipe, decoder=replace(pipe.decoder, scheduler=DDIMScheduler.from_config(config)))
 
 
-def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int = STEPS, rounds: int = 5) -> Inverted:
+def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int | None = None, rounds: int = 5) -> Inverted:
     """What pictures in [0, 1] are decoded from: `pipe.decode(z, noise=noise, guidance=1.0, steps=steps)` gives them back, up to what the
     autoencoder loses.
 
@@ -111,6 +110,7 @@ def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int = S
 
     Raises InputError for steps and rounds below 1, and for a scheduler that is no DDIMScheduler, see `with_ddim`.
     """
+    steps = pipe.usual[1] if steps is None else steps
     at_least("steps", steps, 1)
     at_least("rounds", rounds, 1)
     scheduler = copy.deepcopy(pipe.decoder.scheduler)
@@ -138,7 +138,7 @@ def _backwards(pipe: Pipeline, scheduler: Any, latents: Float[Tensor, "c m h w"]
 
 
 def variations(pipe: Pipeline, there: Inverted, n: int, *, generator: Generators, eta: float = 1.0, guidance: float = GUIDANCE,
-               steps: int = STEPS) -> Float[Tensor, "k n 3 h w"]:
+               steps: int | None = None) -> Float[Tensor, "k n 3 h w"]:
     """n further pictures of each of k pictures' embeddings, from its own noise and with new noise at each step: the more, the larger `eta`
     (section 3.1). Raises InputError as `Pipeline.decode` does."""
     at_least("n", n, 1)
@@ -148,7 +148,7 @@ def variations(pipe: Pipeline, there: Inverted, n: int, *, generator: Generators
 
 def interpolate(pipe: Pipeline, first: Inverted, second: Inverted, weights: Float[Tensor, " s"], *,
                 noise: Float[Tensor, "#k m h w"] | None = None, guidance: float = GUIDANCE,
-                steps: int = STEPS) -> Float[Tensor, "k s 3 hh ww"]:
+                steps: int | None = None) -> Float[Tensor, "k s 3 hh ww"]:
     """Pictures on the way from each of k pictures (weight 0) to its partner (1): `slerp` between the embeddings (section 3.2).
 
     The noise goes along, so that the ends are the two pictures, or is the given one all the way: then the ends are other pictures of the

@@ -29,6 +29,8 @@ from .prior import Drawn, Generators, Noise, Steps, for_rows
 # Rows sent through a network at once: bounds memory without changing any result, because noise is drawn for the whole batch.
 EMBEDDING_ROWS = 256
 PICTURE_ROWS = 32
+# How a decoder is sampled unless told otherwise: guidance and steps. The bundled one needs few; of others diffusers' own guidance.
+BUNDLED, OTHERS = (2.0, 10), (4.0, 25)
 
 # Takes what a step predicts to be clean, and how far the sampling has come from 0 to 1; gives what it shall be.
 Edit = Callable[[Tensor, float], Tensor]
@@ -64,6 +66,11 @@ class Pipeline:
         """The text encoder's input embedding of every token."""
         self._bring("prior")
         return self.text_encoder.get_input_embeddings().weight
+
+    @property
+    def usual(self) -> tuple[float, int]:
+        """The guidance and the steps that pictures are drawn with unless told otherwise."""
+        return BUNDLED if self.has_truth else OTHERS
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the tokenizer has to cut into pieces; the bundled models never saw them."""
@@ -142,10 +149,11 @@ class Pipeline:
             z = way.step(index, clean, z, noise[min(index - first + 1, len(noise) - 1)])
         return (z * std + mean).float().view(k, n, -1)
 
-    def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float = 2.0, steps: int = 10,
+    def decode(self, z: Float[Tensor, "k n d"], *, generator: Generators, guidance: float | None = None, steps: int | None = None,
                edit: Edit | None = None, negative: Float[Tensor, "k n d"] | None = None,
                noise: Float[Tensor, "#k #n _ _ _"] | None = None, eta: float = 0.0) -> Float[Tensor, "k n 3 h w"]:
-        """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture.
+        """Draw one picture in [0, 1] for each image embedding; the same generator state gives the same picture. With the `usual` guidance
+        and steps unless told otherwise.
 
         `edit` may change each step's clean latents (k, n, m, h, w) before noise is added again, see `guidance`. `noise` of unit scale is
         where sampling begins (x_T, see `latent.invert`) instead of noise from the generator. `eta` is the share of new noise that DDIM
@@ -158,6 +166,7 @@ class Pipeline:
         """
         from diffusers.utils.torch_utils import randn_tensor
 
+        guidance, steps = self.usual[0] if guidance is None else guidance, self.usual[1] if steps is None else steps
         at_least("steps", steps, 1)
         _check_negative(negative, guidance)
         k, n, _ = z.shape

@@ -8,7 +8,8 @@ learns to draw that picture's embedding for the plain word: textual inversion (a
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -37,13 +38,19 @@ def newest(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> Float
     return z[torch.arange(k), torch.where(allowed, negative, torch.inf).argmin(1)]
 
 
-@lru_cache(maxsize=32)  # a family asks for the same ones again and again
+# A family asks for the same ones again and again. No pipeline is kept in memory for their sake.
+_known: WeakKeyDictionary[Pipeline, dict[tuple[Any, ...], Tensor]] = WeakKeyDictionary()
+
+
 def shifts(pipe: Pipeline, word: str, templates: tuple[str, ...], guidance: float = 1.0, prior_steps: int = 5) -> Float[Tensor, "t d"]:
     """What each template makes different from the first, for a word: the difference of the means of what the prior draws."""
-    with torch.no_grad():
-        usual = pipe.sample_prior(pipe.encode_text([template.format(word) for template in templates]), SHIFT,
-                                  generator=torch.Generator().manual_seed(0), guidance=guidance, steps=prior_steps).mean(1)
-    return usual - usual[0]
+    known, key = _known.setdefault(pipe, {}), (word, templates, guidance, prior_steps)
+    if key not in known:
+        with torch.no_grad():
+            usual = pipe.sample_prior(pipe.encode_text([template.format(word) for template in templates]), SHIFT,
+                                      generator=torch.Generator().manual_seed(0), guidance=guidance, steps=prior_steps).mean(1)
+        known[key] = usual - usual[0]
+    return known[key]
 
 
 def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence[str]], seed: int = 0, *, steps: int = 90,

@@ -24,6 +24,7 @@ from creativelib.objectives import Direction
 from creativelib.pipeline import Pipeline, load
 from creativelib.prior import Drawn
 from creativelib.recipes import SteerConfig, draw_rare, fit_baseline, invert, steer
+from creativelib.settle import settle
 from creativelib.spaces import SPACES, see
 from creativelib.vqa import ZeroShotVqa
 from stacks import COMMIT, LENGTH, fill_hub, hub_folder, make_kandinsky_21, make_kandinsky_22, make_karlo
@@ -64,7 +65,7 @@ def real(request, cache, device) -> Pipeline:
 def test_what_was_loaded_is_recorded(real):
     assert real.name in NAMES and not real.has_truth
     assert set(real.revisions.values()) == {COMMIT} and set(zoo.MODELS[real.name].hub) <= set(real.revisions)
-    assert real.dtype == loading.default_dtype(real.device)
+    assert real.dtype == loading.default_dtype(real.device) and real.usual == (4.0, 25)
 
 
 def test_a_text_becomes_pictures(real):
@@ -111,6 +112,12 @@ def test_mixing_and_evolution(real):
     assert len(family.last_generation()) == 1
 
 
+def test_settling(real):
+    concept = init(real, "subject", "pet", 2, seeded())
+    settled = settle(real, "pet", concept, [["cat"], ["plant"]], steps=2, templates=("a photo of a {}", "a {}"))
+    assert all(value.isfinite().all() for value in settled.tensors.values())
+
+
 def test_guidance_while_sampling(real):
     cond = real.encode_text(["a photo of a pet"])
     z = real.sample_prior(cond, 32, generator=seeded())
@@ -136,7 +143,8 @@ def test_baselines_and_checks(real):
     for drawn in (baselines.plain(real, "pet", 2, generator=seeded(), temperature=1.5),
                   baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded()),
                   baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded(), on="decoder"),
-                  baselines.random_mix(real, ["cat", "plant"], 2, generator=seeded())):
+                  baselines.random_mix(real, ["cat", "plant"], 2, generator=seeded()),
+                  baselines.adaptive_negatives(real, ZeroShotVqa(real, ["cat", "plant"]), "pet", 2, generator=seeded(), steps=2)):
         assert drawn.pictures.shape == (2, 3, 16, 16) and drawn.z.isfinite().all()
     shares = still_is(real, ZeroShotVqa(real, ["pet", "plant"]), torch.randn(1, 2, 16), "pet", 0)
     assert ((shares >= 0) & (shares <= 1)).all()

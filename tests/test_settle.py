@@ -1,12 +1,16 @@
 """Settling: what is chosen, and that it is drawn again."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
 from creativelib.concept import LoraConcept, TokenConcept
 from creativelib.constraints import Negative, Positive, Words, negatives
-from creativelib.settle import TEMPLATES, newest, settle
+from creativelib.pipeline import load
+from creativelib.settle import TEMPLATES, newest, settle, shifts
 
 
 def test_the_newest_is_the_least_like_its_negatives_among_the_half_most_like_the_category():
@@ -23,6 +27,17 @@ def test_each_concept_heeds_its_own_negatives(pipe):
     both = newest(z, like, negatives(words, "a {}", [["cat"], ["plant", "red"]], -1.0))
     alone = [newest(z[i:i + 1], like, negatives(words, "a {}", [each], -1.0))[0] for i, each in enumerate((["cat"], ["plant", "red"]))]
     assert torch.equal(both, torch.stack(alone))
+
+
+def test_no_model_is_kept_in_memory(stack):
+    """A real one holds gigabytes."""
+    pipe = load(stack, "cpu")
+    there = weakref.ref(pipe)
+    first = shifts(pipe, "pet", ("a photo of a {}", "a {}"))
+    assert shifts(pipe, "pet", ("a photo of a {}", "a {}")) is first
+    del pipe
+    gc.collect()
+    assert there() is None
 
 
 def test_settling_leaves_one_thing(menagerie):
