@@ -104,16 +104,22 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
     plt.close(figure)
 
 
+def seconds(report: dict[str, Any]) -> str:
+    """One row for each thing timed; names may hold colons of their own."""
+    named = [f | {"name": "\n".join(f["name"].rsplit(": ", 1))} for f in report["figures"]]
+    return f"{pivot(named, 'what', chr(10))}\n\n{source('seconds.py', report)}"
+
+
 # Of networks of the real size with random weights: time and memory.
 KANDINSKY = {
     "step-gpu": "A step of ConceptLab at Kandinsky 2.1's size, on a GPU",
-    "step-cpu": "The same on two CPU cores, the prior cut to 6 of 20 layers",
+    "step-cpu": "A step of ConceptLab on two CPU cores, the prior cut to 6 of 20 layers",
     "rate-gpu": "Share of the GPU's matrix rate",
     "rate-cpu": "Share of the two cores' matrix rate",
     "memory-gpu": "Memory and seconds of whole stacks, on a GPU",
     "memory-cpu": "Weights of the real models",
     "precision-gpu": "Where runs of the bundled model end in 16 bits, on a GPU",
-    "precision-cpu": "The same on a CPU",
+    "precision-cpu": "Where runs of the bundled model end in 16 bits, on a CPU",
     "prior-gpu": "Embeddings by the thousand, on a GPU",
     "prior-cpu": "A hundred embeddings on two cores, the prior cut to 6 layers",
     "density-gpu": "A density of ten million embeddings, on a GPU",
@@ -148,6 +154,9 @@ MAKERS = {
     "conceptlab-ablation": ("Where ConceptLab's constraints compare, and what its loss is made of", part("conceptlab", "ablation")),
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
+    "seconds": ("Where the seconds go with the bundled model, before chapter 13 was written and now", seconds),
+    "chapters": ("How long each chapter's code runs on one core", lambda report: f"{pivot(report['figures'], 'chapter')}\n\n"
+                 f"{source('chapters.py', report)}"),
     "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
     **{f"kandinsky-{part}": (title, partial(figures, script=f"kandinsky.py {part.split('-')[0]}")) for part, title in KANDINSKY.items()},
 }

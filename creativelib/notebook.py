@@ -58,12 +58,12 @@ def can_run(name: str) -> bool:
     elif torch.cuda.get_device_properties(0).total_memory < 1e9 * model.memory:
         missing = f"and this one has {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB"
     if missing:
-        print(f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: cells that use it do nothing")
+        print(f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: its cells do nothing")
         return False
     try:
         zoo.locate(name)
     except InputError as error:
-        print(f"{error}: cells that use it do nothing")
+        print(f"{error}: its cells do nothing")
         return False
     return True
 

@@ -69,7 +69,7 @@ def test_pictures_are_stored_as_jpeg_and_plots_as_png(monkeypatch: pytest.Monkey
 def test_a_model_that_cannot_run_is_said_to_be_missing_what_it_needs(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not notebook.can_run("kandinsky-2-1")
-    assert capsys.readouterr().out == ("Kandinsky 2.1 needs a GPU with 9 GB, and this machine has none: cells that use it do nothing\n")
+    assert capsys.readouterr().out == ("Kandinsky 2.1 needs a GPU with 9 GB, and this machine has none: its cells do nothing\n")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=8e9))
     assert not notebook.can_run("kandinsky-2-2")
