@@ -274,11 +274,13 @@ def density_part() -> list[Figure]:
         held = torch.cuda.memory_allocated()
         judge()
         figures.append(Figure("memory for the log-density, beside the embeddings", (torch.cuda.max_memory_allocated() - held) / 1e9, "GB"))
-    same = z[:few].cpu().numpy()
-    other = PCA(len(density.subspace.axes), svd_solver="covariance_eigh")
-    theirs = {"fit": seconds(lambda: other.fit(same), 1, 0), "log-density": seconds(lambda: other.score_samples(same), 1, 0)}
-    figures += [Figure(f"{name}: scikit-learn's PCA on the CPU / ours, time for each embedding", theirs[name] / few / (ours / n), "times")
-                for name, ours in times.items()]
+    for precision in (torch.float32, torch.float64):
+        same, other = z[:few].cpu().to(precision).numpy(), PCA(len(density.subspace.axes), svd_solver="covariance_eigh")
+        theirs = {"fit": seconds(lambda other=other, same=same: other.fit(same), 1, 0),
+                  "log-density": seconds(lambda other=other, same=same: other.score_samples(same), 1, 0)}
+        kind = str(precision).removeprefix("torch.")
+        figures += [Figure(f"{name}: scikit-learn's PCA in {kind} on the CPU / ours, time for each embedding",
+                           theirs[name] / few / (ours / n), "times") for name, ours in times.items()]
     # Both in float64, and fitted to the same: in float32 scikit-learn's loses whole nats.
     same = z[:20_000].cpu().double()
     ours = GaussianDensity.fit_stream([same], [same], pca=0.95)

@@ -39,7 +39,7 @@ def snapshot(repo: str, revision: str | None = None, parts: Sequence[str] = (), 
 
     try:
         found = get(local=True)
-        complete = all((found / part).is_dir() for part in parts) if parts else any(found.rglob("*.safetensors"))
+        complete = _complete(found, parts)
     except HFValidationError as error:
         raise InputError(f"model {repo!r} is no id of a repository on the hub ({_first(error)}); allowed are OWNER/NAME and an existing "
                          "folder") from None
@@ -55,11 +55,20 @@ def snapshot(repo: str, revision: str | None = None, parts: Sequence[str] = (), 
             print(terms)
         try:
             found = get(local=False)
+            if not _complete(found, parts):
+                raise OSError("weights in safetensors are missing")
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
             which = f"{repo!r} at revision {revision!r}" if revision else repr(repo)
-            raise InputError(f"model {which} is not in the cache at {cache} and cannot be downloaded ({type(error).__name__}: "
+            raise InputError(f"model {which} is not whole in the cache at {cache} and cannot be downloaded ({type(error).__name__}: "
                              f"{_first(error)}); check its name and the network, or give the path of a folder that holds it") from None
     return Snapshot(repo, found, found.name)
+
+
+def _complete(folder: Path, parts: Sequence[str]) -> bool:
+    """Whether all parts are there, and where there is a network's configuration, its weights: a download may have been cut off."""
+    roots = [folder / part for part in parts] or [folder]
+    weights = all(any(root.glob("*.safetensors")) for root in roots if (root / "config.json").is_file())
+    return weights and all(root.is_dir() for root in roots) and any(folder.rglob("*.safetensors"))
 
 
 def _first(error: Exception) -> str:

@@ -75,13 +75,13 @@ def test_an_encoder_is_found_on_the_hub_by_its_id(folder, cache):
     for revision in (None, "main", COMMIT):
         assert torch.equal(Encoder.load("owner/name", revision=revision).see(picture).tokens, expected)
     for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
-        with pytest.raises(InputError, match=f"model '{repo}'.* is not in the cache"):
+        with pytest.raises(InputError, match=f"model '{repo}'.* is not whole in the cache"):
             Encoder.load(repo, revision=revision)
 
 
 def test_weights_that_are_pickles_are_not_read(folder, cache):
     torch.save({}, cache(folder, "owner/name", "*.safetensors") / "pytorch_model.bin")
-    with pytest.raises(InputError, match="encoder 'owner/name' has no weights in safetensors"):
+    with pytest.raises(InputError, match="weights in safetensors are missing"):
         Encoder.load("owner/name")
 
 
@@ -93,7 +93,7 @@ def test_an_encoder_on_a_gpu_sees_as_on_a_cpu(folder):
 
 
 def test_unknown_names_and_empty_folders_are_refused(tmp_path, cache):
-    with pytest.raises(InputError, match="model 'resnet' is not in the cache"):
+    with pytest.raises(InputError, match="model 'resnet' is not whole in the cache"):
         Encoder.load("resnet")
     with pytest.raises(InputError, match="allowed are clip, dino, and a folder"):
         Encoder.load(tmp_path)

@@ -78,6 +78,6 @@ def test_a_model_that_cannot_run_is_said_to_be_missing_what_it_needs(monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert not notebook.can_run("kandinsky-2-1")
-    assert "is not in the cache at /nowhere and cannot be downloaded" in capsys.readouterr().out
+    assert "is not whole in the cache at /nowhere and cannot be downloaded" in capsys.readouterr().out
     with pytest.raises(InputError, match="name is 'dall-e'; allowed are menagerie, kandinsky-2-1"):
         notebook.can_run("dall-e")
