@@ -8,7 +8,7 @@
     memory      weights by part (CPU); peaks and seconds of whole stacks of Kandinsky 2.1's and of 2.2's size (GPU)
 
 On a CPU the prior is cut to 6 of its 20 layers. Each part is published as results/kandinsky-PART-DEVICE.json. CREATIVELIB_TINY=1 takes
-networks of a few thousand weights instead, to try the script.
+networks of a few thousand weights instead, to try the script, and publishes nothing.
 """
 
 import copy
@@ -333,6 +333,10 @@ PARTS = {"step": step_part, "rate": rate_part, "prior": prior_part, "density": d
 
 if __name__ == "__main__":
     for chosen in asked(__doc__ or "", PARTS):
-        publish(f"kandinsky-{chosen}-{'gpu' if DEVICE.type == 'cuda' else 'cpu'}", PARTS[chosen](), seed=0)
+        found = PARTS[chosen]()
+        if TINY:
+            print(*(f"{figure.name}: {figure.value:.4g} {figure.unit}" for figure in found), sep="\n")
+        else:
+            publish(f"kandinsky-{chosen}-{'gpu' if DEVICE.type == 'cuda' else 'cpu'}", found, seed=0)
         if DEVICE.type == "cuda":
             torch.cuda.empty_cache()
