@@ -77,8 +77,7 @@ def optimize(pipe: Pipeline, concept: Concept, objective: Loss | Sequence[Loss],
     at_least("prior_steps", prior_steps, 2)
     if not lr > 0:
         raise InputError(f"lr is {lr}; allowed is a number above 0")
-    return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory(),
-                  draw)
+    return _steps(pipe, concept, objectives, prompts, steps, lr, seed, n, prior_steps, guidance, memory or Memory(), draw)
 
 
 def noise_for(seed: int, index: int) -> torch.Generator:
@@ -104,7 +103,9 @@ def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts
             gradients = _gradients(terms.total, z, list(moving.values()), pipe.dtype)
         return z.detach(), Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}), gradients
 
-    looks = [Replayed(partial(look, *each, noise), pipe.device) for each in zip(prompts, objectives, strict=True)]
+    # A network that takes turns on the GPU comes back to another place in its memory, and a recording would read the old one.
+    where = pipe.device if pipe.stages is None else torch.device("cpu")
+    looks = [Replayed(partial(look, *each, noise), where) for each in zip(prompts, objectives, strict=True)]
     for index in range(memory.index, steps):
         generators, turn = [noise_for(seed + i, index) for i in range(k)], index % len(prompts)
         if fixed:

@@ -82,3 +82,21 @@ def test_a_term_that_no_graph_can_hold_is_warned_of(monkeypatch):
     with pytest.warns(UserWarning, match="cannot be recorded"):
         steps = list(optimize(pipe, start, 1.0 * Asking(), steps=5))
     assert len(steps) == 5 and not torch.equal(steps[-1].concept.vectors, start.vectors)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+def test_steps_of_networks_that_take_turns_are_not_replayed(stack, device, monkeypatch):
+    """Between steps pictures are drawn, so that the prior leaves the device and comes back elsewhere."""
+    recorded, ends = [], []
+    usual = Replayed._record
+    monkeypatch.setattr(Replayed, "_record", lambda self: recorded.append(self) or usual(self))
+    for offload in (False, True):
+        pipe = load(stack, device, torch.float32, offload=offload)
+        objective = Anchor(pipe, "a photo of a pet")
+        recorded.clear()
+        for step in optimize(pipe, TokenConcept.init(pipe, "pet"), 1.0 * objective, steps=6, n=2):
+            with torch.no_grad():
+                pipe.decode(step.z, generator=torch.Generator().manual_seed(0), steps=1)
+        assert bool(recorded) == (device == "cuda" and not offload)
+        ends.append(step.concept.vectors)
+    assert torch.allclose(*ends, atol=1e-4)
