@@ -154,7 +154,7 @@ MAKERS = {
     "conceptlab-ablation": ("Where ConceptLab's constraints compare, and what its loss is made of", part("conceptlab", "ablation")),
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
-    "seconds": ("Where the seconds go with the bundled model, before chapter 13 was written and now", seconds),
+    "seconds": ("Where the seconds go with the bundled model", seconds),
     "chapters": ("How long each chapter's code runs on one core", lambda report: f"{pivot(report['figures'], 'chapter')}\n\n"
                  f"{source('chapters.py', report)}"),
     "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
