@@ -52,7 +52,7 @@ def snapshot(repo: str, revision: str | None = None, parts: Sequence[str] = (), 
             raise InputError(f"model {repo!r} is a download of {gigabytes:.1f} GB, and {cache} has room for {free:.1f}; set HF_HOME to a "
                              "folder on a larger disk")
         if terms and not constants.HF_HUB_OFFLINE:
-            print(terms)
+            print(f"{terms} Now come {gigabytes:.1f} GB from {repo}.")
         try:
             found = get(local=False)
             if not _complete(found, parts):

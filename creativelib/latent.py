@@ -118,15 +118,15 @@ def invert(pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int | N
         raise InputError(f"pipe decodes with a {type(scheduler).__name__}; allowed is a DDIMScheduler, whose steps are not random, see "
                          "with_ddim")
     scheduler.set_timesteps(steps, device=pipe.device)
-    z = pipe.encode_images(fit_picture(pictures.to(pipe.device, torch.float32), pipe.decoder.side, pipe.decoder.side))
-    latents = pipe.encode_latents(pictures)
+    fitted = fit_picture(pictures.to(pipe.device, torch.float32), pipe.decoder.side, pipe.decoder.side)
+    z, latents = pipe.encode_images(fitted), pipe.encode_latents(fitted)
     noise = [_backwards(pipe, scheduler, x, e, rounds) for x, e in zip(latents.split(PICTURE_ROWS), z.split(PICTURE_ROWS), strict=True)]
     return Inverted(z, torch.cat(noise))
 
 
 def _backwards(pipe: Pipeline, scheduler: Any, latents: Float[Tensor, "c m h w"], z: Float[Tensor, "c d"],
                rounds: int) -> Float[Tensor, "c m h w"]:
-    latents, z = latents.to(torch.promote_types(pipe.dtype, torch.float32)), z.to(pipe.dtype)
+    latents, z = latents.to(pipe.exact), z.to(pipe.dtype)
     little = torch.full_like(latents[:1], 1e-3)  # too little to be clipped
     for t in scheduler.timesteps.flip(0):
         wanted = latents

@@ -64,7 +64,8 @@ def load_parts(found: Located, device: torch.device, dtype: torch.dtype, offload
     import diffusers
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
-    sizes = {part: gigabytes(folder, dtype) for part, folder in _folders(found).items()}
+    folders = _folders(found)
+    sizes = {part: gigabytes(folder, dtype) for part, folder in folders.items()}
     early = sizes["text_encoder"] + sizes["prior"]
     needed = max(early, sum(sizes.values()) - early) if offload else sum(sizes.values())
     free = torch.cuda.mem_get_info(device)[0] / 1e9 if device.type == "cuda" else psutil.virtual_memory().available / 1e9
@@ -77,10 +78,10 @@ def load_parts(found: Located, device: torch.device, dtype: torch.dtype, offload
     with quiet():
         parts = {
             "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
-            "text_encoder": frozen(CLIPTextModelWithProjection, prior / "text_encoder", device, dtype),
-            "image_encoder": frozen(CLIPVisionModelWithProjection, _folders(found)["image_encoder"], wait, dtype),
+            "text_encoder": frozen(CLIPTextModelWithProjection, folders["text_encoder"], device, dtype),
+            "image_encoder": frozen(CLIPVisionModelWithProjection, folders["image_encoder"], wait, dtype),
             "preprocess": Preprocess.read(found.eyes / eyes),
-            "prior": frozen(diffusers.PriorTransformer, prior / "prior", device, dtype),
+            "prior": frozen(diffusers.PriorTransformer, folders["prior"], device, dtype),
             "prior_scheduler": _scheduler(prior / ("prior_scheduler" if found.kinds[0] == "UnCLIPPipeline" else "scheduler")),
         }
         parts["decoder"] = _decoder(found, wait, device, dtype, parts)

@@ -100,7 +100,7 @@ def _steps(pipe: Pipeline, concept: Concept, objectives: Sequence[Loss], prompts
         with torch.enable_grad():  # whoever takes the steps may sit in no_grad
             z = (draw or _samples)(concept.moved(moving), pipe, template, n, generator=source, guidance=guidance, steps=prior_steps)
             terms = objective(z)
-            gradients = _gradients(terms.total, z, list(moving.values()), pipe.dtype)
+            gradients = gradients_of(terms.total, z, list(moving.values()), pipe.dtype)
         return z.detach(), Terms(terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}), gradients
 
     # A network that takes turns on the GPU comes back to another place in its memory, and a recording would read the old one.
@@ -128,7 +128,7 @@ def _samples(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any
     return concept.sample(pipe, template, n, **how)
 
 
-def _gradients(total: Float[Tensor, " k"], z: Float[Tensor, "k n d"], moving: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
+def gradients_of(total: Float[Tensor, " k"], z: Float[Tensor, "k n d"], moving: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """Of the sum of totals. On the way back through networks in float16 a gradient in nats would overflow, and a small one round to zero:
     each concept's goes there with 1 as its largest value, and gets its size back afterwards (loss scaling, arXiv 1710.03740, with a scale
     that needs no search)."""

@@ -131,7 +131,7 @@ class Pipeline:
         way, first = self._steps(steps), 0 if start is None else start.first(steps)
         if not isinstance(generator, Drawn):
             generator = Drawn.draw(generator, steps - first, k, n, self.prior.config.embedding_dim, self.device)
-        noise = generator.noise.flatten(1, 2).to(self._exact)
+        noise = generator.noise.flatten(1, 2).to(self.exact)
         z = noise[0]
         owner, told = torch.arange(k * n, device=self.device) // n, self._told(cond, negative or self._empty)
         mean, std = self.prior.clip_mean, self.prior.clip_std
@@ -178,9 +178,9 @@ class Pipeline:
         embeddings = z.flatten(0, 1).to(self.device, self.dtype)
         away = self._blank.expand_as(embeddings) if negative is None else negative.flatten(0, 1).to(embeddings)
         if noise is None:
-            start = randn_tensor((k * n, *shape), generator=rows, device=self.device, dtype=self._exact)
+            start = randn_tensor((k * n, *shape), generator=rows, device=self.device, dtype=self.exact)
         elif noise.shape[0] in (1, k) and noise.shape[1] in (1, n) and noise.shape[2:] == shape:
-            start = noise.to(self.device, self._exact).expand(k, n, -1, -1, -1).flatten(0, 1)
+            start = noise.to(self.device, self.exact).expand(k, n, -1, -1, -1).flatten(0, 1)
         else:
             raise InputError(f"noise is of shape {tuple(noise.shape)}; allowed is ({k}, {n}, {', '.join(map(str, shape))})")
         latents, times = start * scheduler.init_noise_sigma, scheduler.timesteps
@@ -228,7 +228,7 @@ class Pipeline:
         return {}
 
     @property
-    def _exact(self) -> torch.dtype:
+    def exact(self) -> torch.dtype:
         """Of what goes from step to step."""
         return torch.promote_types(self.dtype, torch.float32)
 
@@ -298,7 +298,7 @@ class Pipeline:
                        guidance: float) -> Float[Tensor, "c o h w"]:
         m, guided, latents = latents.shape[1], guidance > 1, latents.to(self.dtype)
         output = self.decoder.predict(torch.cat([latents, latents]) if guided else latents, t, torch.cat([away, z]) if guided else z)
-        output = output.to(self._exact)
+        output = output.to(self.exact)
         given = output[-len(z):]
         noise = output[:len(z), :m] + guidance * (given[:, :m] - output[:len(z), :m]) if guided else given[:, :m]
         learned = getattr(self.decoder.scheduler.config, "variance_type", None) in ("learned", "learned_range")

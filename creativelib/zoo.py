@@ -20,23 +20,28 @@ DECODERS = {"KandinskyV22Pipeline": ("unet", "movq", "scheduler"),
             "UnCLIPPipeline": ("decoder", "text_proj", "super_res_first", "super_res_last", "decoder_scheduler", "super_res_scheduler")}
 # Karlo's repository has no image encoder. It was trained with OpenAI's ViT-L/14, which diffusers takes for it as well
 # (scripts/convert_unclip_txt2img_to_image_variation.py).
-VIT_L = "openai/clip-vit-large-patch14"
+VIT_L, VIT_L_SIZE = "openai/clip-vit-large-patch14", 1.7
 
 
 @dataclass(frozen=True)
 class Model:
     """What is known about a model before it is loaded. `folder` is set when its files ship with the package, `hub` names the repositories
-    of its prior and its decoder, which are pipelines of the classes `kinds`. `download` is in GB, as its weights are stored; `memory` is
-    the GB of a GPU that it takes in half precision, four pictures at once (benchmarks/memory.py), 0 where a CPU is enough."""
+    of its prior and its decoder, which are pipelines of the classes `kinds`; `sizes` are what these are to download, in GB. `memory` is the
+    GB of a GPU that it takes in half precision, four pictures at once (benchmarks/memory.py), 0 where a CPU is enough."""
 
     name: str
     about: str
     licence: str
     memory: float = 0.0
-    download: float = 0.0
+    sizes: tuple[float, float] = (0.0, 0.0)
     folder: Path | None = None
     hub: tuple[str, str] = ("", "")
     kinds: tuple[str, str] = ("KandinskyV22PriorPipeline", "KandinskyV22Pipeline")
+
+    @property
+    def download(self) -> float:
+        """All of it, in GB."""
+        return sum(self.sizes)
 
     @property
     def terms(self) -> str:
@@ -50,12 +55,13 @@ MODELS: dict[str, Model] = {
     for model in (
         Model("menagerie", "a tiny unCLIP stack trained on the Menagerie, whose true probabilities are known", "Apache-2.0",
               folder=Path(__file__).parent / "checkpoints" / "menagerie"),
-        Model("kandinsky-2-1", "Kandinsky 2.1", "Apache-2.0", 9.0, 13.2,
+        Model("kandinsky-2-1", "Kandinsky 2.1", "Apache-2.0", 9.0, (5.8, 7.4),
               hub=("kandinsky-community/kandinsky-2-1-prior", "kandinsky-community/kandinsky-2-1"),
               kinds=("KandinskyPriorPipeline", "KandinskyPipeline")),
-        Model("kandinsky-2-2", "Kandinsky 2.2", "Apache-2.0", 13.0, 15.9,
+        Model("kandinsky-2-2", "Kandinsky 2.2", "Apache-2.0", 13.0, (10.6, 5.3),
               hub=("kandinsky-community/kandinsky-2-2-prior", "kandinsky-community/kandinsky-2-2-decoder")),
-        Model("karlo", "Karlo v1 alpha", "CreativeML Open RAIL-M, which restricts what it may be used for", 11.0, 15.5,
+        Model("karlo", "Karlo v1 alpha", "CreativeML Open RAIL-M, which restricts what it may be used for", 11.0,
+              (13.8, VIT_L_SIZE),  # one repository for both, and another for the image encoder
               hub=("kakaobrain/karlo-v1-alpha", "kakaobrain/karlo-v1-alpha"),
               kinds=("UnCLIPPipeline", "UnCLIPPipeline")),
     )
@@ -94,11 +100,11 @@ def locate(name_or_path: str | Path | tuple[str | Path, str | Path],
         prior, decoder = (model.folder / part for part in PARTS)
         return Located(model.name, prior, decoder, prior, model.kinds, verify(model.folder), has_truth=True)
     if model is not None:
-        known = dict(zip(PARTS, (PRIORS[model.kinds[0]], DECODERS[model.kinds[1]]), strict=True))
-        wanted = {repo: [part for parts, own in zip(known.values(), model.hub, strict=True) if own == repo for part in parts]
-                  for repo in model.hub}
-        return _joined(model.name, [snapshot(repo, at, wanted[repo], model.terms, model.download)
-                                    for repo, at in zip(model.hub, commits, strict=True)])
+        wanted: dict[str, list[str]] = {}
+        for repo, parts in zip(model.hub, (PRIORS[model.kinds[0]], DECODERS[model.kinds[1]]), strict=True):
+            wanted.setdefault(repo, []).extend(parts)
+        return _joined(model.name, [snapshot(repo, at, wanted[repo], model.terms, size)
+                                    for repo, at, size in zip(model.hub, commits, model.sizes, strict=True)])
     if isinstance(name_or_path, tuple):
         return _joined(Path(name_or_path[1]).name, [_found(part, at) for part, at in zip(name_or_path, commits, strict=True)])
     if not Path(name_or_path).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)):
@@ -143,7 +149,7 @@ def _joined(name: str, parts: list[Snapshot]) -> Located:
             raise InputError(f"the {part} in {str(found.folder)!r} lacks {', '.join(missing)}, which a {kind} saves")
         kinds.append(kind)
     if not (parts[0].folder / "image_encoder").is_dir():
-        parts = [*parts, snapshot(VIT_L)]
+        parts = [*parts, snapshot(VIT_L, gigabytes=VIT_L_SIZE)]
     eyes = parts[-1].folder if len(parts) > 2 else parts[0].folder
     commits = {part.repo: part.revision for part in parts if part.repo}
     # Sizes and times stand for the contents: hashing a real model's gigabytes would take longer than the work.

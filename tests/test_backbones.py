@@ -20,6 +20,7 @@ from creativelib.create import create
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.evolution import Family, Member, MixConfig, evolve, mix, seen
+from creativelib.hub import snapshot
 from creativelib.objectives import Direction
 from creativelib.pipeline import Pipeline, load
 from creativelib.prior import Drawn
@@ -332,8 +333,9 @@ def test_a_download_is_announced(tmp_path, monkeypatch, capsys):
         load("karlo", "cpu")
     assert asked[0][0] == "kakaobrain/karlo-v1-alpha"
     assert "about 16 GB to download" in asked[0][2] and "CreativeML Open RAIL-M" in asked[0][2] and "It needs a GPU" in asked[0][2]
+    assert "Now come 13.8 GB from kakaobrain/karlo-v1-alpha." in asked[0][2]
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 10**9))
-    with pytest.raises(InputError, match=r"a download of 15\.5 GB, and .* has room for 1\.0; set HF_HOME"):
+    with pytest.raises(InputError, match=r"a download of 13\.8 GB, and .* has room for 1\.0; set HF_HOME"):
         load("karlo", "cpu")
 
 
@@ -349,12 +351,31 @@ def test_a_download_that_was_cut_off_goes_on(cache, tmp_path, monkeypatch):
         load("kandinsky-2-2", "cpu")
 
 
-def test_only_what_is_read_is_downloaded(cache):
-    """Of Kandinsky's repositories the folders, of each its json, text and safetensors files: no pickles, nothing twice."""
-    from creativelib.hub import KINDS
+def test_only_what_is_read_is_downloaded(tmp_path, monkeypatch):
+    """Of each repository the folders that are read: no pickles, nothing twice, no pictures."""
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.utils import filter_repo_objects
 
-    assert not any("bin" in kind or "ckpt" in kind or kind == "*" for kind in KINDS)
-    assert Path(zoo.locate("kandinsky-2-1").decoder).name == COMMIT
+    there = ["model_index.json", "README.md", "sample.png", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+             "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors", "scheduler/scheduler_config.json",
+             "prior/config.json", "prior/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt", "safety_checker/model.safetensors"]
+    taken = {}
+
+    def fake(repo, local_files_only, allow_patterns, ignore_patterns, **how):
+        taken[repo] = set(filter_repo_objects(there, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns))
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+    for repo, kinds in (("kandinsky-community/kandinsky-2-1-prior", zoo.PRIORS["KandinskyPriorPipeline"]),
+                        ("kandinsky-community/kandinsky-2-1", zoo.DECODERS["KandinskyPipeline"])):
+        with pytest.raises(InputError, match="no network"):
+            snapshot(repo, parts=kinds)
+    both = {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt"}
+    prior, decoder = taken.values()
+    assert prior == both | {"prior/config.json", "prior/diffusion_pytorch_model.safetensors"}
+    assert decoder == both | {"unet/config.json", "unet/diffusion_pytorch_model.safetensors"}
 
 
 def test_the_chapters_cells_draw(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from creativelib.errors import InputError
-from creativelib.optimize import _gradients
+from creativelib.optimize import gradients_of
 from creativelib.pipeline import load
 from creativelib.prior import Drawn, Steps, for_rows
 from stacks import make_scheduler
@@ -67,6 +67,6 @@ def test_gradients_in_float16_neither_overflow_nor_vanish(stack, weight):
         cond = pipe.encode_spliced("a photo of a pet", 5, vectors)
         z = pipe.sample_prior(cond, 2, generator=[seeded(1), seeded(2)])
         total = weight * (z.square().sum(2).mean(1) * torch.tensor([1.0, 1e-3]))
-        found.append(_gradients(total, z, [vectors], dtype)[0])
+        found.append(gradients_of(total, z, [vectors], dtype)[0])
     for exact, half in zip(*found, strict=True):
         assert half.isfinite().all() and (half - exact).norm() < 0.1 * exact.norm()
