@@ -1,6 +1,7 @@
-"""python -m creativelib.training NAME [NAME ...]: train the bundled models, in the order below, from nothing.
+"""python -m creativelib.training STAGE [STAGE ...]: train the bundled models.
 
-`unaided` and `variants` come last and are not bundled.
+A stage trains one model, or with `stack` the four of the generator, one after the other where one needs another's
+weights, side by side else. Every stage goes on where it was cut off; `--minutes` bounds its time.
 """
 
 import argparse
@@ -8,19 +9,26 @@ import importlib
 
 import torch
 
-NAMES = ("data", "clip", "vqmodel", "prior", "decoder", "autoregressive", "dino", "semantica", "finish", "oracle", "judge", "vqa",
-         "unaided", "variants")
+from .loop import Run, prepare
+
+STAGES = ("stack", "clip", "vqmodel", "prior", "decoder", "finish", "oracle-residual", "oracle-mix", "oracle")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m creativelib.training", description=__doc__)
-    parser.add_argument("name", nargs="+", choices=NAMES)
+    parser.add_argument("stage", nargs="+", choices=STAGES)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--minutes", type=float, help="end each stage after this time, its learning rate fallen")
+    parser.add_argument("--after", nargs="+", default=(), choices=("clip", "vqmodel"), help="wait for these stages' weights")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for name in options.name:
+    prepare()
+    run = Run(torch.device(options.device), options.minutes, tuple(options.after))
+    for stage in options.stage:
+        name, _, part = stage.partition("-")
         module = importlib.import_module(f"creativelib.training.{name}")
-        print(module.main())
+        print(module.first_stage(part, run) if part else module.main(run))
 
 
 if __name__ == "__main__":

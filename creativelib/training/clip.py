@@ -1,43 +1,43 @@
-"""CLIP: pictures and captions in one space of 96 dimensions, trained with the contrastive loss of Radford et al. (2021).
+"""CLIP: pictures and captions in one space of 128 dimensions, trained with the contrastive loss of Radford et al. (2021).
 
-Disclosed: an auxiliary linear head reads the factors from the picture's embedding during training. It is dropped afterwards.
-It makes a hundred thousand pictures enough where CLIP had 400 million.
+Disclosed: an auxiliary linear head reads the factors from the picture's embedding during training. It is dropped
+afterwards. It makes a few million pictures enough where CLIP had 400 million.
+
+Half of the pictures are wild: a picture of a species tells its parts by the species' name, so to read parts as such,
+CLIP needs pictures where the name does not help.
 """
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from ..world import CATEGORIES
-from ..world.scenes import MAX_FACTORS, Scenes, caption
+from ..world.scenes import MAX_FACTORS, Scenes
 from ..world.styles import FACTORS as STYLES
-from . import data, export, tokenizer
+from . import export
 from .data import visible_factors
-from .loop import Recipe, train
+from .loop import Recipe, Run, compiled, train
+from .stream import POSITIONS, SIDE, Lesson, Pool, as_picture, in_bytes, one_caption
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A recipe, the share of wild pictures in a batch, and the weight of the auxiliary loss."""
+class Plan:
+    """How CLIP is trained. read: the weight of the auxiliary loss."""
 
     recipe: Recipe
-    wild: float
     read: float
 
 
-FIRST = Stage(Recipe("clip", steps=4200, batch=128, lr=1.2e-3, warmup=150, weight_decay=0.05, average=0.995, seed=1), data.WILD, 0.7)
-# A picture of a species tells its parts by the species' name. To read parts as such, CLIP needs pictures where the name does not help.
-PARTS = Stage(Recipe("clip-parts", steps=4000, batch=128, lr=8e-4, warmup=150, weight_decay=0.05, average=0.995, seed=8, muon=2e-3),
-              0.6, 2.0)
-DIM = 96
-POSITIONS = 32  # the longest caption of the training set fits whole
+PLAN = Plan(Recipe("clip", steps=12_000, batch=1024, lr=1.2e-3, warmup=300, weight_decay=0.05, average=0.998, seed=1,
+                   muon=4e-3), read=1.5)
+DIM = 128
+PATCH = 16
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
+LARGEST_SCALE = 4.6  # of the cosines, as a logarithm
 
 
 class Heads(nn.Module):
@@ -52,24 +52,39 @@ class Heads(nn.Module):
     def loss(self, x: Tensor, scenes: Scenes) -> Tensor:
         """Mean cross-entropy in nats; colours that a style hides do not count."""
         n = len(x)
-        logits = self.factors(x).float().view(n, len(CATEGORIES), MAX_FACTORS, MAX_VALUES)[torch.arange(n), scenes.category]
+        every = self.factors(x).float().view(n, len(CATEGORIES), MAX_FACTORS, MAX_VALUES)
+        logits = every[torch.arange(n, device=x.device), scenes.category]
         target = visible_factors(scenes)
         total = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1)
         total = total + cross_entropy(self.category(x).float(), scenes.category)
         styles = self.style(x).float().split([len(v) for v in STYLES.values()], 1)
-        return total + sum((cross_entropy(s, t) for s, t in zip(styles, scenes.style.T, strict=True)), x.new_zeros(())) / len(STYLES)
+        each = [cross_entropy(found, true) for found, true in zip(styles, scenes.style.T, strict=True)]
+        return total + torch.stack(each).mean()
 
 
 def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric cross-entropy over cosines in nats; equal captions (`same`, n x n) share their target."""
-    logits = scale * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
+    with torch.autocast(image.device.type, enabled=False):  # bfloat16 is too coarse for cosines times a hundred
+        logits = scale.float() * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
     target = same.float() / same.float().sum(1, keepdim=True)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
+def same_caption(ids: Int[Tensor, "n l"]) -> Bool[Tensor, "n n"]:
+    """Which captions are equal."""
+    odd = 2 * torch.arange(ids.shape[1], device=ids.device) + 1
+    number = (ids * (odd * 1_000_003).pow(3)).sum(1)  # whole numbers of 64 bits, which wrap around
+    return number[:, None] == number[None]
+
+
 class Clip(nn.Module):
     def __init__(self, words: Any) -> None:
-        from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
+        from transformers import (
+            CLIPTextConfig,
+            CLIPTextModelWithProjection,
+            CLIPVisionConfig,
+            CLIPVisionModelWithProjection,
+        )
 
         super().__init__()
         self.text = CLIPTextModelWithProjection(CLIPTextConfig(
@@ -77,70 +92,57 @@ class Clip(nn.Module):
             num_attention_heads=4, max_position_embeddings=POSITIONS, bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id))
         self.vision = CLIPVisionModelWithProjection(CLIPVisionConfig(
-            hidden_size=128, intermediate_size=512, projection_dim=DIM, num_hidden_layers=5, num_attention_heads=4,
-            image_size=64, patch_size=8))
+            hidden_size=192, intermediate_size=768, projection_dim=DIM, num_hidden_layers=6, num_attention_heads=6,
+            image_size=SIDE, patch_size=PATCH))
         self.scale = nn.Parameter(torch.tensor(2.66))
         self.heads = Heads(DIM)
 
 
-Batch = tuple[Tensor, Scenes]
+def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    return {"pixels": in_bytes(pictures), "ids": ids.short()}
 
 
-def fit(model: Clip, words: Any, stage: Stage, draw_batch: Callable[[torch.Generator], Batch]) -> dict:
-    """One stage of training."""
+def losses(model: Clip, lesson: Lesson, ids: Int[Tensor, "n l"], read: float) -> dict[str, Tensor]:
+    """match: the contrastive loss. read: the auxiliary one."""
+    image = model.vision(as_picture(lesson.seen["pixels"]) * 2 - 1).image_embeds
+    text = model.text(ids).text_embeds
+    match = contrastive(image, text, model.scale.clamp(max=LARGEST_SCALE).exp(), same_caption(ids))
+    told = model.heads.loss(normalize(image.float(), dim=-1) * 10, lesson.scenes)
+    # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
+    size = (image.float().square().mean(1) - 1).square().mean()
+    return {"loss": match + read * told + 0.1 * size, "match": match.detach(), "read": told.detach()}
+
+
+def learn(words: Any, plan: Plan, run: Run) -> tuple[Clip, dict]:
+    """Train from nothing; with the facts of the training."""
+    torch.manual_seed(plan.recipe.seed)
+    device = run.device
+    model = Clip(words).to(device)
+    if device.type == "cpu":
+        model.vision.set_attn_implementation("eager")  # the fastest there when gradients are wanted
+    compiled(model, device)
+    pool = Pool(see, device, plan.recipe.batch)
+
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        x, scenes = draw_batch(generator)
-        texts = caption(scenes, random.Random(step), stage.wild)
-        ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
-        ids = ids[:, : int((ids != words.eos_token_id).sum(1).max()) + 1]
-        image = model.vision(x * 2 - 1).image_embeds
-        text = model.text(ids).text_embeds
-        same = torch.tensor([[a == b for b in texts] for a in texts])
-        match = contrastive(image, text, model.scale.clamp(max=4.6).exp(), same)
-        read = model.heads.loss(normalize(image.float(), dim=-1) * 10, scenes)
-        # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
-        size = (image.float().square().mean(1) - 1).square().mean()
-        return {"loss": match + stage.read * read + 0.1 * size, "match": match.detach(), "read": read.detach()}
+        lesson = pool.draw(step, generator)
+        return losses(model, lesson, one_caption(lesson.seen["ids"], generator), plan.read)
 
-    model.vision.set_attn_implementation("eager")  # the fastest on a CPU when gradients are wanted
-    return train(model, loss, stage.recipe)
+    return model, train(model, loss, plan.recipe, minutes=run.minutes)
 
 
-def as_rendered(pictures: data.Set, generator: torch.Generator) -> Batch:
-    """A batch of the first stage."""
-    rows = torch.randint(len(pictures), (FIRST.recipe.batch,), generator=generator)
-    return pictures.batch(rows), pictures.scenes[rows]
-
-
-def with_more_wild(pictures: data.Set, wild: data.Set, generator: torch.Generator) -> Batch:
-    """A batch of the second stage: pictures of species, and wild ones of a set of their own."""
-    count = round(PARTS.recipe.batch * PARTS.wild)
-    named = (pictures.scenes.species >= 0).nonzero()[:, 0]
-    named = named[torch.randint(len(named), (PARTS.recipe.batch - count,), generator=generator)]
-    rows = torch.randint(len(wild), (count,), generator=generator)
-    a, b = pictures.scenes[named], wild.scenes[rows]
-    scenes = Scenes(**{f.name: torch.cat([getattr(a, f.name), getattr(b, f.name)]) for f in fields(Scenes)})
-    return torch.cat([pictures.batch(named), wild.batch(rows)]), scenes
-
-
-def learn(words: Any, first: Stage, parts: Stage) -> tuple[Clip, dict]:
-    """Both stages from nothing, and the facts of their training."""
-    torch.manual_seed(first.recipe.seed)
-    model, pictures, wild = Clip(words), data.load(), data.load("wild", 100_000, seed=2, wild=1.0)
-    return model, {"first": fit(model, words, first, partial(as_rendered, pictures)),
-                   "parts": fit(model, words, parts, partial(with_more_wild, pictures, wild))}
-
-
-def main() -> dict:
+def main(run: Run) -> dict:
     from transformers import CLIPImageProcessor
 
+    from . import tokenizer
+
     words = tokenizer.build()
-    model, facts = learn(words, FIRST, PARTS)
+    model, facts = learn(words, PLAN, run)
     export.save_half(model.text, export.PRIOR / "text_encoder")
     export.save_half(model.vision, export.PRIOR / "image_encoder")
     words.save_pretrained(export.PRIOR / "tokenizer")
     half = [0.5, 0.5, 0.5]
-    CLIPImageProcessor(size={"shortest_edge": 64}, crop_size=64, image_mean=half, image_std=half).save_pretrained(
+    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=half, image_std=half).save_pretrained(
         export.PRIOR / "image_processor")
     export.note("clip", facts)
+    export.tell("clip")
     return facts

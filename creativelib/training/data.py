@@ -77,7 +77,7 @@ def visible_factors(scenes: Scenes) -> Tensor:
     """Factors with -1 where a style hides them."""
     target = scenes.factors.clone()
     hidden = ~color_visible(scenes.style)
-    last = torch.tensor([len(c.factors) - 1 for c in CATEGORIES])[scenes.category]  # colour is every category's last factor
+    last = torch.tensor([len(c.factors) - 1 for c in CATEGORIES], device=target.device)[scenes.category]  # colour is every category's last factor
     target[hidden, last[hidden]] = -1
     return target
 

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from .data import Set, cache_folder, fast_precision
+from .data import cache_folder, fast_precision
 
-FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie"
+MODEL = "menagerie-128"
+FOLDER = Path(__file__).parent.parent / "checkpoints" / MODEL
 PRIOR, DECODER = FOLDER / "prior", FOLDER / "decoder"
 
 
@@ -25,8 +26,25 @@ def save_half(model: Any, folder: Path) -> None:
 def note(name: str, facts: dict) -> None:
     """Add a model's training facts to training.json, which the model card quotes."""
     file = FOLDER / "training.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     card = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps(card | {name: facts}, indent=1) + "\n")
+
+
+def told(name: str) -> Path:
+    """The file that says that a model's weights are there to be learned from."""
+    return cache_folder() / "training" / f"{name}.ready"
+
+
+def tell(name: str) -> None:
+    told(name).parent.mkdir(parents=True, exist_ok=True)
+    told(name).touch()
+
+
+def wait(names: Sequence[str]) -> None:
+    """Until these models' weights are there."""
+    while not all(told(name).exists() for name in names):
+        time.sleep(0.5)
 
 
 def sums() -> dict[str, str]:
@@ -37,68 +55,54 @@ def sums() -> dict[str, str]:
     return found
 
 
-def load_clip() -> tuple[Any, Any, Any]:
+def load_clip(device: torch.device | str = "cpu") -> tuple[Any, Any, Any]:
     """Frozen text and vision models and the tokenizer, in float32."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
     text = CLIPTextModelWithProjection.from_pretrained(PRIOR / "text_encoder", dtype=torch.float32)
     vision = CLIPVisionModelWithProjection.from_pretrained(PRIOR / "image_encoder", dtype=torch.float32)
-    return text.eval().requires_grad_(False), vision.eval().requires_grad_(False), CLIPTokenizer.from_pretrained(PRIOR / "tokenizer")
+    words = CLIPTokenizer.from_pretrained(PRIOR / "tokenizer")
+    return frozen(text, device), frozen(vision, device), words
 
 
-def load_movq() -> Any:
+def load_movq(device: torch.device | str = "cpu") -> Any:
     """The frozen autoencoder in float32."""
     from diffusers import VQModel
 
-    return VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32).eval().requires_grad_(False)
+    return frozen(VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32), device)
+
+
+def frozen(model: Any, device: torch.device | str) -> Any:
+    return model.to(device).eval().requires_grad_(False)
 
 
 def stamp(model: nn.Module) -> str:
     """A short hash of a model's weights."""
-    return hashlib.sha256(b"".join(p.numpy().tobytes() for p in model.state_dict().values())).hexdigest()[:12]
-
-
-def _stored(name: str, model: nn.Module, compute) -> Tensor:
-    """A tensor kept on disk under the weights it was computed with."""
-    file = cache_folder() / "data" / f"{name}-{stamp(model)}.safetensors"
-    if not file.exists():
-        save_file({"x": compute()}, file)
-    return load_file(file)["x"]
-
-
-def _chunks(pictures: Set, name: str, size: int = 32):
-    """Few pictures at a time fit a processor's cache: twice as fast as many."""
-    for start in tqdm(range(0, len(pictures), size), desc=name, mininterval=5):
-        yield pictures.batch(torch.arange(start, min(start + size, len(pictures)))) * 2 - 1
+    weights = (p.cpu().numpy().tobytes() for p in model.state_dict().values())
+    return hashlib.sha256(b"".join(weights)).hexdigest()[:12]
 
 
 @torch.no_grad()
-def embeddings(pictures: Set) -> Float[Tensor, "n d"]:
-    """CLIP embeddings of all pictures of the training set."""
-    vision = load_clip()[1]
-
-    def compute() -> Tensor:
-        with fast_precision():
-            return torch.cat([vision(x).image_embeds.float() for x in _chunks(pictures, "embedding")])
-
-    return _stored(f"embeddings-{pictures.name}", vision, compute)
+def embed(vision: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+    """CLIP's embeddings of pictures in [0, 1], a few at a time."""
+    with fast_precision(pictures.device.type):
+        return torch.cat([vision(part * 2 - 1).image_embeds.float() for part in pictures.split(rows(pictures))])
 
 
 @torch.no_grad()
-def latents(pictures: Set) -> Float[Tensor, "n c 16 16"]:
-    """Latents of all pictures of the training set, in float16. They depend on the encoder half of the autoencoder alone."""
-    movq = load_movq().to(memory_format=torch.channels_last)
+def encode(movq: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c k k"]:
+    """Latents of pictures in [0, 1], in float16, a few at a time."""
+    with fast_precision(pictures.device.type):
+        return torch.cat([movq.encode(part * 2 - 1).latents.half() for part in pictures.split(rows(pictures))])
 
-    def compute() -> Tensor:
-        with fast_precision():
-            parts = [movq.encode(x).latents.half() for x in _chunks(pictures, "encoding")]
-        return torch.cat(parts)
 
-    return _stored(f"latents-{pictures.name}", nn.ModuleList([movq.encoder, movq.quant_conv]), compute)
+def rows(pictures: Tensor) -> int:
+    """Few pictures at a time fit a processor's cache; a GPU wants many."""
+    return 32 if pictures.device.type == "cpu" else 2048
 
 
 @torch.no_grad()
-def empty_embedding() -> Float[Tensor, "1 d"]:
+def empty_embedding(vision: Any, side: int) -> Float[Tensor, "1 d"]:
     """The embedding that stands for no condition: what Kandinsky 2.2's `get_zero_embed` computes."""
-    return load_clip()[1](torch.zeros(1, 3, 64, 64)).image_embeds
-
+    weight = next(vision.parameters())
+    return vision(weight.new_zeros(1, 3, side, side)).image_embeds

@@ -3,6 +3,7 @@
 import json
 
 from . import export
+from .loop import Run
 
 INDEX = {
     export.PRIOR: {
@@ -23,7 +24,7 @@ INDEX = {
 }
 
 
-def main() -> dict:
+def main(run: Run) -> dict:
     for folder, index in INDEX.items():
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     return {"files": len(export.sums())}

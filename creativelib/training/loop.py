@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ from ..files import aside
 from .data import cache_folder, fast_precision
 from .muon import Muon
 
+# Of transformers and diffusers: what networks are made of.
+BLOCKS = ("CLIPEncoderLayer", "BasicTransformerBlock", "ResnetBlock2D")
 MEMORY = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
 
 
@@ -38,7 +42,21 @@ class Recipe:
     save_every: float = 60.0  # seconds
 
 
-def rate(recipe: Recipe, step: int) -> float:
+@dataclass(frozen=True)
+class Run:
+    """Where a stage runs, after how many minutes it ends (None: after its recipe's steps), and which stages' weights it
+    waits for."""
+
+    device: torch.device
+    minutes: float | None = None
+    after: tuple[str, ...] = ()
+
+    def part(self, share: float) -> float | None:
+        """A share of the minutes."""
+        return None if self.minutes is None else share * self.minutes
+
+
+def rate(recipe: Recipe, step: float) -> float:
     """The learning rate at a step, as a share of its peak."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
@@ -53,6 +71,12 @@ def inner(name: str, p: nn.Parameter) -> bool:
     return p.ndim == 2 and any(part in name for part in (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions."))
 
 
+def as_matrix(bank: Tensor, last: bool) -> Tensor:
+    """A filter bank as a matrix, one row a filter. `last`: its channels come last, in the order in which a bank that
+    lies in memory that way can be seen as a matrix without a copy."""
+    return (bank.permute(0, 2, 3, 1) if last else bank).reshape(len(bank), -1)
+
+
 class Optimizers:
     """AdamW; and Muon (Jordan et al. 2024) for inner weights, with which transformers learned in half the steps here.
 
@@ -62,7 +86,9 @@ class Optimizers:
     def __init__(self, params: dict[str, nn.Parameter], recipe: Recipe) -> None:
         chosen = {k for k, p in params.items() if recipe.muon and inner(k, p)}
         self.params = params
-        self.owned = {k: nn.Parameter(p.data.view(len(p), -1)) if k in chosen and p.ndim == 4 else p for k, p in params.items()}
+        banks = {k: p for k, p in params.items() if k in chosen and p.ndim == 4}
+        self.last = {k: not p.is_contiguous() for k, p in banks.items()}
+        self.owned = params | {k: nn.Parameter(as_matrix(p.data, self.last[k])) for k, p in banks.items()}
         rest = [p for k, p in self.owned.items() if k not in chosen]
         adam = torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
         self.parts: list[torch.optim.Optimizer] = [adam]
@@ -76,7 +102,7 @@ class Optimizers:
         for part, peak in zip(self.parts, self.peaks, strict=True):
             part.param_groups[0]["lr"] = peak * rate
         for k, p in self.params.items():
-            self.owned[k].grad = None if p.grad is None else p.grad.view_as(self.owned[k])
+            self.owned[k].grad = as_matrix(p.grad, self.last[k]) if k in self.last and p.grad is not None else p.grad
         for part in self.parts:
             part.step()
 
@@ -90,9 +116,29 @@ class Optimizers:
                                       for name in MEMORY if f"{name}.{k}" in state}
 
 
-def generator(recipe: Recipe, step: int) -> torch.Generator:
+def generator(recipe: Recipe, step: int, device: torch.device | str = "cpu") -> torch.Generator:
     """The randomness of one step depends on the seed and the step alone, so a resumed run repeats an unbroken one."""
-    return torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    return torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + step)
+
+
+def prepare() -> None:
+    """Settings of a training process: products of matrices in TensorFloat-32, and the fastest convolutions."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the pool's workers are processes already
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+
+
+def compiled(network: nn.Module, device: torch.device) -> None:
+    """Have a network's blocks compiled on a GPU, in place, which leaves the names of its weights alone.
+
+    Block by block, since blocks are alike: a whole UNet takes two minutes. On a CPU all of it takes longer than it saves.
+    """
+    if device.type == "cuda":
+        torch._dynamo.config.recompile_limit = 64  # blocks of one class and many sizes
+        for module in network.modules():
+            if type(module).__name__ in BLOCKS:
+                module.compile(dynamic=False)
 
 
 def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:
@@ -110,61 +156,97 @@ def read_facts(file: Path) -> dict:
 
 
 def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe,
-          carried: Mapping[str, Tensor] | None = None, file: Path | None = None) -> dict:
+          carried: Mapping[str, Tensor] | None = None, file: Path | None = None, minutes: float | None = None) -> dict:
     """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
 
-    `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint and put back.
-    The checkpoint is `file`, by default one in the cache folder.
-    Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not finite;
-    the last checkpoint is then still good.
+    `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint
+    and put back. The checkpoint is `file`, by default one in the cache folder. With `minutes` the run ends after that
+    time if not after `recipe.steps`, and the learning rate falls with whichever share is larger; called again with
+    more minutes, it goes on.
+    The generator is the model's device's, and so must be what is drawn from it.
+
+    Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not
+    finite; the last checkpoint is then still good.
     """
     params = {k: p for k, p in model.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in params.items()}
     optimizers = Optimizers(params, recipe)
     carried = {f"carried.{k}": v for k, v in (carried or {}).items()}
     file = file or cache_folder() / "training" / f"{recipe.name}.safetensors"
-    start, seconds, smooth = 0, 0.0, {}
+    place = next(iter(params.values())).device
+    step = 0
+    seconds = 0.0
+    lost = 0.0  # of the minutes: the first steps compile networks and fill pools, and say nothing about the pace
+    smooth: dict[str, Tensor] = {}
     if file.exists():
-        state, facts = load_file(file), read_facts(file)
-        start, seconds, smooth = facts["step"], facts["seconds"], facts["losses"]
+        state = load_file(file)
+        facts = read_facts(file)
+        step = facts["step"]
+        seconds = facts["seconds"]
+        smooth = {k: torch.tensor(v, device=place) for k, v in facts["losses"].items()}
         for k, p in params.items():
             p.data.copy_(state[f"model.{k}"])
             average[k].copy_(state[f"average.{k}"])
         for k, value in carried.items():
             value.copy_(state[k])
-        if start:
+        if step:
             optimizers.load(state)
 
-    def save(step: int) -> None:
-        state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
-        save_atomically(state | carried | optimizers.state(), {"step": step, "seconds": seconds, "losses": smooth}, file)
+    def losses() -> dict[str, float]:
+        return {k: v.item() for k, v in smooth.items()}
 
-    bar = tqdm(range(start, recipe.steps), desc=recipe.name, initial=start, total=recipe.steps, mininterval=10)
+    def check() -> None:
+        if not torch.isfinite(smooth["loss"]):
+            raise FloatingPointError(f"{recipe.name}: the loss is {smooth['loss'].item()} at step {step}; "
+                                     f"last good state in {file}")
+
+    def save() -> None:
+        check()
+        state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
+        about = {"step": step, "seconds": seconds, "losses": losses()}
+        save_atomically(state | carried | optimizers.state(), about, file)
+
+    def share() -> float:
+        """How much of the run is over."""
+        return max(step / recipe.steps, seconds / max(1.0, 60 * minutes - lost) if minutes else 0.0)
+
+    bar = tqdm(desc=recipe.name, initial=step, total=recipe.steps, mininterval=10)
     saved = clock = time.monotonic()
+    settled = step + 3
     model.train()
-    device = next(iter(params.values())).device.type
-    for step in bar:
-        # The plain attention kernel on a CPU: the fused one's gradient is several times slower there.
-        kernel = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
-        with fast_precision(device), kernel:
-            terms = loss(step, generator(recipe, step))
-        if not torch.isfinite(terms["loss"]):
-            raise FloatingPointError(f"{recipe.name}: the loss is {terms['loss'].item()} at step {step}; last good state in {file}")
+    # The plain attention kernel on a CPU: the fused one's gradient is several times slower there.
+    kernel = partial(sdpa_kernel, SDPBackend.MATH) if place.type == "cpu" else nullcontext
+    while share() < 1:
+        with fast_precision(place.type), kernel():
+            terms = loss(step, generator(recipe, step, place))
         for p in params.values():
             p.grad = None
         terms["loss"].backward()
+        smooth = {k: v.detach() if k not in smooth else smooth[k].lerp(v.detach().to(smooth[k]), 0.02) for k, v in terms.items()}
+        # Once not finite, the smoothed loss stays so. A look at it makes a GPU wait, so there it is taken now and then.
+        seen = place.type == "cpu" or step % 20 == 0 or step < settled
+        if seen:
+            check()
         nn.utils.clip_grad_norm_(params.values(), 1.0)
-        optimizers.step(rate(recipe, step))
+        optimizers.step(rate(recipe, min(recipe.steps - 1.0, share() * recipe.steps)))
         decay = min(recipe.average, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(average.values()), [p.data for p in params.values()], 1 - decay)
-        smooth = {k: v.item() if k not in smooth else 0.98 * smooth[k] + 0.02 * v.item() for k, v in terms.items()}
-        seconds, clock = seconds + time.monotonic() - clock, time.monotonic()
-        if step % 20 == 0:
-            bar.set_postfix({k: f"{v:.4f}" for k, v in smooth.items()}, refresh=False)
-        if clock - saved > recipe.save_every or step + 1 == recipe.steps:
-            save(step + 1)
+        step += 1
+        passed = time.monotonic() - clock
+        clock += passed
+        if minutes and step <= settled:
+            lost += passed
+        else:
+            seconds += passed
+        bar.update()
+        if seen and step % 20 == 1:
+            bar.set_postfix({k: f"{v:.4f}" for k, v in losses().items()}, refresh=False)
+        if (seen and clock - saved > recipe.save_every) or share() >= 1:
+            save()
             saved = clock
+    bar.close()
     for k, p in params.items():
         p.data.copy_(average[k])
     model.eval()
-    return {"steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr, "seed": recipe.seed, "seconds": round(seconds), "losses": smooth}
+    return {"steps": step, "batch": recipe.batch, "lr": recipe.lr, "seed": recipe.seed, "seconds": round(seconds),
+            "losses": losses()}

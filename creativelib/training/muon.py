@@ -1,6 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose matrix is made orthogonal, so that every direction of a weight learns equally fast.
 
-`torch.optim.Muon` computes the same in bfloat16, for which processors without bfloat16 units need a hundred times as long.
+`torch.optim.Muon` computes the same in bfloat16, for which processors without bfloat16 units need a hundred times as
+long, and one matrix at a time, for which a GPU needs longer than for the rest of a step.
 """
 
 import torch
@@ -11,15 +12,17 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic's coefficients in Jorda
 ITERATIONS = 5
 
 
-def orthogonal(matrix: Float[Tensor, "a b"]) -> Float[Tensor, "a b"]:
-    """Roughly U V' of the singular value decomposition U S V', by a Newton-Schulz iteration in float32."""
+def orthogonal(matrices: Float[Tensor, "*n a b"]) -> Float[Tensor, "*n a b"]:
+    """Roughly U V' of each matrix's singular value decomposition U S V', by a Newton-Schulz iteration in float32."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp_min(1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    flat = matrices.reshape(-1, *matrices.shape[-2:])
+    x = flat.mT if tall else flat
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -31,13 +34,21 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
+            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if "momentum_buffer" not in self.state[p]:
-                    self.state[p]["momentum_buffer"] = torch.zeros_like(p.grad)
-                buffer = self.state[p]["momentum_buffer"]
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                step = orthogonal(p.grad.lerp(buffer, group["momentum"]))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(step, alpha=-0.2 * group["lr"] * max(p.shape) ** 0.5)
+                if p.grad is not None:
+                    alike.setdefault(p.shape, []).append(p)
+            for shape, params in alike.items():
+                self._move(params, group, 0.2 * group["lr"] * max(shape) ** 0.5)
+
+    def _move(self, params: list[torch.nn.Parameter], group: dict, size: float) -> None:
+        """One step of matrices of one shape."""
+        for p in params:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        gradients = [p.grad for p in params]
+        buffers = [self.state[p]["momentum_buffer"] for p in params]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        steps = orthogonal(torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"])))
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(params, list(steps.unbind()), alpha=-size)

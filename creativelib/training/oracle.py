@@ -1,15 +1,16 @@
 """The oracles: trained on clean, autoencoded and decoded pictures, and on broken ones; then calibrated.
 
-Two stages a net: clean and broken pictures first, then with autoencoded and decoded ones mixed in. Two nets of different
-architecture see different batches. They have a set of their own, most of it wild: what is rare is what they have to read.
+Two stages a net: clean and broken pictures first, then with autoencoded and decoded ones mixed in. Two nets of
+different architecture see different batches. Most of their pictures are wild: what is rare is what they have to read.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, smooth_l1_loss
@@ -17,48 +18,49 @@ from tqdm.auto import tqdm
 
 from ..world import CATEGORIES
 from ..world.captions import article
-from ..world.oracle import BODIES, FOLDER, SURE, Net, Oracle, of_category
+from ..world.oracle import BODIES, SURE, Net, Oracle, of_category
 from ..world.render import POSE
 from ..world.scenes import Scenes, draw, sample_scenes
 from . import data, export
 from .data import visible_factors
-from .loop import Recipe, train
+from .loop import Recipe, Run, train
+from .stream import APART, SIDE, Pool, as_picture, in_bytes
 
+FOLDER = export.FOLDER / "oracle"
 BROKEN = 0.15  # share of broken pictures in a batch
 SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
-
-
-STEPS = {"residual": (6700, 500), "mix": (7100, 500)}  # of the first and the second stage
+STEPS = (16_000, 600)  # of the first and the second stage
 
 
 def recipe(name: str, stage: int) -> Recipe:
-    return Recipe(f"oracle-{name}-{stage + 1}", steps=STEPS[name][stage], batch=128, lr=(2e-3, 6e-4)[stage], warmup=100, weight_decay=0.02,
-                  average=0.995, seed=10 + 2 * list(BODIES).index(name) + stage)
+    return Recipe(f"oracle-{name}-{stage + 1}", steps=STEPS[stage], batch=(512, 128)[stage], lr=(3e-3, 6e-4)[stage],
+                  warmup=(200, 50)[stage], weight_decay=0.02, average=0.998, seed=10 + 2 * list(BODIES).index(name) + stage)
 
 
 def blur(x: Tensor, generator: torch.Generator) -> Tensor:
     """So soft that parts melt: down to a fifth or less and up again."""
-    size = int(torch.randint(5, 12, (1,), generator=generator))
+    size = int(torch.randint(5, 12, (1,), generator=generator, device=generator.device))
     return interpolate(interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
 
 
 def shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Patches of 16 or 32 pixels in a random other order."""
-    patch = 16 * int(torch.randint(1, 3, (1,), generator=generator))
+    """Patches of a quarter or half of the side, in a random other order."""
+    patch = x.shape[-1] // 4 * int(torch.randint(1, 3, (1,), generator=generator, device=generator.device))
     n, c, h, _ = x.shape
     k = h // patch
     tiles = x.view(n, c, k, patch, k, patch).permute(0, 2, 4, 1, 3, 5).reshape(n, k * k, c, patch, patch)
-    order = torch.rand(n, k * k, generator=generator).argsort(1)
-    order = torch.where((order == torch.arange(k * k)).all(1, keepdim=True), order.roll(1, 1), order)
+    order = torch.rand(n, k * k, generator=generator, device=generator.device).argsort(1).to(x.device)
+    order = torch.where((order == torch.arange(k * k, device=x.device)).all(1, keepdim=True), order.roll(1, 1), order)
     tiles = tiles.gather(1, order[:, :, None, None, None].expand_as(tiles))
     return tiles.view(n, k, k, c, patch, patch).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, h)
 
 
 def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
     """Left half or upper half of one picture, the rest of another."""
-    cut = x.shape[-1] // 2 + int(torch.randint(-6, 7, (1,), generator=generator))
+    tenth = x.shape[-1] // 10
+    cut = x.shape[-1] // 2 + int(torch.randint(-tenth, tenth + 1, (1,), generator=generator, device=generator.device))
     out = x.clone()
-    if torch.rand((), generator=generator) < 0.5:
+    if torch.rand((), generator=generator, device=generator.device) < 0.5:
         out[..., cut:] = other[..., cut:]
     else:
         out[:, :, cut:] = other[:, :, cut:]
@@ -69,11 +71,10 @@ def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> T
     """A third each: blurred, patches shuffled, half-and-half of two categories."""
     n = len(x)
     a, b = n // 3, 2 * n // 3
-    partner = torch.arange(n)
-    for shift in range(1, n):  # the nearest later picture of another category
-        rolled = torch.arange(n).roll(-shift)
-        take = (category[partner] == category) & (category[rolled] != category)
-        partner = torch.where(take, rolled, partner)
+    place = torch.arange(n, device=x.device)
+    later = (place[:, None] + place) % n  # row by row, from each picture on
+    differs = category[later] != category[:, None]
+    partner = later[place, differs.int().argmax(1)]  # the nearest later picture of another category, or itself
     whole = x.clone()
     x[:a] = blur(whole[:a], generator)
     x[a:b] = shuffle(whole[a:b], generator)
@@ -84,7 +85,7 @@ def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> T
 def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[str, Tensor]:
     """Cross-entropies in nats and a pose error; broken pictures count for "broken" alone."""
     out, whole = net(pictures), ~broken
-    low, high = torch.tensor(list(POSE.values())).T
+    low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
     pose = 2 * (scenes.pose - low) / (high - low) - 1
     factors = of_category(out.factors, scenes.category)[whole]
     terms = {
@@ -99,51 +100,54 @@ def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[s
 
 
 @torch.no_grad()
-def second_hand(pictures: data.Set, n: int = 1_200, seed: int = 7) -> tuple[Tensor, Tensor]:
-    """Bytes (2n, 3, 64, 64) of autoencoded, then decoded pictures, and the rows of the set that they show. Kept on disk."""
-    from ..pipeline import load
-
-    pipe = load("menagerie")
-    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{export.stamp(pipe.decoder.unet)}.safetensors"
+def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
+    """Bytes (2n, 3, h, w) of autoencoded, then decoded pictures, and their scenes. Kept on disk."""
+    pipe = stack()
+    scenes = sample_scenes(2 * n, torch.Generator().manual_seed(seed), data.WILD)
+    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{pipe.fingerprint[:12]}.safetensors"
     if not file.exists():
         generator = torch.Generator().manual_seed(seed)
-        rows = torch.randint(len(pictures), (2 * n,), generator=generator)
-        movq, z, out = export.load_movq(), export.embeddings(pictures), []
+        out = []
         for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
-            part = rows[start : start + 100]
+            x = draw(scenes[slice(start, start + 100)], SIDE)
             with data.fast_precision():
                 if start < n:
-                    latents = movq.encode(pictures.batch(part) * 2 - 1).latents
-                    x = movq.decode(latents.float(), force_not_quantize=True).sample.float() / 2 + 0.5
+                    x = pipe.decoder.render(pipe.decoder.encode(x))
                 else:
-                    x = pipe.decode(z[part][None], generator=generator)[0]
-            out.append((x.clamp(0, 1) * 255 + 0.5).byte())
-        save_file({"pictures": torch.cat(out), "rows": rows}, file)
-    stored = load_file(file)
-    return stored["pictures"], stored["rows"]
+                    x = pipe.decode(pipe.encode_images(x)[None], generator=generator)[0]
+            out.append(in_bytes(x.float().clamp(0, 1)))
+        save_file({"pictures": torch.cat(out)}, file)
+    return load_file(file)["pictures"], scenes
+
+
+def stack() -> Any:
+    """The stack whose pictures the oracles are to read."""
+    from ..pipeline import load
+
+    return load(export.MODEL, device="cpu")
 
 
 @torch.no_grad()
 def drawn_factors(net: Net, used: Tensor, scenes: Scenes) -> Tensor:
-    """The scenes' factors, -1 where a net that never saw second-hand pictures is sure of another value: the decoder does not draw every
-    part that its embedding speaks of, and an oracle taught the embedding's parts would read what is not there."""
-    posterior = torch.cat([of_category(net(x.float() / 255).factors, category).softmax(2)
+    """The scenes' factors, -1 where a net that never saw second-hand pictures is sure of another value: the decoder
+    does not draw every part that its embedding speaks of, and an oracle taught the embedding's parts would read what is
+    not there."""
+    posterior = torch.cat([of_category(net(as_picture(x)).factors, category).softmax(2)
                            for x, category in zip(used.split(100), scenes.category.split(100), strict=True)])
     sure, value = posterior.max(2)
     return torch.where((sure > SURE) & (value != scenes.factors), -1, scenes.factors)
 
 
-def settle_statistics(net: torch.nn.Module, pictures: data.Set, batches: int = 60) -> None:
+def settle_statistics(net: torch.nn.Module, batches: list[Tensor]) -> None:
     """Measure batch norm's running statistics anew: those of the last steps do not belong to the averaged weights."""
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # a plain average
     net.train()
-    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for _ in range(batches):
-            net(pictures.batch(torch.randint(len(pictures), (128,), generator=generator)))
+        for pictures in batches:
+            net(pictures)
     net.eval()
 
 
@@ -151,33 +155,52 @@ def weights_file(name: str) -> Path:
     return data.cache_folder() / "training" / f"{name}-weights.safetensors"
 
 
-def train_net(body: str, plan: Recipe, start: str | None = None) -> tuple[Net, dict]:
-    """Train a net and keep its weights under the plan's name. `start` names the run to go on from, now with second-hand pictures."""
+def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    return {"pixels": in_bytes(pictures)}
+
+
+def replaced(scenes: Scenes, rows: slice, others: Scenes) -> Scenes:
+    """The scenes with some of them replaced."""
+    found = {}
+    for name, value in vars(scenes).items():
+        found[name] = value.clone()
+        found[name][rows] = getattr(others, name).to(value.device)
+    return Scenes(**found)
+
+
+def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tuple[Net, dict]:
+    """Train a net and keep its weights under the plan's name. `start` names the run to go on from, now with second-hand
+    pictures."""
     torch.manual_seed(plan.seed)
-    pictures, net = data.load("oracle", 240_000, seed=4, wild=0.6), Net(body).to(memory_format=torch.channels_last)  # faster on a CPU
+    device = run.device
+    net = Net(body, SIDE).to(device, memory_format=torch.channels_last)
+    pool = Pool(see, device, plan.batch, APART)
     if start:
         net.load_state_dict(load_file(weights_file(start)))
-        everything = data.load()
-        used, rows = second_hand(everything)
-        shown = everything.scenes[rows]
-        shown.factors[:] = drawn_factors(net.eval(), used, shown)
+        used, shown = second_hand()
+        shown.factors[:] = drawn_factors(net.to("cpu").eval(), used, shown)
+        net.to(device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (plan.batch,), generator=generator)
-        x, scenes = pictures.batch(rows), pictures.scenes[rows]
+        lesson = pool.draw(step, generator)
+        x = as_picture(lesson.seen["pixels"])
+        scenes = lesson.scenes
         if start:
-            second = torch.randint(len(used), (int(plan.batch * SECOND),), generator=generator)
-            x[-len(second):] = used[second].float() / 255
-            for tensor, value in zip(scenes.__dict__.values(), shown[second].__dict__.values(), strict=True):
-                tensor[-len(second):] = value
-        broken = torch.arange(plan.batch) < plan.batch * BROKEN
+            count = int(plan.batch * SECOND)
+            second = torch.randint(len(used), (count,), generator=generator, device=generator.device).cpu()
+            x[-count:] = as_picture(used[second]).to(device)
+            scenes = replaced(scenes, slice(-count, None), shown[second])
+        broken = torch.arange(plan.batch, device=device) < plan.batch * BROKEN
         x[broken] = break_pictures(x[broken], scenes.category[broken], generator)
-        x = (x + 0.02 * torch.rand((), generator=generator) * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+        much = 0.02 * torch.rand((), generator=generator, device=device)
+        x = (x + much * torch.randn(x.shape, generator=generator, device=device)).clamp(0, 1)
         return losses(net, x, scenes, broken)
 
-    facts = train(net, loss, plan)
-    settle_statistics(net, pictures)
-    net.to(memory_format=torch.contiguous_format)
+    facts = train(net, loss, plan, minutes=run.minutes)
+    generator = torch.Generator(device).manual_seed(0)
+    settle_statistics(net, [as_picture(pool.draw(facts["steps"], generator).seen["pixels"]) for _ in range(40)])
+    net.to("cpu", memory_format=torch.contiguous_format)
+    weights_file(plan.name).parent.mkdir(parents=True, exist_ok=True)
     save_file(net.state_dict(), weights_file(plan.name))
     return net, facts
 
@@ -204,12 +227,10 @@ class Trial:
 
 @torch.no_grad()
 def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
-    from ..pipeline import load
-
-    pipe, generator, pictures = load("menagerie"), torch.Generator().manual_seed(seed), []
+    pipe, generator, pictures = stack(), torch.Generator().manual_seed(seed), []
     scenes = sample_scenes(n, generator, data.WILD)
     for start in tqdm(range(0, n, 100), desc="fresh pictures", mininterval=5):
-        x = draw(scenes[slice(start, start + 100)])
+        x = draw(scenes[slice(start, start + 100)], SIDE)
         if start % 300 == 100:
             x = pipe.decoder.render(pipe.decoder.encode(x))
         elif start % 300 == 200:
@@ -243,19 +264,28 @@ def calibrate(net: Net, on: Trial) -> Oracle:
     return oracle
 
 
-def main() -> dict:
-    """Train, calibrate and export both oracles."""
+def first_stage(name: str, run: Run) -> dict:
+    """Train one net on drawn and broken pictures."""
+    _, facts = train_net(name, recipe(name, 0), run)
+    export.note(f"oracle, {name}, drawn", facts)
+    return facts
+
+
+def main(run: Run) -> dict:
+    """Train, calibrate and export both oracles; a first stage that was trained before is not repeated."""
     facts, nets = {}, {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
         first, second = recipe(name, 0), recipe(name, 1)
-        _, facts[f"{name}, drawn"] = train_net(name, first)
-        nets[name], facts[f"{name}, decoded"] = train_net(name, second, first.name)
+        if not weights_file(first.name).exists():
+            first_stage(name, run)
+        nets[name], facts[f"{name}, decoded"] = train_net(name, second, run, first.name)
     on = trial()
     for name, net in nets.items():
         oracle = calibrate(net, on)
         save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, FOLDER / f"{name}.safetensors")
-        card = {"temperatures": oracle.temperatures, "limits": oracle.limits, "broken_limit": round(oracle.broken_limit, 4)}
+        card = {"side": SIDE, "temperatures": oracle.temperatures, "limits": oracle.limits,
+                "broken_limit": round(oracle.broken_limit, 4)}
         (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     export.note("oracle", facts)
     export.sums()

@@ -1,23 +1,27 @@
 """The diffusion prior: from a caption to a picture's embedding (Ramesh et al. 2022, section 2.2; `PriorTransformer`).
 
-It sees as many wild pictures as CLIP and the decoder do, or it could not compose parts that no species has together. "A pet" stays
-what a pet usually is all the same: of the pictures with a bare caption, only as many are wild as the truth has. Captions are dropped
-in 10 % of the cases (the empty prompt takes their place), for guidance.
+It sees many wild pictures, as CLIP and the decoder do, or it could not compose parts that no species has together. "A
+pet" stays what a pet usually is all the same: of the pictures with a bare caption, only as many are wild as the truth
+has. Captions are dropped in 10 % of the cases (the empty prompt takes their place), for guidance.
 """
 
-import random
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from ..world.scenes import caption
-from . import clip, data, export, tokenizer
-from .loop import Recipe, train
+from ..world.scenes import Scenes
+from . import clip, export, tokenizer
+from .data import fast_precision
+from .loop import Recipe, Run, compiled, train
+from .stream import Pool, one_caption
 
-RECIPE = Recipe("prior", steps=1800, batch=256, lr=1.5e-3, warmup=150, weight_decay=0.01, average=0.997, seed=4, muon=3e-3)
+RECIPE = Recipe("prior", steps=12_000, batch=1024, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=4,
+                muon=3e-3)
 DROP = 0.10
+STEPS = 1000  # of the noise schedule
 
 
 def build(mean: Tensor, std: Tensor) -> Any:
@@ -35,32 +39,59 @@ def build(mean: Tensor, std: Tensor) -> Any:
 def scheduler() -> Any:
     from diffusers import UnCLIPScheduler
 
-    return UnCLIPScheduler(num_train_timesteps=1000, prediction_type="sample", variance_type="fixed_small_log", clip_sample=True,
-                           clip_sample_range=10.0)
+    return UnCLIPScheduler(num_train_timesteps=STEPS, prediction_type="sample", variance_type="fixed_small_log",
+                           clip_sample=True, clip_sample_range=10.0)
 
 
-def main() -> dict:
+def shortened(ids: Int[Tensor, "n l"], end: int) -> Int[Tensor, "n m"]:
+    """Captions cut to the length of a prompt, as the tokenizer truncates them: the last token is the end of the text."""
+    short = ids[:, : tokenizer.LENGTH].clone()
+    short[:, -1] = end
+    return short
+
+
+def read_through(ids: Int[Tensor, "n l"], end: int) -> Tensor:
+    """(n, l) True up to the first end of the text, which is where the tokenizer's attention mask is."""
+    ended = (ids == end).int().cumsum(1)
+    return (ended == 0) | ((ended == 1) & (ids == end))
+
+
+def main(run: Run) -> dict:
     torch.manual_seed(RECIPE.seed)
-    pictures, (text, _, words) = data.load(), export.load_clip()
-    z = export.embeddings(pictures)
-    mean, std = z.mean(0), z.std(0)
-    noise_schedule, model = scheduler(), build(mean, std)
+    device = run.device
+    export.wait(run.after)
+    text, vision, words = export.load_clip(device)
+    end = words.eos_token_id
+    empty = words([""], padding="max_length", max_length=tokenizer.LENGTH, return_tensors="pt").input_ids.to(device)
+
+    def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+        return {"z": export.embed(vision, pictures), "ids": ids.short()}
+
+    pool = Pool(see, device, RECIPE.batch)
+    z = pool.all("z", 0)
+    mean = z.mean(0)
+    std = z.std(0)
+    noise_schedule = scheduler()
+    kept = noise_schedule.alphas_cumprod.to(device)
+    model = build(mean, std).to(device)
+    compiled(model, device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
-        texts = caption(pictures.scenes[rows], random.Random(step), data.WILD)
-        keep = torch.rand(len(rows), generator=generator) > DROP
-        texts = [t if k else "" for t, k in zip(texts, keep.tolist(), strict=True)]
-        ids = words(texts, padding="max_length", max_length=tokenizer.LENGTH, truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            said = text(ids.input_ids)
-        x = (z[rows] - mean) / std
-        t = torch.randint(1000, (len(rows),), generator=generator)
-        noisy = noise_schedule.add_noise(x, torch.randn(x.shape, generator=generator), t)
-        guess = model(noisy, t, said.text_embeds, said.last_hidden_state, ids.attention_mask.bool()).predicted_image_embedding
-        return {"loss": mse_loss(guess.float(), x)}
+        lesson = pool.draw(step, generator)
+        ids = shortened(one_caption(lesson.seen["ids"], generator), end)
+        keep = torch.rand(len(ids), generator=generator, device=device) > DROP
+        ids = torch.where(keep[:, None], ids, empty)
+        with torch.no_grad(), fast_precision(device.type):
+            said = text(ids)
+        x = (lesson.seen["z"] - mean) / std
+        t = torch.randint(STEPS, (len(x),), generator=generator, device=device)
+        noise = torch.randn(x.shape, generator=generator, device=device)
+        signal = kept[t][:, None]
+        noisy = signal.sqrt() * x + (1 - signal).sqrt() * noise
+        guess = model(noisy, t, said.text_embeds, said.last_hidden_state, read_through(ids, end))
+        return {"loss": mse_loss(guess.predicted_image_embedding.float(), x)}
 
-    facts = train(model, loss, RECIPE)
+    facts = train(model, loss, RECIPE, minutes=run.minutes)
     export.save_half(model, export.PRIOR / "prior")
     noise_schedule.save_pretrained(export.PRIOR / "scheduler")
     export.note("prior", facts)

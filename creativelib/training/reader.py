@@ -1,10 +1,11 @@
-"""A reader for the decoder's second stage: from latents to the embedding and the factors of the picture that they stand for.
+"""A reader for the decoder's training: from latents to the embedding and the factors of the picture that they stand for.
 
-The squared error of a diffusion model counts every latent alike, so a pet's ears weigh as little as the ground below it. The reader
-knows what CLIP looks at and what the world drew. It is used in training alone and not bundled; it shares nothing with the oracles,
-which look at pixels.
+The squared error of a diffusion model counts every latent alike, so a pet's ears weigh as little as the ground below
+it. The reader knows what CLIP looks at and what the world drew. It is used in training alone and not bundled; it shares
+nothing with the oracles, which look at pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +18,11 @@ from ..world.scenes import Scenes
 from . import clip, vqmodel
 from .data import visible_factors
 from .loop import Recipe, train
+from .stream import SIDE, Lesson
 
-RECIPE = Recipe("reader", steps=2400, batch=64, lr=2e-3, warmup=160, weight_decay=0.02, seed=9)
+RECIPE = Recipe("reader", steps=3000, batch=1024, lr=2e-3, warmup=100, weight_decay=0.02, seed=9, muon=3e-3)
 NOISE = 0.5  # the most that is added to latents of unit scale: what it reads later is not clean
+PLACES = SIDE // vqmodel.SHRINK // 2  # of the last features' side
 
 
 class Block(nn.Module):
@@ -41,44 +44,52 @@ class Read:
 
 
 class Reader(nn.Module):
-    """Latents (n, c, 16, 16) to three layers of features, and from the last of them to a `Read`."""
+    """Latents (n, c, k, k) to four layers of features, and from the last of them to a `Read`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(vqmodel.CHANNELS, 64, 3, 1, 1), nn.SiLU())
-        self.blocks = nn.ModuleList([nn.Sequential(nn.Conv2d(64, 128, 4, 2, 1), Block(128)), Block(128)])
-        self.neck = nn.Sequential(nn.GroupNorm(8, 128), nn.SiLU(), nn.Conv2d(128, 32, 1), nn.Flatten(), nn.Linear(2048, 256), nn.SiLU())
-        self.embedding, self.factors = nn.Linear(256, clip.DIM), nn.Linear(256, int(slots().max()))
+        self.stem = nn.Sequential(nn.Conv2d(vqmodel.CHANNELS, 96, 3, 1, 1), nn.SiLU())
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Conv2d(96, 160, 4, 2, 1), Block(160)), Block(160), Block(160)])
+        self.neck = nn.Sequential(nn.GroupNorm(8, 160), nn.SiLU(), nn.Conv2d(160, 48, 1), nn.Flatten(),
+                                  nn.Linear(48 * PLACES**2, 384), nn.SiLU())
+        self.embedding = nn.Linear(384, clip.DIM)
+        self.factors = nn.Linear(384, int(slots().max()))
 
-    def features(self, latents: Float[Tensor, "n c 16 16"]) -> list[Tensor]:
+    def features(self, latents: Float[Tensor, "n c k k"]) -> list[Tensor]:
         found = [self.stem(latents)]
         for block in self.blocks:
             found.append(block(found[-1]))
         return found
 
-    def read(self, feature: Float[Tensor, "n c 8 8"]) -> Read:
+    def read(self, feature: Float[Tensor, "n c p p"]) -> Read:
         neck = self.neck(feature)
         return Read(self.embedding(neck).float(), self.factors(neck).float())
 
 
-def misread(read: Read, scenes: Scenes) -> Float[Tensor, ""]:
-    """Cross-entropy of the visible factors, in nats."""
-    logits = of_category(read.factors, scenes.category)
-    return cross_entropy(logits.flatten(0, 1), visible_factors(scenes).flatten(), ignore_index=-1)
+def misread(factors: Float[Tensor, "n v"], scenes: Scenes) -> Float[Tensor, " n"]:
+    """Cross-entropy of each picture's visible factors, in nats."""
+    logits = of_category(factors, scenes.category)
+    target = visible_factors(scenes)
+    each = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="none").view(target.shape)
+    return each.sum(1) / (target >= 0).sum(1)
 
 
-def fit(latents: Float[Tensor, "n c 16 16"], target: Float[Tensor, "n d"], scenes: Scenes) -> tuple[Reader, dict]:
-    """A frozen reader of the training set's latents, and the facts of its training; from its checkpoint if it was trained before."""
+def fit(draw: Callable[[int, torch.Generator], Lesson], standard: Callable[[Tensor], Tensor], device: torch.device,
+        minutes: float | None = None) -> tuple[Reader, dict]:
+    """A frozen reader of lessons with "latents" and "z", and the facts of its training; from its checkpoint if it was
+    trained before. `standard` standardises embeddings."""
     torch.manual_seed(RECIPE.seed)
-    net = Reader().to(memory_format=torch.channels_last)
+    net = Reader().to(device, memory_format=torch.channels_last)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(latents), (RECIPE.batch,), generator=generator)
-        x = latents[rows].float()
-        much = NOISE * torch.rand(len(x), 1, 1, 1, generator=generator)
-        read = net.read(net.features(x + much * torch.randn(x.shape, generator=generator))[-1])
-        embedding, factors = (read.embedding - target[rows]).square().mean(), misread(read, scenes[rows])
+        lesson = draw(step, generator)
+        x = lesson.seen["latents"].float()
+        much = NOISE * torch.rand(len(x), 1, 1, 1, generator=generator, device=device)
+        noise = torch.randn(x.shape, generator=generator, device=device)
+        read = net.read(net.features(x + much * noise)[-1])
+        embedding = (read.embedding - standard(lesson.seen["z"])).square().mean()
+        factors = misread(read.factors, lesson.scenes).mean()
         return {"loss": embedding + factors, "embedding": embedding.detach(), "factors": factors.detach()}
 
-    facts = train(net, loss, RECIPE)
+    facts = train(net, loss, RECIPE, minutes=minutes)
     return net.requires_grad_(False), facts

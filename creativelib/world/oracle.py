@@ -7,7 +7,9 @@ Nothing is ever optimised against the oracle.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -26,6 +28,7 @@ STYLE_SIZES = [len(values) for values in styles.FACTORS.values()]
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
+@cache
 def slots() -> Int[Tensor, "c f v"]:
     """Where each value of each factor of each category stands among the outputs; one past the last where there is none."""
     total = sum(len(f.values) for c in CATEGORIES for f in c.factors)
@@ -90,23 +93,33 @@ def _down(before: int, after: int, size: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, size, stride, (size - stride + 1) // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
 
-BODIES = {
+BODIES: dict[str, Callable[[], nn.Sequential]] = {
     "residual": lambda: nn.Sequential(_down(3, 32, 3, 2), Residual(32), _down(32, 64, 3, 2), Residual(64), _down(64, 112, 3, 2),
                                       Residual(112), nn.Conv2d(112, 20, 1)),
     "mix": lambda: nn.Sequential(_down(3, 32, 3, 2), _down(32, 96, 3, 2), _down(96, 128, 3, 2), nn.Flatten(2), Swap(),
                                  *(Mix(64, 128) for _ in range(3)), nn.LayerNorm(128), nn.Linear(128, 20)),
 }
+# For pictures of 128 pixels: the first filters, larger and at half the resolution, keep what there is to see in them.
+LARGE_BODIES: dict[str, Callable[[], nn.Sequential]] = {
+    "residual": lambda: nn.Sequential(_down(3, 24, 5, 2), _down(24, 48, 3, 2), Residual(48), _down(48, 96, 3, 2), Residual(96),
+                                      _down(96, 160, 3, 2), Residual(160), Residual(160), nn.Conv2d(160, 32, 1)),
+    "mix": lambda: nn.Sequential(_down(3, 24, 5, 2), _down(24, 64, 3, 2), _down(64, 128, 3, 2), _down(128, 192, 3, 2),
+                                 nn.Flatten(2), Swap(), *(Mix(64, 192) for _ in range(4)), nn.LayerNorm(192), nn.Linear(192, 32)),
+}
+PLACES = 64  # of the last features of every body
 
 
 class Net(nn.Module):
-    """Pictures (n, 3, 64, 64) in [0, 1] to logits. `body` is "residual" or "mix"."""
+    """Pictures (n, 3, side, side) in [0, 1] to logits. `body` is "residual" or "mix", `side` 64 or 128."""
 
-    def __init__(self, body: str):
+    def __init__(self, body: str, side: int = 64):
         super().__init__()
         self.sizes = [len(CATEGORIES), 1, int(slots().max()), *STYLE_SIZES, len(POSE)]
-        self.body = BODIES[body]()
-        self.neck = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(20 * 64, 176), nn.ReLU())
-        self.head = nn.Linear(176, sum(self.sizes))
+        small = side == 64
+        self.body = (BODIES if small else LARGE_BODIES)[body]()
+        width, neck = (20, 176) if small else (32, 320)
+        self.neck = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(width * PLACES, neck), nn.ReLU())
+        self.head = nn.Linear(neck, sum(self.sizes))
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Logits:
         category, broken, factors, *style, pose = self.head(self.neck(self.body(pictures * 2 - 1))).split(self.sizes, 1)
@@ -152,8 +165,9 @@ class Judgement:
 
 
 def blurred_distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
-    """Mean absolute difference after a 4x4 box blur, which forgives half a pixel."""
-    return (avg_pool2d(a, 4, 2) - avg_pool2d(b, 4, 2)).abs().mean((1, 2, 3))
+    """Mean absolute difference after a box blur over a sixteenth of the side, which forgives half a pixel in 64."""
+    box = a.shape[-1] // 16
+    return (avg_pool2d(a, box, box // 2) - avg_pool2d(b, box, box // 2)).abs().mean((1, 2, 3))
 
 
 def _outside(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, structural: bool) -> Int[Tensor, "n s"]:
@@ -197,9 +211,10 @@ class Oracle:
         """The bundled oracle ("residual"), or the second one of another architecture ("mix")."""
         if name not in BODIES:
             raise ValueError(f"name {name!r} is no oracle; allowed are {', '.join(BODIES)}")
-        net = Net(name)
+        card = json.loads((folder / f"{name}.json").read_text())
+        net = Net(name, card.pop("side", 64))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / f"{name}.safetensors").items()})
-        return cls(net, **json.loads((folder / f"{name}.json").read_text()))
+        return cls(net, **card)
 
     @torch.no_grad()
     def read(self, pictures: Float[Tensor, "n 3 h w"], category: str | None = None) -> Reading:

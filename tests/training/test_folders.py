@@ -57,11 +57,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(pages, parts, tmp_path, m
     learn(pages, tmp_path / "unbroken", *parts, SHORT, "cpu")
     real, calls = loop.generator, []
 
-    def killed(recipe, step):
+    def killed(recipe, step, device):
         calls.append(step)
         if step == 2 and calls.count(2) == 1:
             raise KeyboardInterrupt
-        return real(recipe, step)
+        return real(recipe, step, device)
 
     monkeypatch.setattr(loop, "generator", killed)
     monkeypatch.setattr("creativelib.training.folders.Recipe", lambda *a, **k: loop.Recipe(*a, **k, save_every=0.0))
