@@ -2,6 +2,7 @@
 # make test       lint, types, unit tests, every notebook, the book's checks
 # make lab        open the notebooks          make book        render the book
 # make notebooks  run the notebooks and store their outputs (NOTEBOOKS=notebooks/00-*.ipynb for one)
+# make results    measure everything anew, for hours (see benchmarks/everything.py)
 # make url        write the repository's address where it is needed (see CONTRIBUTING.md)
 # make clean      remove everything that was made
 # Other Python: make PYTHON=python3.12. Other environment: make VENV=path.
@@ -22,7 +23,7 @@ test notebooks: export HF_HUB_OFFLINE := 1
 test notebooks: export TQDM_DISABLE := 1
 test: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: all test lab book notebooks url clean
+.PHONY: all test lab book notebooks results url clean
 
 all: $(READY)
 	$(BIN)/creativelib create "a photo of a pet" --out out/pet --seed 0 --count 16
@@ -55,6 +56,9 @@ book: $(READY)
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --coalesce-streams \
 	    --ExecutePreprocessor.timeout=300 $(NOTEBOOKS)
+
+results: $(READY)
+	$(BIN)/python benchmarks/everything.py
 
 url: $(READY)
 	$(BIN)/python book/repository.py

@@ -1,8 +1,9 @@
 """Write the model card's tables from the files that training and benchmarks leave; `make book` does it.
 
-creativelib/checkpoints/menagerie/training.json holds, by model, the facts of a training run, or of several by name:
+creativelib/checkpoints/STACK/training.json holds, by model, the facts of a training run, or of several by name:
     {"clip": {"steps": 2600, "batch": 128, "seconds": 1200, ...}, "vqmodel": {"together": {...}, "decoder": {...}}}
-benchmarks/results/models.json holds what benchmarks/models.py measured on fresh pictures, as benchmarks/figures.py writes it:
+benchmarks/results/models.json, and models-menagerie-128.json of the second stack, hold what benchmarks/models.py measured on
+fresh pictures, as benchmarks/figures.py writes it:
     {"machine": "...", "seed": 0, "commit": "...", "figures": [{"name": "CLIP: species", "value": 97.0, "unit": "%", "bar": 95,
     "holds": true, "low": 96.1, "high": 97.7}, ...]}
 """
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-WEIGHTS = ROOT / "creativelib" / "checkpoints" / "menagerie"
-FIGURES = ROOT / "benchmarks" / "results" / "models.json"
-PAGE = ROOT / "book" / "model-card-tables.md"
+CHECKPOINTS = ROOT / "creativelib" / "checkpoints"
+RESULTS = ROOT / "benchmarks" / "results"
+# Of each stack that ships: its figures and the page of its tables.
+STACKS = {"menagerie": ("models.json", "model-card-tables.md"),
+          "menagerie-128": ("models-menagerie-128.json", "model-card-128-tables.md")}
 MISSING = "*Not measured yet.*"
 
 
@@ -55,16 +58,23 @@ def sizes(folder: Path) -> str:
     return table(["file", "MiB"], [*rows, ["together", f"{total:.1f}"]]) if weights else MISSING
 
 
-def page() -> str:
-    """The tables as Markdown; what is not there yet is said to be missing."""
-    facts, results = WEIGHTS / "training.json", FIGURES
+def page(folder: Path, results: Path) -> str:
+    """A stack's tables as Markdown; what is not there yet is said to be missing."""
+    facts = folder / "training.json"
     parts = {
         "Training runs": training(json.loads(facts.read_text())) if facts.is_file() else MISSING,
         "Figures on fresh pictures": figures(json.loads(results.read_text())) if results.is_file() else MISSING,
-        "Files": sizes(WEIGHTS),
+        "Files": sizes(folder),
     }
-    return "\n".join(f"## {title}\n\n{text}\n" for title, text in parts.items())
+    return "\n".join(f"### {title}\n\n{text}\n" for title, text in parts.items())
+
+
+def pages() -> dict[Path, str]:
+    """The file of each stack's tables, and what is to stand in it."""
+    return {ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / measured)
+            for stack, (measured, tables) in STACKS.items()}
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for file, text in pages().items():
+        file.write_text(text, encoding="utf-8")

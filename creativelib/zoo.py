@@ -64,6 +64,8 @@ MODELS: dict[str, Model] = {
               (13.8, VIT_L_SIZE),  # one repository for both, and another for the image encoder
               hub=("kakaobrain/karlo-v1-alpha", "kakaobrain/karlo-v1-alpha"),
               kinds=("UnCLIPPipeline", "UnCLIPPipeline")),
+        Model("menagerie-128", "the same in 128 x 128 pixels, drawn more finely; the chapters' numbers are the smaller one's",
+              "Apache-2.0", folder=Path(__file__).parent / "checkpoints" / "menagerie-128"),
     )
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks import pages
+from creativelib import zoo
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,13 +55,16 @@ def test_faults_of_pages_are_found(tmp_path: Path, body: str, fault: str):
     assert fault in found if fault else found == ""
 
 
-def test_model_card_says_what_is_missing(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(card, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
-    assert card.page().count(card.MISSING) == 3
+def test_model_card_says_what_is_missing(card, tmp_path: Path):
+    assert card.page(tmp_path, tmp_path / "models.json").count(card.MISSING) == 3
 
 
-def test_model_card_shows_runs_and_figures(card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_model_card_has_tables_of_every_stack_that_ships(card):
+    bundled = {name for name, model in zoo.MODELS.items() if model.folder is not None}
+    assert set(card.STACKS) == bundled
+
+
+def test_model_card_shows_runs_and_figures(card, tmp_path: Path):
     run = {"steps": 2600, "batch": 128, "seconds": 1230, "seed": 1}
     (tmp_path / "training.json").write_text(json.dumps({"clip": run, "vqmodel": {"together": run, "note": {}}}))
     rows = [
@@ -70,9 +74,7 @@ def test_model_card_shows_runs_and_figures(card, tmp_path: Path, monkeypatch: py
         {"name": "decoder: whole pictures", "value": 81.0, "unit": "%", "bar": None, "holds": None, "low": None, "high": None},
     ]
     (tmp_path / "models.json").write_text(json.dumps({"machine": "a laptop", "seed": 0, "commit": "abc", "figures": rows}))
-    monkeypatch.setattr(card, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(card, "FIGURES", tmp_path / "models.json")
-    page = card.page()
+    page = card.page(tmp_path, tmp_path / "models.json")
     assert "| clip | 2,600 | 128 | 20 | 1 |" in page
     assert "| vqmodel, together | 2,600 |" in page
     assert "| CLIP: species | 97.14 (96.1 to 97.7) | % | at least 95 | yes |" in page
@@ -109,10 +111,9 @@ def test_no_metric_of_the_methods_is_left_out_of_their_tables(measurements):
     assert {f["name"].split(": ", 1)[1] for f in report["figures"]} == {name for group in measurements.GROUPS for name in group}
 
 
-@pytest.mark.parametrize("maker", ["card", "measurements"])
-def test_tables_of_the_book_are_those_of_the_results(maker: str, request: pytest.FixtureRequest):
-    module = request.getfixturevalue(maker)
-    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make book`"
+def test_tables_of_the_book_are_those_of_the_results(card, measurements):
+    tables = card.pages() | {measurements.PAGE: measurements.page()}
+    assert all(file.read_text(encoding="utf-8") == text for file, text in tables.items()), "run `make book`"
 
 
 @pytest.fixture

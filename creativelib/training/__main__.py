@@ -11,7 +11,9 @@ import torch
 
 from .loop import Run, prepare
 
-STAGES = ("stack", "clip", "vqmodel", "prior", "decoder", "finish", "oracle-residual", "oracle-mix", "oracle")
+STAGES = ("stack", "clip", "vqmodel", "prior", "decoder", "finish",
+          "oracle-residual", "oracle-mix", "oracle",
+          "autoregressive", "dino", "semantica", "judge", "vqa", "unaided", "variants")
 
 
 def main() -> None:

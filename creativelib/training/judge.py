@@ -1,61 +1,79 @@
 """The judge: a second CLIP, of open_clip's classes, that nothing is optimised against.
 
-Its pictures are of a set of its own, its picture encoder is a residual network where the first CLIP has a transformer, and it is trained
-with the contrastive loss alone: no factor labels.
+Its pictures come from a source of its own and are half as large as the first CLIP's, its picture
+encoder is a residual network where that one has a transformer, and it is trained with the
+contrastive loss alone: no factor labels.
 """
 
 import json
-import random
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from ..world.scenes import caption
-from . import data, export, tokenizer
-from .clip import POSITIONS, contrastive
-from .loop import Recipe, train
+from ..world.scenes import Scenes
+from . import data, export, stream, tokenizer
+from .clip import LARGEST_SCALE, contrastive, same_caption
+from .loop import Recipe, Run, train
 from .oracle import settle_statistics
+from .stream import POSITIONS, Pool, Source, as_picture, in_bytes, one_caption
 
-RECIPE = Recipe("judge", steps=3600, batch=128, lr=1.5e-3, warmup=150, weight_decay=0.05, average=0.995, seed=21, muon=2e-3)
+RECIPE = Recipe("judge", steps=3600, batch=128, lr=1.5e-3, warmup=150, weight_decay=0.05,
+                average=0.995, seed=21, muon=2e-3)
 FOLDER = export.FOLDER / "judge"
+SOURCE = Source("judge", wild=data.WILD, seed=5)
+SIDE = 64  # of the pictures that it looks at
 DIM = 64
+SETTLED = 60  # batches that batch norm's statistics are of
 
 
 def model_config(words: Any) -> dict:
     """open_clip's model configuration. Padding is the end token, the largest id, and the first of them is pooled ("argmax")."""
     return {
         "embed_dim": DIM,
-        "vision_cfg": {"layers": [2, 2, 2, 1], "width": 12, "head_width": 24, "image_size": 64},
+        "vision_cfg": {"layers": [2, 2, 2, 1], "width": 12, "head_width": 24, "image_size": SIDE},
         "text_cfg": {"context_length": POSITIONS, "vocab_size": len(words), "width": 96, "heads": 4, "layers": 2,
                      "hf_tokenizer_name": "judge", "tokenizer_kwargs": {"model_max_length": POSITIONS}},
     }
 
 
-def main() -> dict:
+def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
+        ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    return {"pixels": in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE)), "ids": ids.short()}
+
+
+def main(run: Run) -> dict:
     from open_clip.model import CLIP
 
     torch.manual_seed(RECIPE.seed)
-    words, pictures = tokenizer.build(), data.load("judge", 120_000, seed=5)
+    device = run.device
+    words = tokenizer.build()
     config = model_config(words)
-    model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"] | {"hf_tokenizer_name": None, "tokenizer_kwargs": None})
+    text = config["text_cfg"] | {"hf_tokenizer_name": None, "tokenizer_kwargs": None}
+    model = CLIP(config["embed_dim"], config["vision_cfg"], text).to(device)
+    pool = Pool(see, device, RECIPE.batch, SOURCE)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
-        texts = caption(pictures.scenes[rows], random.Random(10_000_000 + step), data.WILD)
-        ids = words(texts, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt").input_ids
-        same = torch.tensor([[a == b for b in texts] for a in texts])
-        x = pictures.batch(rows)
-        return {"loss": contrastive(model.encode_image(x), model.encode_text(ids), model.logit_scale.clamp(max=4.6).exp(), same)}
+        lesson = pool.draw(step, generator)
+        ids = one_caption(lesson.seen["ids"], generator)
+        image = model.encode_image(as_picture(lesson.seen["pixels"]))
+        scale = model.logit_scale.clamp(max=LARGEST_SCALE).exp()
+        return {"loss": contrastive(image, model.encode_text(ids), scale, same_caption(ids))}
 
-    facts = train(model, loss, RECIPE)
-    settle_statistics(model.visual, pictures)
+    facts = train(model, loss, RECIPE, minutes=run.minutes)
+    generator = torch.Generator(device).manual_seed(0)
+    batches = [pool.draw(facts["steps"], generator).seen["pixels"] for _ in range(SETTLED)]
+    settle_statistics(model.visual, [as_picture(pixels) for pixels in batches])
     FOLDER.mkdir(parents=True, exist_ok=True)
     weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file(weights, FOLDER / "open_clip_model.safetensors")
-    preprocess = {"size": 64, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
-    (FOLDER / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1) + "\n")
+    preprocess = {"size": SIDE, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bicubic",
+                  "resize_mode": "shortest"}
+    about = {"model_cfg": config, "preprocess_cfg": preprocess}
+    (FOLDER / "open_clip_config.json").write_text(json.dumps(about, indent=1) + "\n")
     words.save_pretrained(FOLDER)
     export.note("judge", facts)
     export.sums()

@@ -183,6 +183,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
         facts = read_facts(file)
         step = facts["step"]
         seconds = facts["seconds"]
+        lost = facts["lost"]
         smooth = {k: torch.tensor(v, device=place) for k, v in facts["losses"].items()}
         for k, p in params.items():
             p.data.copy_(state[f"model.{k}"])
@@ -203,7 +204,7 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     def save() -> None:
         check()
         state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
-        about = {"step": step, "seconds": seconds, "losses": losses()}
+        about = {"step": step, "seconds": seconds, "lost": lost, "losses": losses()}
         save_atomically(state | carried | optimizers.state(), about, file)
 
     def share() -> float:

@@ -34,19 +34,19 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
-            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            alike: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
                     alike.setdefault(p.shape, []).append(p)
             for shape, params in alike.items():
                 self._move(params, group, 0.2 * group["lr"] * max(shape) ** 0.5)
 
-    def _move(self, params: list[torch.nn.Parameter], group: dict, size: float) -> None:
+    def _move(self, params: list[Tensor], group: dict, size: float) -> None:
         """One step of matrices of one shape."""
         for p in params:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        gradients = [p.grad for p in params]
+        gradients = [p.grad for p in params if p.grad is not None]
         buffers = [self.state[p]["momentum_buffer"] for p in params]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         steps = orthogonal(torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"])))

@@ -173,7 +173,7 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
     pictures."""
     torch.manual_seed(plan.seed)
     device = run.device
-    net = Net(body, SIDE).to(device, memory_format=torch.channels_last)
+    net = Net(body, SIDE).to(device).to(memory_format=torch.channels_last)
     pool = Pool(see, device, plan.batch, APART)
     if start:
         net.load_state_dict(load_file(weights_file(start)))
@@ -199,7 +199,7 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
     facts = train(net, loss, plan, minutes=run.minutes)
     generator = torch.Generator(device).manual_seed(0)
     settle_statistics(net, [as_picture(pool.draw(facts["steps"], generator).seen["pixels"]) for _ in range(40)])
-    net.to("cpu", memory_format=torch.contiguous_format)
+    net.to("cpu").to(memory_format=torch.contiguous_format)
     weights_file(plan.name).parent.mkdir(parents=True, exist_ok=True)
     save_file(net.state_dict(), weights_file(plan.name))
     return net, facts

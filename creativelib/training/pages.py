@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,18 @@ from tqdm.auto import tqdm
 
 from ..encoders import Encoder
 from ..errors import InputError
+from ..files import aside
 from ..world.pages import pages
-from ..world.scenes import draw
-from .data import cache_folder, fast_precision
+from ..world.scenes import Scenes, draw
+from . import export, stream
+from .data import cache_folder, fast_precision, placed
+from .stream import as_picture, in_bytes
 
 SIZE = 8  # pictures a page
+# Pages drawn at once, by a processor's core and by a GPU, which takes as long for many as for few.
+STACK, HEAP = 100, 2000
+# Pictures looked at together: few fit a processor's cache; a GPU wants many.
+FEW, MANY = 32, 2048
 
 
 @dataclass(frozen=True)
@@ -56,22 +64,33 @@ class Pairs:
     target: Int[Tensor, " p"]
     shown: Int[Tensor, "p s"]
 
-    def sample(self, batch: int, m: int, generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, "batch m"]]:
-        """Random targets, each with m different pictures to be shown, or fewer, repeated, where the page has no more."""
-        rows = torch.randint(len(self.target), (batch,), generator=generator)
+    def sample(self, batch: int, m: int,
+               generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, "batch m"]]:
+        """Choose random targets, each with m different pictures to be shown.
+
+        Where the page has no more, there are fewer, repeated.
+        """
+        own = self.target.device
+        place = generator.device
+        rows = torch.randint(len(self.target), (batch,), generator=generator, device=place).to(own)
         shown = self.shown[rows]
-        order = torch.rand(shown.shape, generator=generator).masked_fill(shown < 0, 2.0).argsort(1)
+        chance = torch.rand(shown.shape, generator=generator, device=place).to(own)
+        order = chance.masked_fill(shown < 0, 2.0).argsort(1)
         count = (shown >= 0).sum(1, keepdim=True)
-        return self.target[rows], shown.gather(1, order.gather(1, torch.arange(m)[None] % count))
+        chosen = order.gather(1, torch.arange(m, device=own)[None] % count)
+        return self.target[rows], shown.gather(1, chosen)
 
 
 def pairs(corpus: Corpus, keep: Filter) -> Pairs:
     """All pairs of two pictures of one page that pass the filter. Raises InputError if there is none."""
-    found, counts = [], corpus.page.unique_consecutive(return_counts=True)[1].tolist()
-    start, most = 0, max(counts)
+    whole = corpus.whole.cpu()  # many small steps, which a processor is faster at
+    counts = corpus.page.cpu().unique_consecutive(return_counts=True)[1].tolist()
+    found = []
+    start = 0
+    most = max(counts)
     for count in counts:
         rows = torch.arange(start, start + count)
-        like = corpus.whole[rows] @ corpus.whole[rows].T
+        like = whole[rows] @ whole[rows].T
         allowed = (like >= keep.low) & (like <= keep.high) & ~torch.eye(count, dtype=torch.bool)
         shown = torch.full((count, most), -1)
         shown[:, :count] = torch.where(allowed, rows[None], -1)
@@ -81,53 +100,93 @@ def pairs(corpus: Corpus, keep: Filter) -> Pairs:
     usable = (shown >= 0).any(1)
     if not usable.any():
         raise InputError(f"no two pictures of a page have a cosine within [{keep.low}, {keep.high}]; allow more")
-    return Pairs(target[usable], shown[usable])
+    device = corpus.page.device
+    return Pairs(target[usable].to(device), shown[usable].to(device))
 
 
 def itself(corpus: Corpus) -> Pairs:
     """The control's pairs: each picture is shown for itself."""
-    rows = torch.arange(len(corpus))
+    rows = torch.arange(len(corpus), device=corpus.page.device)
     return Pairs(rows, rows[:, None])
 
 
 @torch.no_grad()
-def encode(pictures: Any, page: Int[Tensor, " n"], encoder: Encoder, movq: Any, name: str = "pages") -> Corpus:
-    """A corpus of pictures (an array of n of them, (3, h, w) in bytes), a few at a time."""
-    latents, tokens, whole = [], [], []
-    for start in tqdm(range(0, len(pictures), 32), desc=f"encoding {name}", mininterval=5):
-        x = torch.from_numpy(np.asarray(pictures[start:start + 32])).float().div(255).to(encoder.device)
+def encode(pictures: Any, page: Int[Tensor, " n"], encoder: Encoder, movq: Any, name: str = "pages",
+           many: int = FEW) -> Corpus:
+    """A corpus of pictures (an array of n of them, (3, h, w) in bytes), `many` at a time."""
+    latents = []
+    tokens = []
+    whole = []
+    for start in tqdm(range(0, len(pictures), many), desc=f"encoding {name}", mininterval=5):
+        pixels = torch.from_numpy(np.array(pictures[start : start + many])).to(encoder.device)
+        x = as_picture(pixels)
+        latents.append(export.encode(movq, x).cpu())
         with fast_precision(encoder.device.type):
-            latents.append(movq.encode(x * 2 - 1).latents.half().cpu())
             seen = encoder.see(x)
         tokens.append(seen.tokens.half().cpu())
         whole.append(seen.whole.float().cpu())
     return Corpus(torch.cat(latents), torch.cat(tokens), torch.cat(whole), page)
 
 
-def _render(job: tuple[Path, int, int, int]) -> int:
-    torch.set_num_threads(1)
-    file, start, stop, seed = job
-    found = pages(SIZE, torch.Generator().manual_seed(1_000_003 * seed + start))
+def shown_on(numbers: range, seed: int) -> Scenes:
+    """Say what pages show, one after the other. A page depends on its number and the seed alone."""
+    each = [next(pages(SIZE, torch.Generator().manual_seed(1_000_003 * seed + number))).scenes
+            for number in numbers]
+    return Scenes(**{name: torch.cat([getattr(scenes, name) for scenes in each])
+                     for name in Scenes.__dataclass_fields__})
+
+
+@torch.no_grad()
+def draw_some(numbers: range, file: Path, seed: int, device: torch.device, many: int) -> int:
+    """Draw some pages into the file, `many` pictures at a time, and count the pages."""
+    scenes = placed(shown_on(numbers, seed), device)
     pictures = np.lib.format.open_memmap(file, mode="r+")
-    for i in range(start, stop):
-        pictures[i * SIZE:(i + 1) * SIZE] = (draw(next(found).scenes) * 255 + 0.5).byte().numpy()
+    first = numbers.start * SIZE
+    for start in range(0, len(scenes), many):
+        drawn = in_bytes(draw(scenes[slice(start, start + many)], stream.SIDE)).cpu().numpy()
+        pictures[first + start : first + start + len(drawn)] = drawn
     pictures.flush()
-    return stop - start
+    return len(numbers)
 
 
-def of_the_world(encoder: Encoder, movq: Any, n: int = 12_000, seed: int = 31, chunk: int = 100) -> Corpus:
-    """The Menagerie's pages, rendered and encoded once and then read from disk."""
-    folder = cache_folder() / "data" / f"pages-{n}-{seed}"
-    pictures, encoded = folder / "pictures.npy", folder / f"{encoder.name}.safetensors"
+def work(numbers: range, file: Path, seed: int) -> int:
+    """Draw some pages on one core."""
+    torch.set_num_threads(1)
+    return draw_some(numbers, file, seed, torch.device("cpu"), FEW)
+
+
+def draw_all(n: int, file: Path, seed: int, device: torch.device) -> None:
+    """Draw n pages into a file: on a GPU, or on all of the processor's cores."""
+    shape = (n * SIZE, 3, stream.SIDE, stream.SIDE)
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    size = HEAP if device.type == "cuda" else STACK
+    parts = [range(n)[start : start + size] for start in range(0, n, size)]
+    with tqdm(total=n, desc="drawing pages") as bar:
+        if device.type == "cuda":
+            for numbers in parts:
+                bar.update(draw_some(numbers, file, seed, device, HEAP * SIZE))
+            return
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+            for count in pool.map(partial(work, file=file, seed=seed), parts):
+                bar.update(count)
+
+
+def of_the_world(encoder: Encoder, movq: Any, n: int = 12_000, seed: int = 31) -> Corpus:
+    """Read the Menagerie's pages from disk onto the encoder's device, drawn and encoded once."""
+    device = encoder.device
+    folder = cache_folder() / "data" / f"pages-{n}-{seed}-{stream.SIDE}"
+    pictures = folder / "pictures.npy"
+    stamps = f"{export.stamp(encoder.model)}-{export.stamp(movq)}"
+    encoded = folder / f"{encoder.name}-{stamps}.safetensors"
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.lib.format.open_memmap(pictures, mode="w+", dtype=np.uint8, shape=(n * SIZE, 3, 64, 64))
-        jobs = [(pictures, start, min(start + chunk, n), seed) for start in range(0, n, chunk)]
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool, tqdm(total=n, desc="rendering pages") as bar:
-            for count in pool.map(_render, jobs):
-                bar.update(count)
+        draw_all(n, pictures, seed, device)
         (folder / "done").touch()
     if not encoded.exists():
-        found = encode(np.load(pictures, mmap_mode="r"), torch.arange(n).repeat_interleave(SIZE), encoder, movq, f"pages by {encoder.name}")
-        save_file({"latents": found.latents, "tokens": found.tokens, "whole": found.whole, "page": found.page}, encoded)
-    return Corpus(**load_file(encoded))
+        page = torch.arange(n).repeat_interleave(SIZE)
+        many = MANY if device.type == "cuda" else FEW
+        drawn = np.load(pictures, mmap_mode="r")
+        found = encode(drawn, page, encoder, movq, f"pages by {encoder.name}", many)
+        with aside(encoded) as part:
+            save_file(vars(found), part)
+    return Corpus(**load_file(encoded, device=str(device)))

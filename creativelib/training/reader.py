@@ -79,7 +79,7 @@ def fit(draw: Callable[[int, torch.Generator], Lesson], standard: Callable[[Tens
     """A frozen reader of lessons with "latents" and "z", and the facts of its training; from its checkpoint if it was
     trained before. `standard` standardises embeddings."""
     torch.manual_seed(RECIPE.seed)
-    net = Reader().to(device, memory_format=torch.channels_last)
+    net = Reader().to(device).to(memory_format=torch.channels_last)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = draw(step, generator)

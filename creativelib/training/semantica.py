@@ -1,13 +1,15 @@
-"""Semantica and its control (Kumar et al., arXiv 2405.14857): the same network, shown others of a page, or the picture itself.
+"""Semantica and its control (Kumar et al., arXiv 2405.14857): one network, shown a page or itself.
 
-The paper shows one picture of the page. From one picture nobody can tell what its page shares; so here it is one, two or four, alike
-often, and a network that is shown several can learn to keep what they have in common. The error of the clean latents is weighted as an
-error of the velocity would be (Salimans and Ho, arXiv 2202.00512), up to a limit, since near the clean picture that weight is infinite.
+Semantica is shown others of the page of which it draws a picture, the control that picture. The
+paper shows one picture of the page. From one nobody can tell what its page shares; so here it is
+one, two or four, alike often, and a network that is shown several can learn to keep what they have
+in common. The error of the clean latents is weighted as an error of the velocity would be (Salimans
+and Ho, arXiv 2202.00512), up to a limit, since near the clean picture that weight is infinite.
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..encoders import Encoder
+from ..pictures import Preprocess
 from ..semantica import denoise, level
 from . import export, vqmodel
-from .loop import Recipe, train
+from .loop import Recipe, Run, compiled, train
 from .pages import Corpus, Filter, Pairs, itself, of_the_world, pairs
 
-RECIPE = Recipe("semantica", steps=6400, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=41, muon=3e-3)
+RECIPE = Recipe("semantica", steps=6400, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01,
+                average=0.998, seed=41, muon=3e-3)
 CONTROL_STEPS = 3000  # to say what one sees is learned sooner than to say what else there might be
+PART = 0.68  # of the minutes, for the network that is not the control
 SHOTS = (1, 2, 4)  # how many pictures of the page are shown
 DROP = 0.10
 LARGEST = 5.0  # weight of an error of the clean latents
@@ -57,15 +62,18 @@ def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: Sequence[int],
     device = next(unet.parameters()).device
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        m = shots[int(torch.randint(len(shots), (1,), generator=generator))]
+        place = generator.device
+        m = shots[int(torch.randint(len(shots), (1,), generator=generator, device=place))]
         target, shown = learned.sample(batch, m, generator)
-        clean = corpus.latents[target].float().to(device)
-        count = (m * (torch.rand(batch, generator=generator) >= DROP)).to(device)
-        tokens = corpus.tokens[shown].flatten(1, 2).float().to(device)
-        t = 1 - (torch.arange(batch) + torch.rand(batch, generator=generator)).to(device) / batch
-        noise = torch.randn(clean.shape, generator=generator).to(device)
+        clean = corpus.latents[target].to(device).float()
+        tokens = corpus.tokens[shown].to(device).flatten(1, 2).float()
+        count = (m * (torch.rand(batch, generator=generator, device=place) >= DROP)).to(device)
+        within = torch.rand(batch, generator=generator, device=place).to(device)
+        t = 1 - (torch.arange(batch, device=device) + within) / batch
+        noise = torch.randn(clean.shape, generator=generator, device=place).to(device)
         at = level(t[:, None, None, None])
-        return {"loss": error(denoise(unet, at.signal * clean + at.noise * noise, t, tokens, count), clean, t)}
+        noisy = at.signal * clean + at.noise * noise
+        return {"loss": error(denoise(unet, noisy, t, tokens, count), clean, t)}
 
     return loss
 
@@ -73,24 +81,51 @@ def lesson(corpus: Corpus, unet: Any, learned: Pairs, shots: Sequence[int],
 def keep(unet: Any, folder: Path, encoder: str, movq: str, about: dict) -> None:
     """Write what `Semantica.load` reads."""
     export.save_half(unet, folder)
-    (folder / "semantica.json").write_text(json.dumps({"encoder": encoder, "movq": movq} | about, indent=1) + "\n")
+    card = {"encoder": encoder, "movq": movq} | about
+    (folder / "semantica.json").write_text(json.dumps(card, indent=1) + "\n")
 
 
-def learn(name: str, corpus: Corpus, learned: Pairs, shots: tuple[int, ...], recipe: Recipe = RECIPE) -> tuple[Any, dict]:
+def eyes(name: str, device: torch.device) -> Encoder:
+    """Load an encoder of the stack that is trained here, by the name that it is bundled under."""
+    if name == "clip":
+        preprocess = Preprocess.read(export.PRIOR / "image_processor")
+        return Encoder(name, export.load_clip(device)[1], preprocess)
+    return replace(Encoder.load(export.FOLDER / name, device), name=name)
+
+
+def learn(name: str, corpus: Corpus, learned: Pairs, shots: tuple[int, ...], recipe: Recipe,
+          device: torch.device, minutes: float | None) -> tuple[Any, dict]:
     """Train one network from nothing; with facts for the model card."""
     torch.manual_seed(recipe.seed)
-    unet = build(corpus.tokens.shape[2])
-    return unet, train(unet, lesson(corpus, unet, learned, shots, recipe.batch), replace(recipe, name=name))
+    unet = build(corpus.tokens.shape[2]).to(device)
+    compiled(unet, device)
+    loss = lesson(corpus, unet, learned, shots, recipe.batch)
+    return unet, train(unet, loss, replace(recipe, name=name), minutes=minutes)
 
 
-def main() -> dict:
-    """Both bundled networks."""
-    encoder = Encoder.load(ENCODER)
-    corpus, facts = of_the_world(encoder, export.load_movq()), {}
-    ways = {"pairs": (pairs(corpus, KEEP), SHOTS, RECIPE), "control": (itself(corpus), (1,), replace(RECIPE, steps=CONTROL_STEPS))}
-    for name, (learned, shots, recipe) in ways.items():
-        unet, facts[name] = learn(f"semantica-{name}", corpus, learned, shots, recipe)
-        keep(unet, export.FOLDER / "semantica" / name, ENCODER, "menagerie", {"low": KEEP.low, "high": KEEP.high, "shots": shots})
+@dataclass(frozen=True)
+class Way:
+    """What a network learns from, and how long. part: of the minutes."""
+
+    learned: Pairs
+    shots: tuple[int, ...]
+    recipe: Recipe
+    part: float
+
+
+def main(run: Run) -> dict:
+    """Train both bundled networks."""
+    corpus = of_the_world(eyes(ENCODER, run.device), export.load_movq(run.device))
+    ways = {
+        "pairs": Way(pairs(corpus, KEEP), SHOTS, RECIPE, PART),
+        "control": Way(itself(corpus), (1,), replace(RECIPE, steps=CONTROL_STEPS), 1 - PART),
+    }
+    facts = {}
+    for name, way in ways.items():
+        unet, facts[name] = learn(f"semantica-{name}", corpus, way.learned, way.shots, way.recipe,
+                                  run.device, run.part(way.part))
+        about = {"low": KEEP.low, "high": KEEP.high, "shots": way.shots}
+        keep(unet, export.FOLDER / "semantica" / name, ENCODER, export.MODEL, about)
     export.note("semantica", facts)
     export.sums()
     return facts

@@ -1,9 +1,11 @@
-"""The whole generator: CLIP and the autoencoder side by side, then the prior and the decoder.
+"""The whole generator: CLIP and the autoencoder side by side, then the prior and the decoder, as soon as they can.
 
     python -m creativelib.training stack --minutes 8
 
-Each model is a process of its own, so that one's compilation hides behind another's steps. `minutes` is what all of
-them may take together; the decoder gets most of it.
+Each model is a process of its own, so that one's compilation hides behind another's steps. `minutes` bounds each of
+the two rounds: CLIP and the autoencoder, then the prior and the decoder. A model that has had its minutes is not
+trained again, so the rounds can be made on different days. On a GPU further processes draw pictures ahead: drawing keeps a
+processor busy there, not the GPU.
 """
 
 import json
@@ -11,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing import get_context
 
 from . import export, finish
 from .loop import Run
+from .stream import MAIN, draw_ahead
 
-FIRST = 0.27  # share of the minutes for CLIP and the autoencoder
-PRIOR = 0.10  # for the prior
+PRIOR = 0.3  # share of the minutes for the prior, which is small
+PAINTERS = 4  # processes that draw pictures ahead on a GPU
 
 
 def start(stage: str, run: Run, minutes: float | None, after: Sequence[str] = ()) -> subprocess.Popen:
@@ -45,10 +49,12 @@ def wait(stages: dict[str, subprocess.Popen]) -> None:
 def main(run: Run) -> dict:
     for name in ("clip", "vqmodel"):
         export.told(name).unlink(missing_ok=True)
-    first = run.part(FIRST)
-    stages = {name: start(name, run, first) for name in ("clip", "vqmodel")}
+    painters = PAINTERS if run.device.type == "cuda" else 0
+    for part in range(painters):
+        get_context("spawn").Process(target=draw_ahead, args=(MAIN, part, painters, run.device), daemon=True).start()
+    stages = {name: start(name, run, run.minutes) for name in ("clip", "vqmodel")}
     stages["prior"] = start("prior", run, run.part(PRIOR), ("clip",))
-    stages["decoder"] = start("decoder", run, run.part(1 - FIRST), ("clip", "vqmodel"))
+    stages["decoder"] = start("decoder", run, run.minutes, ("clip", "vqmodel"))
     wait(stages)
     finish.main(run)
     return json.loads((export.FOLDER / "training.json").read_text())

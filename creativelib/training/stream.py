@@ -115,6 +115,13 @@ def chunk(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     return Chunk(stored["pixels"], scenes, stored["ids"].long())
 
 
+def draw_ahead(source: Source, part: int, parts: int, device: torch.device) -> None:
+    """Draw every `parts`-th chunk of a source, from `part` on: what `parts` processes share."""
+    size = supply(device)
+    for index in range(part, round(source.part * size.distinct), parts):
+        chunk(source, index, size.chunk, device)
+
+
 def keep(made: Chunk, file: Path) -> None:
     with aside(file) as part:
         save_file({"pixels": made.pixels, "ids": made.ids.short()} | asdict(made.scenes), part)

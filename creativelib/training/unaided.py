@@ -7,15 +7,16 @@
 from dataclasses import replace
 
 from . import clip, export, tokenizer
-from .clip import Stage
+from .clip import Plan
 from .data import cache_folder
+from .loop import Run
 
 
-def without_labels(stage: Stage) -> Stage:
-    return replace(stage, read=0.0, recipe=replace(stage.recipe, name=f"{stage.recipe.name}-unaided"))
+def without_labels(plan: Plan) -> Plan:
+    return replace(plan, read=0.0, recipe=replace(plan.recipe, name=f"{plan.recipe.name}-unaided"))
 
 
-def main() -> dict:
-    model, facts = clip.learn(tokenizer.build(), without_labels(clip.FIRST), without_labels(clip.PARTS))
+def main(run: Run) -> dict:
+    model, facts = clip.learn(tokenizer.build(), without_labels(clip.PLAN), run)
     export.save_half(model.vision, cache_folder() / "clip-unaided")
     return facts

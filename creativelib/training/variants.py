@@ -7,11 +7,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..encoders import Encoder
 from . import export
 from .data import cache_folder
+from .loop import Run
 from .pages import Filter, of_the_world, pairs
-from .semantica import RECIPE, SHOTS, keep, learn
+from .semantica import RECIPE, SHOTS, eyes, keep, learn
 
 SHORT = replace(RECIPE, steps=1500)
 # Which encoder is looked through, and which pairs are learned from.
@@ -27,10 +27,13 @@ def folder(name: str) -> Path:
     return cache_folder() / "semantica" / name.lower().replace(", ", "-").replace(" ", "-")
 
 
-def main() -> dict:
+def main(run: Run) -> dict:
     facts = {}
     for name, (encoder, chosen) in VARIANTS.items():
-        corpus = of_the_world(Encoder.load(encoder), export.load_movq())
-        unet, facts[name] = learn(f"semantica-{folder(name).name}", corpus, pairs(corpus, chosen), SHOTS, SHORT)
-        keep(unet, folder(name), encoder, "menagerie", {"low": chosen.low, "high": chosen.high})
+        corpus = of_the_world(eyes(encoder, run.device), export.load_movq(run.device))
+        place = folder(name)
+        learned = pairs(corpus, chosen)
+        unet, facts[name] = learn(f"semantica-{place.name}", corpus, learned, SHOTS, SHORT,
+                                  run.device, run.part(1 / len(VARIANTS)))
+        keep(unet, place, encoder, export.MODEL, {"low": chosen.low, "high": chosen.high})
     return facts

@@ -1,26 +1,34 @@
-"""The VQA: a small `BlipForQuestionAnswering` (Li et al., arXiv 2201.12086) that answers four questions about a picture.
+"""The VQA: a small `BlipForQuestionAnswering` (Li et al., arXiv 2201.12086), asked four questions.
 
-Its vision transformer starts as CLIP's, as BLIP's started from one trained on other pictures. It is asked what kind of a category a
-picture shows (for a wild one, the nearest species by the world's truth), whether it is a given category (no for broken pictures), and for
-its style and its colour, where these have a name and can be seen.
+It is asked what kind of a category a picture shows (for a wild one, the nearest species by the
+world's truth), whether it is a given category (no for broken pictures), and for its style and its
+color, where these have a name and can be seen.
+
+BLIP's vision transformer started from one that was trained on other pictures. This one starts from
+nothing, since CLIP's here is of another size, and so it is trained for longer.
 """
 
 import random
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import avg_pool2d, cross_entropy
 
 from ..vqa import STYLE, is_a, what_color, what_kind
 from ..world import CATEGORIES, captions, styles, truth
 from ..world.scenes import Scenes, style_names
-from . import data, export
-from .loop import Recipe, train
-from .oracle import break_pictures, second_hand
+from . import export, stream
+from .data import placed
+from .loop import Recipe, Run, train
+from .oracle import break_pictures, replaced, second_hand
+from .stream import Pool, as_picture, in_bytes
 
-RECIPE = Recipe("vqa", steps=2500, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997, seed=31, muon=1.5e-3)
+RECIPE = Recipe("vqa", steps=6000, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997,
+                seed=31, muon=1.5e-3)
 FOLDER = export.FOLDER / "vqa"
+SIDE = 64  # of the pictures that it looks at
 BROKEN = 0.2  # share of broken pictures in a batch
 SECOND = 0.2  # share of autoencoded and decoded ones
 WIDTH = 128
@@ -28,12 +36,16 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
 
 
 def build_tokenizer(folder: Any) -> Any:
-    """A `BertTokenizer` in which every word of the world and of the questions is one token and any other text is cut into letters."""
+    """Build a `BertTokenizer` to which words of the world and of the questions are one token each.
+
+    Any other text is cut into letters.
+    """
     from transformers import BertTokenizer
 
     questions = " ".join([STYLE, is_a("pet"), what_color("pet"), what_kind("pet"), "yes no"]).replace("?", " ?")
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
-    vocabulary = dict.fromkeys([*SPECIAL, *captions.words(CATEGORIES), *questions.split(), *letters, *("##" + c for c in letters)])
+    known = [*captions.words(CATEGORIES), *questions.split()]
+    vocabulary = dict.fromkeys([*SPECIAL, *known, *letters, *("##" + c for c in letters)])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     return BertTokenizer.from_pretrained(folder, bos_token="[DEC]", model_max_length=32)
@@ -42,36 +54,17 @@ def build_tokenizer(folder: Any) -> Any:
 def build(words: Any) -> Any:
     from transformers import BlipConfig, BlipForQuestionAnswering
 
-    text = {"vocab_size": len(words), "hidden_size": WIDTH, "encoder_hidden_size": WIDTH, "intermediate_size": 4 * WIDTH,
-            "projection_dim": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32,
-            "pad_token_id": words.pad_token_id, "bos_token_id": words.bos_token_id, "sep_token_id": words.sep_token_id,
-            "eos_token_id": words.sep_token_id}
-    vision = {"hidden_size": WIDTH, "intermediate_size": 512, "projection_dim": WIDTH, "num_hidden_layers": 5, "num_attention_heads": 4,
-              "image_size": 64, "patch_size": 8, "hidden_act": "quick_gelu"}
-    return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
-
-
-@torch.no_grad()
-def start_from_clip(vision: Any, clip: Any, pictures: Tensor) -> None:
-    """Copy CLIP's vision transformer. BLIP's has no norm after its embeddings, so that one's mean effect is folded into them."""
-    source, embeddings = clip.vision_model, vision.embeddings
-    raw = source.embeddings(pictures * 2 - 1)
-    norm, deviation = source.pre_layrnorm, raw.std(-1).mean(0)  # one for each position
-    scale = norm.weight[None] / deviation[:, None]
-    embeddings.class_embedding.zero_()
-    embeddings.patch_embedding.weight.copy_(source.embeddings.patch_embedding.weight * scale[1:].mean(0)[:, None, None, None])
-    embeddings.patch_embedding.bias.zero_()
-    position = source.embeddings.position_embedding.weight.clone()
-    position[0] += source.embeddings.class_embedding
-    embeddings.position_embedding.copy_((position * scale + norm.bias)[None])
-    for mine, theirs in zip(vision.encoder.layers, source.encoder.layers, strict=True):
-        attention = theirs.self_attn
-        for kind in ("weight", "bias"):
-            parts = [getattr(part, kind) for part in (attention.q_proj, attention.k_proj, attention.v_proj)]
-            getattr(mine.self_attn.qkv, kind).copy_(torch.cat(parts))
-        for to, of in ((mine.self_attn.projection, attention.out_proj), (mine.mlp, theirs.mlp), (mine.layer_norm1, theirs.layer_norm1),
-                       (mine.layer_norm2, theirs.layer_norm2)):
-            to.load_state_dict(of.state_dict())
+    size = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "projection_dim": WIDTH,
+            "num_attention_heads": 4}
+    text = size | {"vocab_size": len(words), "encoder_hidden_size": WIDTH, "num_hidden_layers": 2,
+                   "max_position_embeddings": 32, "pad_token_id": words.pad_token_id,
+                   "bos_token_id": words.bos_token_id, "sep_token_id": words.sep_token_id,
+                   "eos_token_id": words.sep_token_id}
+    # By default weights start within 1e-10 of zero, as others are to be loaded over them.
+    vision = size | {"num_hidden_layers": 5, "image_size": SIDE, "patch_size": 8,
+                     "initializer_range": 0.02}
+    config = BlipConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
+    return BlipForQuestionAnswering(config)
 
 
 def nearest_species(scenes: Scenes) -> list[str]:
@@ -108,52 +101,79 @@ def quiz(scenes: Scenes, broken: Tensor, rng: random.Random) -> list[tuple[int, 
 
 
 def answer_loss(model: Any, words: Any, pictures: Tensor, asked: list[tuple[int, str, str]]) -> Tensor:
-    """Cross-entropy of the answers' tokens in nats, as `BlipForQuestionAnswering` computes it, but with each picture seen once.
+    """Compute the cross-entropy of the answers' tokens in nats, looking at each picture once.
 
-    Questions of one length at a time: BLIP's decoder does not mask the padding of a question, and no question is padded when it is asked.
+    It is what `BlipForQuestionAnswering` computes. Questions go in by their length, since BLIP's
+    decoder does not mask the padding of a question, and no question is padded when it is asked.
     """
+    device = pictures.device
     every = model.vision_model(pixel_values=pictures).last_hidden_state
     lengths = [len(words(question).input_ids) for _, question, _ in asked]
-    total, count = every.new_zeros(()), 0
+    total = every.new_zeros((), dtype=torch.float32)
+    count = 0
     for length in sorted(set(lengths)):
-        rows, questions, answers = zip(*(one for one, own in zip(asked, lengths, strict=True) if own == length), strict=True)
-        seen, told = every[list(rows)], words(list(questions), return_tensors="pt")
-        read = model.text_encoder(input_ids=told.input_ids, attention_mask=told.attention_mask, encoder_hidden_states=seen,
-                                  encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long)).last_hidden_state
+        alike = [one for one, own in zip(asked, lengths, strict=True) if own == length]
+        rows, questions, answers = zip(*alike, strict=True)
+        seen = every[torch.tensor(rows, device=device)]
+        told = words(list(questions), return_tensors="pt").to(device)
+        looked = torch.ones(seen.shape[:2], dtype=torch.long, device=device)
+        read = model.text_encoder(
+            input_ids=told.input_ids, attention_mask=told.attention_mask,
+            encoder_hidden_states=seen, encoder_attention_mask=looked).last_hidden_state
         said = words(list(answers), padding=True, return_tensors="pt")
+        count += int(said.attention_mask[:, 1:].sum())
+        said = said.to(device)
         ids = said.input_ids.clone()
         ids[:, 0] = words.bos_token_id
-        logits = model.text_decoder(input_ids=ids, attention_mask=said.attention_mask, encoder_hidden_states=read,
-                                    encoder_attention_mask=told.attention_mask).logits
+        logits = model.text_decoder(
+            input_ids=ids, attention_mask=said.attention_mask,
+            encoder_hidden_states=read, encoder_attention_mask=told.attention_mask).logits
         target = ids[:, 1:].masked_fill(said.attention_mask[:, 1:] == 0, -100)
-        total = total + cross_entropy(logits[:, :-1].flatten(0, 1).float(), target.flatten(), ignore_index=-100, reduction="sum")
-        count += int((target >= 0).sum())
+        logits = logits[:, :-1].flatten(0, 1).float()
+        total = total + cross_entropy(logits, target.flatten(), ignore_index=-100, reduction="sum")
     return total / count
 
 
-def main() -> dict:
+def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
+        ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    return {"pixels": smaller(pictures)}
+
+
+def smaller(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
+    """Pictures in [0, 1] as the bytes that it looks at."""
+    return in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE))
+
+
+def main(run: Run) -> dict:
     from transformers import BlipImageProcessor, BlipProcessor
 
     torch.manual_seed(RECIPE.seed)
-    pictures, words = data.load(), build_tokenizer(FOLDER)
-    model = build(words)
-    start_from_clip(model.vision_model, export.load_clip()[1], pictures.batch(torch.arange(64)))
-    used, used_rows = second_hand(pictures)
+    device = run.device
+    words = build_tokenizer(FOLDER)
+    model = build(words).to(device)
+    pool = Pool(see, device, RECIPE.batch)
+    used, shown = second_hand()
+    used = torch.cat([smaller(as_picture(part)) for part in used.split(stream.PART)]).to(device)
+    shown = placed(shown, device)
+    count = round(SECOND * RECIPE.batch)
+    broken = torch.arange(RECIPE.batch, device=device) < BROKEN * RECIPE.batch
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(pictures), (RECIPE.batch,), generator=generator)
-        second = torch.randint(len(used), (round(SECOND * RECIPE.batch),), generator=generator)
-        rows[-len(second):] = used_rows[second]
-        x, scenes = pictures.batch(rows), pictures.scenes[rows]
-        x[-len(second):] = used[second].float() / 255
-        broken = torch.arange(RECIPE.batch) < BROKEN * RECIPE.batch
+        lesson = pool.draw(step, generator)
+        x = as_picture(lesson.seen["pixels"])
+        second = torch.randint(len(used), (count,), generator=generator, device=device)
+        x[-count:] = as_picture(used[second])
+        scenes = replaced(lesson.scenes, slice(-count, None), shown[second])
         x[broken] = break_pictures(x[broken], scenes.category[broken], generator)
-        return {"loss": answer_loss(model, words, x * 2 - 1, quiz(scenes, broken, random.Random(step)))}
+        asked = quiz(placed(scenes, "cpu"), broken.cpu(), random.Random(step))
+        return {"loss": answer_loss(model, words, x * 2 - 1, asked)}
 
-    facts = train(model, loss, RECIPE)
-    half = [0.5] * 3
+    facts = train(model, loss, RECIPE, minutes=run.minutes)
     export.save_half(model, FOLDER)
-    BlipProcessor(BlipImageProcessor(size={"height": 64, "width": 64}, image_mean=half, image_std=half), words).save_pretrained(FOLDER)
+    half = [0.5] * 3
+    size = {"height": SIDE, "width": SIDE}
+    pictures = BlipImageProcessor(size=size, image_mean=half, image_std=half)
+    BlipProcessor(pictures, words).save_pretrained(FOLDER)
     export.note("vqa", facts)
     export.sums()
     return facts

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from . import CATEGORIES, styles, truth
 from .render import POSE
@@ -110,10 +110,12 @@ PLACES = 64  # of the last features of every body
 
 
 class Net(nn.Module):
-    """Pictures (n, 3, side, side) in [0, 1] to logits. `body` is "residual" or "mix", `side` 64 or 128."""
+    """Pictures (n, 3, side, side) in [0, 1] to logits. `body` is "residual" or "mix", `side` 64 or 128. Larger pictures are reduced to
+    that by averaging over areas."""
 
     def __init__(self, body: str, side: int = 64):
         super().__init__()
+        self.side = side
         self.sizes = [len(CATEGORIES), 1, int(slots().max()), *STYLE_SIZES, len(POSE)]
         small = side == 64
         self.body = (BODIES if small else LARGE_BODIES)[body]()
@@ -122,6 +124,8 @@ class Net(nn.Module):
         self.head = nn.Linear(neck, sum(self.sizes))
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Logits:
+        if pictures.shape[-1] > self.side:
+            pictures = adaptive_avg_pool2d(pictures, self.side)
         category, broken, factors, *style, pose = self.head(self.neck(self.body(pictures * 2 - 1))).split(self.sizes, 1)
         return Logits(category, broken[:, 0], factors, tuple(style), pose)
 

@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from creativelib.autoregressive import Codes
-from creativelib.training import export
+from creativelib.pipeline import load
+from creativelib.training import clip, export, stream, tokenizer
 from creativelib.training.autoregressive import build, tell
 from creativelib.training.loop import inner
 
@@ -16,32 +17,47 @@ def seeded(seed):
 
 @pytest.fixture(scope="module")
 def codes():
-    return Codes.fit(torch.randn(500, 96, generator=seeded(0)), torch.rand(500, generator=seeded(1)), pca=0.5, buckets=16, dots=4)
+    z = torch.randn(500, clip.DIM, generator=seeded(0))
+    return Codes.fit(z, torch.rand(500, generator=seeded(1)), pca=0.5, buckets=16, dots=4)
 
 
 @pytest.fixture(scope="module")
-def clip():
-    text, _, words = export.load_clip()
-    return text, words
+def said(untrained):
+    """Tells captions as the stage does, from the token ids that it finds with its pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "PRIOR", untrained / "prior")
+        text, _, words = export.load_clip()
+    numbers = stream.vocabulary(words)
+
+    def tell_captions(captions):
+        return tell(text, stream.encode(captions, numbers, words), words.eos_token_id)
+
+    return tell_captions
 
 
-def test_captions_are_told_as_the_pipeline_tells_them(clip, menagerie):
+def test_captions_are_told_as_the_pipeline_tells_them(said, untrained):
     captions = ["a photo of a cat", "a neon sign of a red castle"]
-    told, cond = tell(*clip, captions), menagerie.encode_text(captions)
-    assert torch.equal(told.mask, cond.mask)
+    told = said(captions)
+    cond = load(untrained, device="cpu").encode_text(captions)
+    assert torch.equal(told.mask[:, : cond.used], cond.mask) and not told.mask[:, cond.used :].any()
     torch.testing.assert_close(told.pooled, cond.pooled)
-    torch.testing.assert_close(told.tokens, cond.tokens)
+    torch.testing.assert_close(told.tokens[:, : cond.used], cond.tokens)
 
 
-def test_a_caption_that_is_too_long_is_cut_off(clip):
-    assert tell(*clip, ["a photo of a " + "red " * 40 + "cat"]).mask.all()
+def test_a_caption_that_is_too_long_is_cut_off(said):
+    told = said(["a photo of a " + "red " * 25 + "cat"])
+    assert told.mask.all() and told.mask.shape == (1, tokenizer.LENGTH)
 
 
-def test_the_loss_falls_and_reaches_every_weight(clip, codes):
+def test_the_loss_falls_and_reaches_every_weight(said, codes):
     torch.manual_seed(0)
-    model, cond = build(codes), tell(*clip, ["a photo of a cat", "a red castle", ""])
-    numbers, dot, keep = codes.encode(torch.randn(3, 96, generator=seeded(2))), torch.tensor([0, 1, 3]), torch.tensor([True, True, False])
-    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=1e-3), []
+    model = build(codes)
+    cond = said(["a photo of a cat", "a red castle", ""])
+    numbers = codes.encode(torch.randn(3, clip.DIM, generator=seeded(2)))
+    dot = torch.tensor([0, 1, 3])
+    keep = torch.tensor([True, True, False])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
     for _ in range(8):
         losses.append(cross_entropy(model(cond, dot, numbers, keep).flatten(0, 1), numbers.flatten()))
         optimizer.zero_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from creativelib.training import data, loop
+from creativelib.training import loop
 from creativelib.training.loop import Recipe, rate, train
 
 RECIPE = Recipe("toy", steps=30, batch=8, lr=0.05, warmup=5, seed=3, save_every=0.0)
@@ -91,14 +91,6 @@ def test_the_rate_rises_then_falls():
     assert all(a > b for a, b in zip(rates[5:], rates[6:], strict=False)) and rates[-1] > 0.02
 
 
-def test_the_set_is_what_its_scenes_draw():
-    made = data.load("tiny", n=12, seed=5, chunk=5)
-    from creativelib.world.scenes import draw
-    rows = torch.tensor([0, 7, 11])
-    assert (made.batch(rows) - draw(made.scenes[rows])).abs().max() < 1 / 255
-    assert len(data.load("tiny", n=12, seed=5)) == 12
-
-
 def test_what_the_loss_carries_from_step_to_step_is_resumed():
     def counting(net, total, fail_at=None):
         own = toy_loss(net, fail_at)
@@ -115,3 +107,44 @@ def test_what_the_loss_carries_from_step_to_step_is_resumed():
     again, fresh = model(), torch.zeros(())
     train(again, counting(again, fresh), replace(RECIPE, name="carried"), {"total": fresh})
     assert fresh == sum(range(RECIPE.steps))
+
+
+def ticking(monkeypatch, seconds):
+    """A clock that passes so many seconds each time it is looked at."""
+    now = iter(range(10**6))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: seconds * next(now))
+
+
+def test_minutes_end_a_run_with_its_rate_fallen(monkeypatch):
+    ticking(monkeypatch, 1.0)
+    rates = []
+    real = loop.Optimizers.step
+    monkeypatch.setattr(loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate)))
+    net = model()
+    facts = train(net, toy_loss(net), replace(RECIPE, steps=10**6), minutes=1)
+    assert facts["steps"] == 60
+    assert rates[-1] < 0.1 < max(rates)
+
+
+def test_the_first_steps_count_against_the_minutes_but_not_as_pace(monkeypatch):
+    """They compile networks: a rate that fell with them would be low before anything was learned."""
+    ticking(monkeypatch, 10.0)
+    rates = []
+    real = loop.Optimizers.step
+    monkeypatch.setattr(loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate)))
+    net = model()
+    train(net, toy_loss(net), replace(RECIPE, steps=10**6, warmup=1), minutes=2)
+    assert len(rates) == 12 and min(rates[:3]) > 0.9
+
+
+def test_a_run_that_had_its_minutes_ends_at_once_and_goes_on_with_more(monkeypatch):
+    ticking(monkeypatch, 1.0)
+    plan = replace(RECIPE, steps=10**6)
+    first = model()
+    steps = train(first, toy_loss(first), plan, minutes=1)["steps"]
+    again = model()
+    assert train(again, toy_loss(again), plan, minutes=1)["steps"] == steps
+    for name, parameter in again.state_dict().items():
+        assert torch.equal(parameter, first.state_dict()[name])
+    more = model()
+    assert train(more, toy_loss(more), plan, minutes=2)["steps"] > steps + 40

@@ -1,10 +1,20 @@
 """What broken pictures are made of, and the heads' bookkeeping."""
 
+import pytest
 import torch
 
-from creativelib.training.clip import Heads, contrastive
+from creativelib.training.clip import Heads, contrastive, same_caption
 from creativelib.training.data import visible_factors
-from creativelib.training.oracle import break_pictures, drawn_factors, halves, losses, shuffle
+from creativelib.training.oracle import (
+    break_pictures,
+    drawn_factors,
+    halves,
+    losses,
+    replaced,
+    settle_statistics,
+    shuffle,
+)
+from creativelib.training.stream import SIDE
 from creativelib.world import CATEGORIES, styles
 from creativelib.world.oracle import Logits, Net, slots
 from creativelib.world.scenes import draw, sample_scenes
@@ -14,22 +24,65 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-def test_shuffled_patches_are_the_same_pixels_in_another_order():
-    x = torch.rand(4, 3, 64, 64, generator=generator())
+@pytest.mark.parametrize("side", [64, SIDE])
+def test_shuffled_patches_are_the_same_pixels_in_another_order(side):
+    x = torch.rand(4, 3, side, side, generator=generator())
     y = shuffle(x, generator())
-    assert not torch.equal(x, y)
+    assert all(not torch.equal(a, b) for a, b in zip(x, y, strict=True))
     assert torch.equal(x.flatten(2).sort(2).values, y.flatten(2).sort(2).values)
 
 
-def test_halves_take_from_both():
-    y = halves(torch.zeros(2, 3, 64, 64), torch.ones(2, 3, 64, 64), generator())
+@pytest.mark.parametrize("side", [64, SIDE])
+def test_patches_are_a_quarter_or_half_of_the_side(side):
+    number = torch.arange(side * side).float().view(1, 1, side, side).expand(8, 3, side, side)
+    sizes = set()
+    for seed in range(12):
+        y = shuffle(number, torch.Generator().manual_seed(seed))[:, 0]
+        torn = y[..., 1:] - y[..., :-1] != 1  # where pixels that were neighbors are none any more
+        places = torn.any(0).any(0).nonzero()[:, 0] + 1
+        sizes.add(int(places.min()))
+        assert (places % (side // 4) == 0).all()
+    assert sizes == {side // 4, side // 2}
+
+
+@pytest.mark.parametrize("side", [64, SIDE])
+def test_halves_take_from_both(side):
+    y = halves(torch.zeros(2, 3, side, side), torch.ones(2, 3, side, side), generator())
     assert 0.3 < y.mean() < 0.7
 
 
-def test_breaking_changes_every_picture():
+@pytest.mark.parametrize("side", [64, SIDE])
+def test_breaking_changes_every_picture(side):
     scenes = sample_scenes(18, generator())
-    x = draw(scenes)
+    x = draw(scenes, side)
     assert ((break_pictures(x.clone(), scenes.category, generator()) - x).abs().amax((1, 2, 3)) > 0.1).all()
+
+
+def test_halves_are_of_two_categories():
+    category = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 3])
+    x = category[:, None, None, None].expand(9, 3, 64, 64).float()
+    broken = break_pictures(x.clone(), category, generator())
+    for picture, own in zip(broken[6:], category[6:], strict=True):
+        shown = picture.unique()
+        assert len(shown) == 2 and own in shown
+
+
+def test_replaced_scenes_are_the_others_and_the_rest_stays():
+    scenes = sample_scenes(6, generator())
+    others = sample_scenes(2, torch.Generator().manual_seed(1))
+    found = replaced(scenes, slice(-2, None), others)
+    for name, value in vars(scenes).items():
+        assert torch.equal(getattr(found, name)[:4], value[:4])
+        assert torch.equal(getattr(found, name)[4:], getattr(others, name))
+
+
+def test_statistics_are_those_of_the_batches_alone():
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    net(100 + torch.randn(8, 3, 4, 4, generator=generator()))
+    batches = list(torch.randn(2, 8, 3, 4, 4, generator=generator()))
+    settle_statistics(net, batches)
+    assert not net.training
+    torch.testing.assert_close(net[0].running_mean, torch.cat(batches).mean((0, 2, 3)))
 
 
 def test_hidden_colours_are_not_asked_for():
@@ -50,9 +103,10 @@ def test_slots_are_a_numbering_of_all_values():
 
 def test_losses_fall_when_the_answer_is_learned():
     scenes = sample_scenes(16, generator())
-    x, broken = draw(scenes), torch.zeros(16, dtype=torch.bool)
+    x = draw(scenes, SIDE)
+    broken = torch.zeros(16, dtype=torch.bool)
     torch.manual_seed(0)
-    net = Net("residual").train()
+    net = Net("residual", SIDE).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     first = losses(net, x, scenes, broken)["loss"].item()
     for _ in range(25):
@@ -72,6 +126,11 @@ def test_contrastive_is_least_for_matching_pairs_and_shares_equal_captions():
     x = torch.eye(4)[[0, 0, 2, 3]]
     # Rows 0 and 1 have the same picture and caption: the best guess is one half each.
     torch.testing.assert_close(contrastive(x, x, torch.tensor(50.0), twice), torch.tensor(2.0).log() / 2)
+
+
+def test_equal_captions_are_found():
+    ids = torch.tensor([[1, 5, 2], [1, 2, 5], [1, 5, 2], [5, 1, 2]])
+    assert torch.equal(same_caption(ids), (ids[:, None] == ids[None]).all(2))
 
 
 def test_heads_read_only_their_own_category():

@@ -1,12 +1,27 @@
-"""Which pictures may be shown for which."""
+"""Which pictures may be shown for which, and how the world's pages are drawn."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from creativelib.errors import InputError
-from creativelib.training.pages import Corpus, Filter, itself, pairs
+from creativelib.training import export, vqmodel
+from creativelib.training import pages as pages_module
+from creativelib.training.pages import (
+    SIZE,
+    Corpus,
+    Filter,
+    draw_some,
+    itself,
+    of_the_world,
+    pairs,
+    shown_on,
+)
+from creativelib.training.semantica import eyes
+from creativelib.training.stream import SIDE, in_bytes
+from creativelib.world.scenes import draw
 
 
 def seeded(seed):
@@ -57,3 +72,43 @@ def test_thresholds_out_of_range_are_refused(low, high):
 def test_the_control_is_shown_the_picture_itself():
     target, shown = itself(corpus([0, 0, 1])).sample(20, 1, seeded(3))
     assert torch.equal(target, shown[:, 0])
+
+
+def test_a_page_depends_on_its_number_and_the_seed_alone():
+    whole = shown_on(range(0, 5), 7)
+    part = shown_on(range(3, 5), 7)
+    for name, value in vars(part).items():
+        assert torch.equal(getattr(whole, name)[3 * SIZE :], value)
+    assert not torch.equal(shown_on(range(3, 5), 8).pose, part.pose)
+    assert (whole.category.view(5, SIZE) == whole.category.view(5, SIZE)[:, :1]).all()
+
+
+def test_pages_are_drawn_in_parts_into_one_file(tmp_path):
+    file = tmp_path / "pictures.npy"
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(3 * SIZE, 3, SIDE, SIDE))
+    for numbers in (range(2, 3), range(0, 2)):
+        assert draw_some(numbers, file, 7, torch.device("cpu"), 5) == len(numbers)
+    expected = in_bytes(draw(shown_on(range(3), 7), SIDE)).int()
+    assert (torch.from_numpy(np.load(file)).int() - expected).abs().max() <= 1
+
+
+def test_the_worlds_pages_are_drawn_and_encoded_once(tried, monkeypatch):
+    encoder = eyes("clip", torch.device("cpu"))
+    movq = export.load_movq()
+    first = of_the_world(encoder, movq, n=2)
+    assert len(first) == 2 * SIZE and first.page.tolist() == [0] * SIZE + [1] * SIZE
+    places = SIDE // vqmodel.SHRINK
+    assert first.latents.shape[1:] == (vqmodel.CHANNELS, places, places)
+    assert first.tokens.shape[2] == encoder.width
+    monkeypatch.setattr(pages_module, "encode", None)
+    monkeypatch.setattr(pages_module, "draw_all", None)
+    again = of_the_world(encoder, movq, n=2)
+    assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
+
+
+def test_another_network_looks_for_itself(tried):
+    encoder = eyes("clip", torch.device("cpu"))
+    movq = export.load_movq()
+    first = of_the_world(encoder, movq, n=1)
+    encoder.model.visual_projection.weight.mul_(-1)
+    assert torch.allclose(of_the_world(encoder, movq, n=1).whole, -first.whole, atol=1e-6)

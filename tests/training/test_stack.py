@@ -1,40 +1,26 @@
 """Every stage of the stack, tried small: it trains, writes what the next one reads, and goes on where it was cut off."""
 
 import json
-from dataclasses import replace
+import subprocess
+import sys
+import threading
 
 import pytest
 import torch
 
 from creativelib.pipeline import load
-from creativelib.training import clip, decoder, export, finish, prior, reader, stream, vqmodel
-from creativelib.training.loop import Recipe, Run
+from creativelib.training import clip, decoder, export, finish, prior, stack, stream, vqmodel
+from creativelib.training.loop import Run
 
 CPU = torch.device("cpu")
-SMALL = stream.Supply(chunk=16, distinct=3, pool=2, every=1)
-
-
-def short(recipe: Recipe, steps: int = 2) -> Recipe:
-    return replace(recipe, steps=steps, batch=8, warmup=1)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, shrink):
     """A stack of which every network was trained for two steps, in a folder of its own."""
+    place = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
-        place = tmp_path_factory.mktemp("stack")
-        patch.setenv("CREATIVELIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(stream, "supply", lambda device: SMALL)
-        patch.setattr(export, "FOLDER", place)
-        patch.setattr(export, "PRIOR", place / "prior")
-        patch.setattr(export, "DECODER", place / "decoder")
-        patch.setattr(finish, "INDEX", {place / path.name: index for path, index in finish.INDEX.items()})
-        patch.setattr(clip, "PLAN", replace(clip.PLAN, recipe=short(clip.PLAN.recipe)))
-        patch.setattr(vqmodel, "TOGETHER", short(vqmodel.TOGETHER))
-        patch.setattr(vqmodel, "DECODER", short(vqmodel.DECODER))
-        patch.setattr(prior, "RECIPE", short(prior.RECIPE))
-        patch.setattr(reader, "RECIPE", short(reader.RECIPE))
-        patch.setattr(decoder, "RECIPE", short(decoder.RECIPE))
+        shrink(patch, place, tmp_path_factory.mktemp("cache"))
         for stage in (clip, vqmodel, prior, decoder, finish):
             stage.main(Run(CPU))
         yield place
@@ -55,3 +41,33 @@ def test_every_stage_notes_what_it_did(folder):
 
 def test_no_file_is_too_large_to_pass_around(folder):
     assert all(file.stat().st_size < 16 * 2**20 for file in folder.rglob("*.safetensors"))
+
+
+def stage(code: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_a_stage_that_fails_is_named_and_ends_the_others():
+    slow = stage("import time; time.sleep(60)")
+    with pytest.raises(RuntimeError, match="clip failed"):
+        stack.wait({"prior": slow, "clip": stage("raise SystemExit(3)")})
+    assert slow.wait(10) != 0
+
+
+def test_the_stack_waits_for_all_of_its_stages():
+    stages = {"clip": stage("pass"), "vqmodel": stage("import time; time.sleep(0.5)")}
+    processes = list(stages.values())
+    stack.wait(stages)
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+def test_later_stages_start_when_the_earlier_ones_have_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("CREATIVELIB_CACHE", str(tmp_path))
+    waiting = threading.Thread(target=export.wait, args=(("clip", "vqmodel"),))
+    waiting.start()
+    export.tell("clip")
+    waiting.join(0.8)
+    assert waiting.is_alive()
+    export.tell("vqmodel")
+    waiting.join(5)
+    assert not waiting.is_alive()

@@ -38,6 +38,13 @@ def test_a_chunk_is_drawn_once_and_then_read(cache):
     assert torch.equal(first.pixels, stream.in_bytes(draw(first.scenes, 16)))
 
 
+def test_processes_share_what_is_drawn_ahead(cache, monkeypatch):
+    supplied(monkeypatch, distinct=5)
+    for part in range(2):
+        stream.draw_ahead(MAIN, part, 2, CPU)
+        assert len(list(cache.rglob("*.safetensors"))) == (3, 5)[part]
+
+
 def test_chunks_and_sources_differ():
     chunks = [stream.chunk(source, index, 6, CPU) for source, index in ((MAIN, 0), (MAIN, 1), (Source("x", 0.5, 2), 0))]
     assert len({chunk.pixels.sum().item() for chunk in chunks}) == 3

@@ -1,14 +1,14 @@
-"""What the VQA is asked and told, and where its vision transformer starts."""
+"""What the VQA is asked and told, and how its vision transformer starts."""
 
 import random
 
 import pytest
 import torch
 
-from creativelib.training import export, vqa
+from creativelib.training import vqa
 from creativelib.vqa import STYLE, is_a, what_color, what_kind
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.scenes import draw, sample_scenes
+from creativelib.world.scenes import sample_scenes
 
 
 def scenes(n=200, wild=0.5):
@@ -77,16 +77,12 @@ def test_questions_of_other_lengths_change_no_loss(tiny):
     assert both.item() == pytest.approx(sum(loss.item() for loss in each) / 2, rel=1e-4)
 
 
-def test_the_vision_transformer_starts_near_clips(tiny):
-    """Not equal: BLIP has no norm after its embeddings, whose effect is folded in on average."""
-    clip = export.load_clip()[1]
+def test_the_vision_transformer_starts_with_weights_to_learn_from(tiny):
+    """Of BLIP's own beginning, within 1e-10 of zero, nothing would be learned."""
     model, _ = tiny
-    pictures = draw(scenes(32, 0.3))
+    matrices = [p for p in model.vision_model.parameters() if p.ndim > 1]
+    assert all(p.std() > 0.01 for p in matrices)
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
-        before = model.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:]
-        vqa.start_from_clip(model.vision_model, clip, pictures)
-        after = model.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:]
-        theirs = torch.nn.functional.layer_norm(clip.vision_model(pictures * 2 - 1).last_hidden_state[:, 1:], (128,))
-    after, before = (torch.nn.functional.layer_norm(x, (128,)) for x in (after, before))
-    alike = torch.nn.functional.cosine_similarity
-    assert alike(after, theirs, dim=-1).mean() > 0.7 > 0.3 > alike(before, theirs, dim=-1).mean()
+        one, other = model.vision_model(pictures).last_hidden_state
+    assert (one - other).abs().mean() > 1e-2

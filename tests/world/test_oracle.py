@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.oracle import MAX_VALUES, Logits, Oracle, blurred_distance, departures, novelty, slots, true_log_prob
+from creativelib.world.oracle import BODIES, MAX_VALUES, Logits, Net, Oracle, blurred_distance, departures, novelty, slots, true_log_prob
 from creativelib.world.render import POSE
 from creativelib.world.scenes import Scenes, draw, sample_scenes
 
@@ -56,6 +56,21 @@ def test_a_picture_that_is_what_it_was_read_as_is_valid():
 def test_a_picture_that_is_not_what_it_was_read_as_is_not_valid():
     scenes = sample_scenes(12, generator(), category="pet")
     assert not oracle_for(scenes).judge(draw(scenes).roll(1, 0), "pet").valid.any()
+
+
+def test_a_net_sees_larger_pictures_averaged_over_areas():
+    torch.manual_seed(0)
+    net, pictures = Net("residual").eval(), torch.rand(2, 3, 64, 64, generator=generator())
+    large = pictures.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(net(large).factors, net(pictures).factors)
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("side", [64, 128])
+def test_every_body_reads_its_size(body, side):
+    logits = Net(body, side)(torch.rand(2, 3, side, side, generator=generator()))
+    assert logits.factors.shape == (2, NONE) and logits.pose.shape == (2, len(POSE))
 
 
 def test_a_picture_of_another_category_is_not_valid():

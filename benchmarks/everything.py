@@ -1,0 +1,173 @@
+"""python benchmarks/everything.py: measure all that the book quotes anew, and write its tables; `make results` does it.
+
+Benchmarks run side by side, one core each, the shortest first; those that measure time run at the end, alone. What was
+done is kept in out/results, so that a run that was cut off goes on where it stopped; with other models it begins anew.
+A benchmark that fails keeps its log there and stops no other. How long each one took is written to
+results/minutes.json, from which the next run tells how long it will take.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from figures import RESULTS
+
+from creativelib.files import aside
+from creativelib.training.data import cache_folder
+from creativelib.zoo import MODELS, verify
+
+ROOT = Path(__file__).parent.parent
+OUT = ROOT / "out" / "results"
+MINUTES = RESULTS / "minutes.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A benchmark: its command, the results that it writes, whether it has to have the machine for itself, and a folder that
+    it reads and that is not bundled."""
+
+    name: str
+    command: tuple[str, ...]
+    results: tuple[str, ...]
+    alone: bool = False
+    needs: Path | None = None
+
+
+def benchmark(script: str, *words: str, results: Sequence[str], name: str | None = None, alone: bool = False,
+              needs: Path | None = None) -> Job:
+    command = (sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), *words)
+    return Job(name or " ".join((script, *words)), command, tuple(results), alone, needs)
+
+
+def by_part(script: str, *parts: str, alone: bool = False) -> list[Job]:
+    """A job for each part of a benchmark."""
+    return [benchmark(script, part, results=[f"{script}-{part}"], alone=alone) for part in parts]
+
+
+UNAIDED = cache_folder() / "clip-unaided"
+VARIANTS = cache_folder() / "semantica"
+JOBS = (
+    benchmark("models", results=["models"]),
+    benchmark("models", "--model", "menagerie-128", results=["models-menagerie-128"]),
+    *by_part("unclip", "priors", "inversion", "edits"),
+    *by_part("semantica", "truth", "fewshot", "metrics"),
+    benchmark("semantica", "variants", results=["semantica-variants"], needs=VARIANTS),
+    *by_part("steering", "main", "ablation", "rival", "guidance", "dial", "depth", "batch"),
+    *by_part("conceptlab", "main", "adaptive", "ablation", "weight", "mix"),
+    benchmark("goodhart", results=["goodhart-dial"]),
+    benchmark("density", results=["density"]),
+    benchmark("density", "--clip", str(UNAIDED), name="density, other CLIP", results=["density-other-clip"], needs=UNAIDED),
+    benchmark("evaluation", results=["evaluation-table", "evaluation-correlation", "evaluation-oracles", "evaluation-claims"]),
+    *by_part("steering", "cost", alone=True),
+    benchmark("density_cost", results=["density_cost"], alone=True),
+    benchmark("create", results=["create"], alone=True),
+    benchmark("seconds", results=["seconds"], alone=True),
+    benchmark("kandinsky", results=[f"kandinsky-{part}-cpu" for part in ("step", "rate", "prior", "density", "precision", "memory")],
+              alone=True),
+    benchmark("chapters", results=["chapters"], alone=True),
+)
+TABLES = ("make_model_card", "make_measurements")
+
+
+def fingerprint() -> str:
+    """Of all models that ship: other models, other results."""
+    return " ".join(verify(model.folder) for model in MODELS.values() if model.folder is not None)
+
+
+def read(file: Path) -> dict:
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def write(found: dict, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with aside(file) as part:
+        part.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def left(jobs: Sequence[Job], minutes: dict[str, float], cores: int) -> str:
+    """How long jobs will take, by what they took before."""
+    known = [minutes[job.name] / (1 if job.alone else cores) for job in jobs if job.name in minutes]
+    unknown = sum(job.name not in minutes for job in jobs)
+    told = f"about {sum(known):.0f} minutes" if known else "an unknown time"
+    return f"{len(jobs)} to go, {told}" + (f" and {unknown} not timed before" if unknown and known else "")
+
+
+@dataclass
+class Running:
+    job: Job
+    process: subprocess.Popen
+    begun: float
+
+
+def start(job: Job, cores: int) -> Running:
+    """A job as a process, its output in a log."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {} if job.alone else {"OMP_NUM_THREADS": "1"}
+    with (OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log").open("w") as log:
+        process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
+    return Running(job, process, time.monotonic())
+
+
+def ready(waiting: list[Job], running: list[Running], cores: int) -> Job | None:
+    """The next job that may start beside those that run."""
+    if not waiting or len(running) >= cores or any(each.job.alone for each in running):
+        return None
+    return waiting.pop(0) if not waiting[0].alone or not running else None
+
+
+def measure(jobs: Sequence[Job], cores: int) -> list[str]:
+    """Run what is not done yet; returns the names of the jobs that failed."""
+    state = read(OUT / "state.json")
+    models = fingerprint()
+    done = state["done"] if state.get("models") == models else []
+    minutes = read(MINUTES)
+    absent = [job for job in jobs if job.needs is not None and not job.needs.exists()]
+    for job in absent:
+        print(f"left out: {job.name}, which needs {job.needs} (see python -m creativelib.training)", flush=True)
+    todo = [job for job in jobs if job.name not in done and job not in absent]
+    waiting = sorted(todo, key=lambda job: (job.alone, minutes.get(job.name, float("inf"))))
+    running: list[Running] = []
+    failed: list[str] = []
+    print(left(waiting, minutes, cores), flush=True)
+    while waiting or running:
+        while job := ready(waiting, running, cores):
+            running.append(start(job, cores))
+        time.sleep(0.05)
+        for each in [each for each in running if each.process.poll() is not None]:
+            running.remove(each)
+            took = (time.monotonic() - each.begun) / 60
+            if each.process.returncode:
+                failed.append(each.job.name)
+            else:
+                done = [*done, each.job.name]
+                minutes[each.job.name] = round(took, 1)
+                write({"models": models, "done": done}, OUT / "state.json")
+                write(dict(sorted(minutes.items())), MINUTES)
+            how = "failed" if each.process.returncode else "done"
+            print(f"{each.job.name}: {how} after {took:.1f} minutes; {left([*waiting, *(r.job for r in running)], minutes, cores)}",
+                  flush=True)
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="how many benchmarks run side by side")
+    parser.add_argument("--only", nargs="+", metavar="JOB", choices=[job.name for job in JOBS], help="of all, these alone")
+    options = parser.parse_args()
+    failed = measure([job for job in JOBS if not options.only or job.name in options.only], options.cores)
+    for table in TABLES:
+        subprocess.run([sys.executable, str(ROOT / "book" / f"{table}.py")], check=True, cwd=ROOT)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; their logs are in {OUT}")
+    print("All is measured. Now: make notebooks, then make test, which names the sentences that no longer follow.")
+
+
+if __name__ == "__main__":
+    main()

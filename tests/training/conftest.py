@@ -1,0 +1,97 @@
+"""Stages of training, tried small: of a few pictures, for two steps, into folders of their own."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from creativelib.training import (
+    autoregressive,
+    clip,
+    decoder,
+    dino,
+    export,
+    finish,
+    judge,
+    oracle,
+    pages,
+    prior,
+    reader,
+    semantica,
+    stream,
+    variants,
+    vqa,
+    vqmodel,
+)
+from creativelib.training.loop import Recipe, Run
+
+SMALL = stream.Supply(chunk=16, distinct=3, pool=2, every=1)
+WITH_RECIPES = (autoregressive, decoder, dino, judge, prior, reader, semantica, variants, vqa,
+                vqmodel)
+WITH_FOLDERS = (dino, judge, oracle, vqa)
+
+Shrink = Callable[[pytest.MonkeyPatch, Path, Path], None]
+
+
+def short(recipe: Recipe) -> Recipe:
+    return replace(recipe, steps=2, batch=8, warmup=1)
+
+
+def shrink_stages(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
+    """Have every stage take two steps, keep pictures in the cache, and write into the folder."""
+    patch.setenv("CREATIVELIB_CACHE", str(cache))
+    patch.setattr(stream, "supply", lambda device: SMALL)
+    patch.setattr(export, "FOLDER", folder)
+    patch.setattr(export, "PRIOR", folder / "prior")
+    patch.setattr(export, "DECODER", folder / "decoder")
+    index = {folder / path.name: parts for path, parts in finish.INDEX.items()}
+    patch.setattr(finish, "INDEX", index)
+    for module in WITH_FOLDERS:
+        patch.setattr(module, "FOLDER", folder / module.FOLDER.name)
+    for module in WITH_RECIPES:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Recipe):
+                patch.setattr(module, name, short(value))
+    plan = replace(clip.PLAN, recipe=short(clip.PLAN.recipe))
+    patch.setattr(clip, "PLAN", plan)
+    patch.setattr(semantica, "CONTROL_STEPS", 2)
+    full = oracle.recipe
+    patch.setattr(oracle, "recipe", lambda name, stage: short(full(name, stage)))
+    few = partial(pages.of_the_world, n=2)
+    patch.setattr(semantica, "of_the_world", few)
+    patch.setattr(variants, "of_the_world", few)
+
+
+@pytest.fixture(scope="session")
+def shrink() -> Shrink:
+    return shrink_stages
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack as the stages write it, with a CLIP of two steps and other networks of none."""
+    folder = tmp_path_factory.mktemp("untrained")
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_stages(patch, folder, tmp_path_factory.mktemp("cache"))
+        clip.main(Run(torch.device("cpu")))
+        torch.manual_seed(0)
+        export.save_half(vqmodel.build(), export.DECODER / "movq")
+        export.save_half(decoder.build(), export.DECODER / "unet")
+        decoder.scheduler().save_pretrained(export.DECODER / "scheduler")
+        ones = torch.ones(clip.DIM)
+        export.save_half(prior.build(0 * ones, ones), export.PRIOR / "prior")
+        prior.scheduler().save_pretrained(export.PRIOR / "scheduler")
+        finish.main(Run(torch.device("cpu")))
+    return folder
+
+
+@pytest.fixture
+def tried(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that stack, for stages of two steps to learn from and to write into."""
+    folder = shutil.copytree(untrained, tmp_path / "stack")
+    shrink_stages(monkeypatch, folder, tmp_path / "cache")
+    return folder

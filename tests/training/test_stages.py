@@ -1,0 +1,166 @@
+"""Every stage beside the stack, tried small: it takes two steps and writes what is loaded later."""
+
+import importlib
+import json
+from functools import partial
+from inspect import signature
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
+from torch.nn.functional import interpolate
+
+from creativelib.autoregressive import AutoregressivePrior
+from creativelib.encoders import Encoder
+from creativelib.judge import Judge
+from creativelib.pipeline import load
+from creativelib.semantica import Semantica
+from creativelib.training import (
+    dino,
+    export,
+    judge,
+    oracle,
+    semantica,
+    stream,
+    unaided,
+    variants,
+    vqa,
+)
+from creativelib.training.__main__ import STAGES
+from creativelib.training.loop import Run
+from creativelib.vqa import BlipVqa
+from creativelib.world.oracle import Net
+from creativelib.world.scenes import sample_scenes
+
+CPU = torch.device("cpu")
+MINUTES = 10.0
+UNET = "diffusion_pytorch_model.safetensors"
+# By stage, the files with its networks' weights.
+WRITTEN = {
+    "autoregressive": ["autoregressive/model.safetensors"],
+    "dino": ["dino/model.safetensors"],
+    "judge": ["judge/open_clip_model.safetensors"],
+    "semantica": [f"semantica/pairs/{UNET}", f"semantica/control/{UNET}"],
+    "vqa": ["vqa/model.safetensors"],
+}
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def second_hand():
+    """Pictures without meaning, and scenes that they do not show."""
+    shape = (6, 3, stream.SIDE, stream.SIDE)
+    pictures = torch.randint(256, shape, generator=seeded(3)).to(torch.uint8)
+    return pictures, sample_scenes(6, seeded(4))
+
+
+def module(stage):
+    return importlib.import_module(f"creativelib.training.{stage}")
+
+
+@pytest.fixture
+def spent(monkeypatch):
+    """The minutes that each training was given."""
+    minutes = []
+
+    def watched(train, *args, **named):
+        minutes.append(named["minutes"])
+        return train(*args, **named)
+
+    for each in (*WRITTEN, "oracle", "clip"):
+        monkeypatch.setattr(module(each), "train", partial(watched, module(each).train))
+    monkeypatch.setattr(vqa, "second_hand", second_hand)
+    return minutes
+
+
+@pytest.mark.parametrize("stage", WRITTEN)
+def test_a_stage_takes_two_steps_and_writes_its_folder(stage, tried, spent):
+    facts = module(stage).main(Run(CPU, MINUTES))
+    runs = [facts] if "steps" in facts else list(facts.values())
+    assert [run["steps"] for run in runs] == [2] * len(WRITTEN[stage])
+    assert torch.tensor([list(run["losses"].values()) for run in runs]).isfinite().all()
+    assert sum(spent) == pytest.approx(MINUTES)
+    assert json.loads((tried / "training.json").read_text())[stage] == facts
+    sums = json.loads((tried / "sha256.json").read_text())
+    assert set(WRITTEN[stage]) < set(sums)
+    assert sums == export.sums()
+    weights = [value for file in WRITTEN[stage] for value in load_file(tried / file).values()]
+    assert all(value.isfinite().all() for value in weights if value.is_floating_point())
+
+
+def test_the_judge_is_loaded_from_its_folder(tried):
+    judge.main(Run(CPU))
+    found = Judge.load(tried / "judge")
+    assert found.size == judge.SIDE
+    assert found.encode_images(torch.rand(2, 3, 128, 128, generator=seeded(0))).isfinite().all()
+
+
+def test_dino_is_loaded_from_its_folder(tried):
+    dino.main(Run(CPU))
+    seen = Encoder.load(tried / "dino").see(torch.rand(2, 3, 128, 128, generator=seeded(0)))
+    assert seen.tokens.shape == (2, 1 + (dino.SIDE // dino.PATCH) ** 2, dino.WIDTH)
+
+
+def test_the_vqa_is_loaded_from_its_folder(tried, spent):
+    vqa.main(Run(CPU))
+    pictures = torch.rand(2, 3, 128, 128, generator=seeded(0))
+    assert len(BlipVqa.load(tried / "vqa").ask(pictures, "is this a pet?")) == 2
+
+
+def test_the_autoregressive_prior_is_loaded_and_told_by_the_stack(tried):
+    module("autoregressive").main(Run(CPU))
+    cond = load(tried, device="cpu").encode_text(["a photo of a pet"])
+    z = AutoregressivePrior.load(tried / "autoregressive").sample(cond, 2, generator=seeded(0))
+    assert z.shape == (1, 2, cond.pooled.shape[1]) and z.isfinite().all()
+
+
+def test_an_oracles_first_stage_keeps_its_weights(tried, spent):
+    facts = oracle.first_stage("residual", Run(CPU, MINUTES))
+    assert facts["steps"] == 2 and spent == [MINUTES]
+    assert json.loads((tried / "training.json").read_text())["oracle, residual, drawn"] == facts
+    kept = load_file(oracle.weights_file(oracle.recipe("residual", 0).name))
+    Net("residual", stream.SIDE).load_state_dict(kept)
+
+
+def test_variants_look_through_the_stacks_own_encoders(tried, spent):
+    dino.main(Run(CPU))
+    spent.clear()
+    facts = variants.main(Run(CPU, MINUTES))
+    assert [facts[name]["steps"] for name in variants.VARIANTS] == [2] * len(variants.VARIANTS)
+    assert sum(spent) == pytest.approx(MINUTES)
+    for name, (encoder, _) in variants.VARIANTS.items():
+        unet = UNet2DConditionModel.from_pretrained(variants.folder(name))
+        model = Semantica(semantica.eyes(encoder, CPU), unet, export.load_movq())
+        shown = torch.rand(1, 2, 3, 128, 128, generator=seeded(0))
+        with torch.no_grad():
+            varied = model.vary(shown, 2, generator=seeded(1), steps=2)
+        assert varied.shape == shown.shape and varied.isfinite().all()
+
+
+def test_a_clip_without_labels_is_kept_apart(tried, spent, tmp_path):
+    facts = unaided.main(Run(CPU, MINUTES))
+    assert facts["steps"] == 2 and spent == [MINUTES]
+    kept = load_file(tmp_path / "cache" / "clip-unaided" / "model.safetensors")
+    bundled = load_file(tried / "prior" / "image_encoder" / "model.safetensors")
+    assert kept.keys() == bundled.keys()
+    assert any(not torch.equal(kept[name], bundled[name]) for name in kept)
+
+
+@pytest.mark.parametrize("stage", [dino, judge, vqa])
+def test_small_pictures_are_means_of_areas(stage):
+    pictures = torch.rand(2, 3, 128, 128, generator=seeded(0))
+    ids = torch.zeros(2, 1, 4, dtype=torch.int64)
+    pixels = stage.see(pictures, sample_scenes(2, seeded(1)), ids)["pixels"]
+    means = interpolate(pictures, size=64, mode="area")
+    assert pixels.dtype == torch.uint8
+    assert (stream.as_picture(pixels) - means).abs().max() < 0.51 / 255
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_there_and_told_where_it_runs(stage):
+    name, _, part = stage.partition("-")
+    found = module(name).first_stage if part else module(name).main
+    assert list(signature(found).parameters)[-1] == "run"
