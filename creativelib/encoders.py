@@ -40,15 +40,16 @@ class Encoder:
     preprocess: Preprocess
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu", revision: str | None = None) -> "Encoder":
-        """The bundled "clip", a folder with config.json, weights in safetensors and preprocessor_config.json of a CLIP or DINOv2, or an id
-        on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
+    def load(cls, name_or_path: str | Path = "clip", device: str | torch.device = "cpu", revision: str | None = None,
+             stack: str = "menagerie") -> "Encoder":
+        """The "clip" or "dino" of a bundled stack, a folder with config.json, weights in safetensors and preprocessor_config.json
+        of a CLIP or DINOv2, or an id on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
 
         Raises InputError for an unknown device or name, another kind of model, other weights than safetensors, and damaged bundled files.
         """
         import transformers
 
-        where, root = usable_device(device), MODELS["menagerie"].folder
+        where, root = usable_device(device), MODELS[stack].folder
         if str(name_or_path) in BUNDLED and root is not None:
             verify(root)
             folder, about = (root / part for part in BUNDLED[str(name_or_path)])

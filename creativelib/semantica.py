@@ -96,9 +96,14 @@ class Semantica:
             folder = Path(name_or_path)
         if not (folder / "semantica.json").is_file():
             raise InputError(f"semantica is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with semantica.json")
-        about, place = json.loads((folder / "semantica.json").read_text()), usable_device(device)
-        autoencoder = root / "decoder" / "movq" if about["movq"] == "menagerie" and root is not None else Path(about["movq"])
-        return cls(Encoder.load(about["encoder"], place), frozen(UNet2DConditionModel, folder, place), frozen(VQModel, autoencoder, place))
+        about = json.loads((folder / "semantica.json").read_text())
+        place = usable_device(device)
+        # A bundled stack's name stands for its autoencoder, and its encoders go with that.
+        stack = MODELS.get(about["movq"])
+        whole = stack.folder if stack is not None else None
+        autoencoder = Path(about["movq"]) if whole is None else whole / "decoder" / "movq"
+        encoder = Encoder.load(about["encoder"], place, stack="menagerie" if whole is None else about["movq"])
+        return cls(encoder, frozen(UNet2DConditionModel, folder, place), frozen(VQModel, autoencoder, place))
 
     def vary(self, pictures: Float[Tensor, "k m 3 h w"], n: int, *, generator: torch.Generator, guidance: float = 1.0,
              steps: int = 20) -> Float[Tensor, "k n 3 hh ww"]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from creativelib.errors import InputError
 from creativelib.semantica import Semantica, denoise, level, sample
+from creativelib.training.semantica import build
 
 
 def seeded(seed):
@@ -114,3 +115,12 @@ def test_unknown_models_are_refused(tmp_path):
     for name in ("semantics", Path(tmp_path)):
         with pytest.raises(InputError, match="allowed are menagerie, control and a folder with semantica.json"):
             Semantica.load(name)
+
+
+def test_a_network_of_the_second_stack_looks_and_draws_through_it(tmp_path):
+    """Its latents have the first one's size, so nothing else would say that they are drawn by the wrong autoencoder."""
+    torch.manual_seed(0)
+    build(192, channels=(16, 32), layers=1).save_pretrained(tmp_path)
+    (tmp_path / "semantica.json").write_text(json.dumps({"encoder": "clip", "movq": "menagerie-128"}))
+    varied = Semantica.load(tmp_path).vary(torch.rand(1, 1, 3, 64, 64), 1, generator=seeded(0), steps=1)
+    assert varied.shape == (1, 1, 3, 128, 128)

@@ -19,7 +19,7 @@ from torch.nn.functional import mse_loss
 
 from ..world.scenes import Scenes, sample_scenes
 from . import clip, export, reader, vqmodel
-from .data import fast_precision
+from .data import fast_precision, placed
 from .loop import Recipe, Run, compiled, train
 from .stream import SIDE, Lesson, Pool
 
@@ -111,8 +111,7 @@ def rehearse(model: Any, alpha: Float[Tensor, " s"], device: torch.device) -> No
     """One step with random latents that teaches nothing: it has the networks compiled, which takes a minute."""
     n = RECIPE.batch
     generator = torch.Generator(device).manual_seed(0)
-    scenes = sample_scenes(n, torch.Generator().manual_seed(0))
-    scenes = Scenes(**{name: value.to(device) for name, value in vars(scenes).items()})
+    scenes = placed(sample_scenes(n, torch.Generator().manual_seed(0)), device)
     latents = torch.randn(n, vqmodel.CHANNELS, SIDE // vqmodel.SHRINK, SIDE // vqmodel.SHRINK, device=device)
     z = torch.randn(n, clip.DIM, device=device)
     t = spread_times(n, generator)

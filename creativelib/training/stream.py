@@ -21,7 +21,7 @@ from torch import Tensor
 from ..files import aside
 from ..world.scenes import Scenes, caption, draw, sample_scenes
 from . import tokenizer
-from .data import cache_folder
+from .data import cache_folder, placed
 
 SIDE = 128  # of the pictures, in pixels
 CAPTIONS = 3  # made for each picture
@@ -54,13 +54,14 @@ class Supply:
     distinct: int  # chunks of a source; then the first comes again
     pool: int  # chunks in a pool
     every: int  # steps from one new chunk in the pool to the next
+    start: int = 1  # chunks in the pool at the first step, of which means and deviations are taken
 
 
 def supply(device: torch.device) -> Supply:
     """What suits a device: drawing takes a GPU as long for many pictures as for few; few fit a processor's cache."""
     if device.type == "cuda":
         return Supply(chunk=16_384, distinct=16, pool=16, every=40)
-    return Supply(chunk=256, distinct=480, pool=64, every=16)
+    return Supply(chunk=256, distinct=480, pool=64, every=16, start=16)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def make(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     rng = random.Random(number)
     ids = [encode(caption(scenes, rng, source.wild), numbers, words) for _ in range(CAPTIONS)]
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        placed = Scenes(**{name: value.to(device) for name, value in asdict(scenes).items()})
-        pixels = in_bytes(draw(placed, SIDE)).cpu()
+        pixels = in_bytes(draw(placed(scenes, device), SIDE)).cpu()
     return Chunk(pixels, scenes, torch.stack(ids, 1))
 
 
@@ -139,7 +139,7 @@ class Lesson:
 
 
 class Pool:
-    """The latest chunks of a source, as `see` keeps them, on a device. It starts with one, gets another every
+    """The latest chunks of a source, as `see` keeps them, on a device. It starts with a few, gets another every
     `Supply.every` steps, and when it is full the oldest makes room, unless it holds all there are."""
 
     def __init__(self, see: See, device: torch.device, batch: int, source: Source = MAIN) -> None:
@@ -159,7 +159,7 @@ class Pool:
 
     def advance(self, step: int) -> None:
         """Bring the pool to the state that it has at a step."""
-        last = step // self.size.every
+        last = step // self.size.every + min(self.size.start, self.room) - 1
         if self.next < 0:
             self.next = max(0, last + 1 - self.room)
         while self.next <= last:
@@ -173,7 +173,7 @@ class Pool:
         first = index % self.room * self.size.chunk
         for start in range(0, self.size.chunk, PART):
             rows = slice(start, start + PART)
-            scenes = Scenes(**{name: value.to(self.device) for name, value in asdict(found.scenes[rows]).items()})
+            scenes = placed(found.scenes[rows], self.device)
             with torch.no_grad():
                 seen = self.see(as_picture(found.pixels[rows].to(self.device)), scenes, found.ids[rows].to(self.device))
             for name, value in (asdict(scenes) | seen).items():

@@ -102,7 +102,7 @@ def test_one_misread_picture_costs_no_other():
 
 
 class Knowing(torch.nn.Module):
-    """Stands for the decoder: answers with the velocity of known latents, and a useless variance."""
+    """Stands for the decoder: answers with the velocity of known latents and a useless variance."""
 
     def __init__(self, clean, alpha):
         super().__init__()

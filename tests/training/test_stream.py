@@ -17,8 +17,8 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def supplied(monkeypatch, distinct=4, pool=2, every=3):
-    monkeypatch.setattr(stream, "supply", lambda device: Supply(chunk=6, distinct=distinct, pool=pool, every=every))
+def supplied(monkeypatch, distinct=4, pool=2, every=3, start=1):
+    monkeypatch.setattr(stream, "supply", lambda device: Supply(6, distinct, pool, every, start))
 
 
 def see(pictures, scenes, ids):
@@ -57,9 +57,9 @@ def test_captions_are_encoded_as_the_tokenizer_does():
     assert torch.equal(stream.encode(texts, stream.vocabulary(words), words), theirs)
 
 
-@pytest.mark.parametrize("distinct", [2, 4])
-def test_a_resumed_pool_holds_what_an_unbroken_one_holds(monkeypatch, distinct):
-    supplied(monkeypatch, distinct)
+@pytest.mark.parametrize(("distinct", "start"), [(2, 1), (4, 1), (4, 2)])
+def test_a_resumed_pool_holds_what_an_unbroken_one_holds(monkeypatch, distinct, start):
+    supplied(monkeypatch, distinct, start=start)
     unbroken = Pool(see, CPU, 5)
     for step in range(20):
         lesson = unbroken.draw(step, seeded(step))
@@ -82,6 +82,13 @@ def test_a_pool_grows_to_its_size_and_no_further(monkeypatch):
         pool.advance(step)
         sizes.append(len(pool))
     assert sizes == [6, 6, 6] + [12] * 6
+
+
+def test_means_are_taken_of_what_a_pool_starts_with(monkeypatch):
+    supplied(monkeypatch, pool=4, start=3)
+    pool = Pool(see, CPU, 5)
+    assert len(pool.all("mean", 0)) == 18
+    assert len(pool.all("mean", 3)) == 24
 
 
 def test_bytes_round_to_the_nearest():
