@@ -26,7 +26,7 @@ test: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .PHONY: all test lab book notebooks results url clean
 
 all: $(READY)
-	$(BIN)/creativelib create "a photo of a pet" --out out/pet --seed 0 --count 16
+	$(BIN)/creativelib create "a photo of a pet" --out out/pet --seed 0 --count 16 --model menagerie-128
 	$(MAKE) --no-print-directory book
 	@echo
 	@echo "Typical and creative pets:  out/pet/gallery.png"
