@@ -71,6 +71,8 @@ def test_first_cells_are_the_same():
     ("no alt text", lambda cells: cells[1]["outputs"].append({"output_type": "display_data", "data": {"text/html": ["<img src='x'>"]}})),
     ("more than 30 lines", lambda cells: cells[1].update(source=["x = 1\n"] * 31)),
     ("more than 88 char", lambda cells: cells[1].update(source=["x" * 89])),
+    ("no assert", lambda cells: cells[1].update(metadata={"tags": ["nbval-ignore-output"]}, source=["print(2)"])),
+    ("", lambda cells: cells[1].update(metadata={"tags": ["nbval-ignore-output"]}, source=["print(2)\n", "assert 2 > 1"])),
     ("MiB", lambda cells: cells[2]["outputs"][0]["data"].update({"image/png": "a" * 3 * 2**20})),
 ])
 def test_faults_are_found(tmp_path: Path, fault: str, change):

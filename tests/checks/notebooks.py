@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 LIVE = {"skip-execution", "nbval-skip"}
+UNCOMPARED = "nbval-ignore-output"  # run by nbval, but its words may be others on another processor
 LARGEST = 2 * 2**20
 LONGEST_CELL = 30
 LONGEST_LINE = 88  # what a page shows without scrolling
@@ -66,7 +67,10 @@ def cell_faults(cell: Cell) -> list[str]:
         found.append(f"more than {LONGEST_CELL} lines")
     if any(len(line) > LONGEST_LINE for line in source(cell).splitlines()):
         found.append(f"a line of more than {LONGEST_LINE} characters")
-    raises = "raises-exception" in cell["metadata"].get("tags", [])
+    tags = cell["metadata"].get("tags", [])
+    if UNCOMPARED in tags and "print(" in source(cell) and "assert " not in source(cell):
+        found.append("what it prints is not compared, and no assert holds what the text claims")
+    raises = "raises-exception" in tags
     for output in cell["outputs"]:
         data = output.get("data", {})
         texts = [output.get("text", []), *(value for kind, value in data.items() if kind.startswith("text/"))]
