@@ -1,6 +1,6 @@
 """python benchmarks/everything.py: measure all that the book quotes anew, and write its tables; `make results` does it.
 
-Benchmarks run side by side, one core each, the shortest first; those that measure time run at the end, alone. What was
+Benchmarks run side by side, one core each, those that took least before first; those that measure time run at the end, alone. What was
 done is kept in out/results, so that a run that was cut off goes on where it stopped; with other models it begins anew.
 A benchmark that fails keeps its log there and stops no other. How long each one took is written to
 results/minutes.json, from which the next run tells how long it will take.
@@ -105,7 +105,7 @@ class Running:
     begun: float
 
 
-def start(job: Job, cores: int) -> Running:
+def start(job: Job) -> Running:
     """A job as a process, its output in a log."""
     OUT.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -138,7 +138,7 @@ def measure(jobs: Sequence[Job], cores: int) -> list[str]:
     print(left(waiting, minutes, cores), flush=True)
     while waiting or running:
         while job := ready(waiting, running, cores):
-            running.append(start(job, cores))
+            running.append(start(job))
         time.sleep(0.05)
         for each in [each for each in running if each.process.poll() is not None]:
             running.remove(each)

@@ -45,10 +45,13 @@ class Encoder:
         """The "clip" or "dino" of a bundled stack, a folder with config.json, weights in safetensors and preprocessor_config.json
         of a CLIP or DINOv2, or an id on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
 
-        Raises InputError for an unknown device or name, another kind of model, other weights than safetensors, and damaged bundled files.
+        Raises InputError for an unknown device, name or stack, another kind of model, other weights than safetensors, and damaged bundled files.
         """
         import transformers
 
+        if stack not in MODELS or MODELS[stack].folder is None:
+            bundled = ", ".join(name for name, model in MODELS.items() if model.folder is not None)
+            raise InputError(f"stack is {stack!r}; allowed are {bundled}")
         where, root = usable_device(device), MODELS[stack].folder
         if str(name_or_path) in BUNDLED and root is not None:
             verify(root)

@@ -118,3 +118,8 @@ def test_the_bundled_dino_tells_how_things_are_drawn():
     same = {"ground": scenes.style[:, 0], "category": scenes.category}
     share = {name: (values[nearest] == values).float().mean().item() for name, values in same.items()}
     assert share["ground"] > 0.9 and share["category"] < 0.5
+
+
+def test_a_stack_that_is_not_bundled_is_refused():
+    with pytest.raises(InputError, match="stack is 'kandinsky-2-1'; allowed are menagerie, menagerie-128"):
+        Encoder.load("clip", stack="kandinsky-2-1")

@@ -78,6 +78,20 @@ def test_muon_takes_inner_weights_and_moves_filters_in_place():
     assert all((p != before[k]).any() for k, p in net.named_parameters())
 
 
+def test_filters_whose_channels_come_last_in_memory_take_the_same_steps():
+    grown = []
+    for form in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        conv = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3)}).to(memory_format=form)
+        optimizers = loop.Optimizers(dict(conv.named_parameters()), replace(RECIPE, muon=0.02))
+        for step in range(3):
+            conv.zero_grad()
+            conv["conv"](torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+            optimizers.step(1.0)
+        grown.append(conv["conv"].weight.detach())
+    torch.testing.assert_close(grown[0], grown[1], rtol=1e-4, atol=1e-5)
+
+
 def test_nan_names_the_step_and_keeps_the_last_good_state(cache):
     net = model()
     with pytest.raises(FloatingPointError, match="step 9"):

@@ -158,3 +158,12 @@ def test_factors_that_a_net_is_sure_are_others_do_not_count():
     kept = drawn_factors(Sure(20.0), pictures, scenes)
     assert torch.equal(kept, torch.where(scenes.factors > 0, -1, scenes.factors))
     assert torch.equal(drawn_factors(Sure(0.0), pictures, scenes), scenes.factors)
+
+
+def test_captions_are_the_same_where_every_token_is():
+    ids = torch.randint(1695, (300, 32), generator=torch.Generator().manual_seed(0))
+    ids[7] = ids[200]
+    ids[8] = ids[200].roll(1)
+    ids[9, -1] = (ids[10, -1] + 1) % 1695
+    ids[9, :-1] = ids[10, :-1]
+    assert torch.equal(same_caption(ids), (ids[:, None] == ids[None]).all(2))
