@@ -45,7 +45,8 @@ class Encoder:
         """The "clip" or "dino" of a bundled stack, a folder with config.json, weights in safetensors and preprocessor_config.json
         of a CLIP or DINOv2, or an id on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
 
-        Raises InputError for an unknown device, name or stack, another kind of model, other weights than safetensors, and damaged bundled files.
+        Raises InputError for an unknown device, name or stack, another kind of model, other weights than safetensors, and damaged
+        bundled files.
         """
         import transformers
 
