@@ -58,7 +58,7 @@ notebooks: $(READY)
 	    --ExecutePreprocessor.timeout=300 $(NOTEBOOKS)
 
 results: $(READY)
-	$(BIN)/python benchmarks/everything.py
+	$(BIN)/python -m benchmarks.everything
 
 url: $(READY)
 	$(BIN)/python book/repository.py

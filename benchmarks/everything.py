@@ -1,4 +1,4 @@
-"""python benchmarks/everything.py: measure all that the book quotes anew, and write its tables; `make results` does it.
+"""python -m benchmarks.everything: measure all that the book quotes anew, and write its tables; `make results` does it.
 
 Benchmarks run side by side, one core each, those that took least before first; those that measure time run at the end, alone. What was
 done is kept in out/results, so that a run that was cut off goes on where it stopped; with other models it begins anew.
@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from figures import RESULTS
-
-from creativelib.files import aside
-from creativelib.training.data import cache_folder
-from creativelib.zoo import MODELS, verify
+from benchmarks.figures import RESULTS
+from creativelib.files import atomic_write, cache_folder
+from creativelib.models.location import verify
+from creativelib.models.names import MODELS
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "out" / "results"
@@ -39,38 +38,38 @@ class Job:
     needs: Path | None = None
 
 
-def benchmark(script: str, *words: str, results: Sequence[str], name: str | None = None, alone: bool = False,
+def benchmark(module: str, *words: str, results: Sequence[str], name: str | None = None, alone: bool = False,
               needs: Path | None = None) -> Job:
-    command = (sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), *words)
-    return Job(name or " ".join((script, *words)), command, tuple(results), alone, needs)
+    command = (sys.executable, "-m", f"benchmarks.{module}", *words)
+    return Job(name or " ".join((module, *words)), command, tuple(results), alone, needs)
 
 
-def by_part(script: str, *parts: str, alone: bool = False) -> list[Job]:
+def by_part(module: str, results: str, *parts: str, alone: bool = False) -> list[Job]:
     """A job for each part of a benchmark."""
-    return [benchmark(script, part, results=[f"{script}-{part}"], alone=alone) for part in parts]
+    return [benchmark(module, part, results=[f"{results}-{part}"], alone=alone) for part in parts]
 
 
 UNAIDED = cache_folder() / "clip-unaided"
 VARIANTS = cache_folder() / "semantica"
 JOBS = (
-    benchmark("models", results=["models"]),
-    benchmark("models", "--model", "menagerie-128", results=["models-menagerie-128"]),
-    *by_part("unclip", "priors", "inversion", "edits"),
-    *by_part("semantica", "truth", "fewshot", "metrics"),
-    benchmark("semantica", "variants", results=["semantica-variants"], needs=VARIANTS),
-    *by_part("steering", "main", "ablation", "rival", "guidance", "dial", "depth", "batch"),
-    *by_part("conceptlab", "main", "adaptive", "ablation", "weight", "mix"),
-    benchmark("goodhart", results=["goodhart-dial"]),
-    benchmark("density", results=["density"]),
-    benchmark("density", "--clip", str(UNAIDED), name="density, other CLIP", results=["density-other-clip"], needs=UNAIDED),
-    benchmark("evaluation", results=["evaluation-table", "evaluation-correlation", "evaluation-oracles", "evaluation-claims"]),
-    *by_part("steering", "cost", alone=True),
-    benchmark("density_cost", results=["density_cost"], alone=True),
-    benchmark("create", results=["create"], alone=True),
-    benchmark("seconds", results=["seconds"], alone=True),
-    benchmark("kandinsky", results=[f"kandinsky-{part}-cpu" for part in ("step", "rate", "prior", "density", "precision", "memory")],
+    benchmark("models.bundled", results=["models"]),
+    benchmark("models.bundled", "--model", "menagerie-128", results=["models-menagerie-128"]),
+    *by_part("unclip.generation", "unclip", "priors", "inversion", "edits"),
+    *by_part("semantica.variations", "semantica", "truth", "fewshot", "metrics"),
+    benchmark("semantica.variations", "variants", results=["semantica-variants"], needs=VARIANTS),
+    *by_part("steering.runs", "steering", "main", "ablation", "rival", "guidance", "dial", "depth", "batch"),
+    *by_part("conceptlab.runs", "conceptlab", "main", "adaptive", "ablation", "weight", "mix"),
+    benchmark("steering.goodhart", results=["goodhart-dial"]),
+    benchmark("density.recovery", results=["density"]),
+    benchmark("density.recovery", "--clip", str(UNAIDED), name="density, other CLIP", results=["density-other-clip"], needs=UNAIDED),
+    benchmark("evaluation.table", results=["evaluation-table", "evaluation-correlation", "evaluation-oracles", "evaluation-claims"]),
+    *by_part("steering.runs", "steering", "cost", alone=True),
+    benchmark("density.cost", results=["density_cost"], alone=True),
+    benchmark("commands.creation", results=["create"], alone=True),
+    benchmark("commands.seconds", results=["seconds"], alone=True),
+    benchmark("unclip.kandinsky", results=[f"kandinsky-{part}-cpu" for part in ("step", "rate", "prior", "density", "precision", "memory")],
               alone=True),
-    benchmark("chapters", results=["chapters"], alone=True),
+    benchmark("notebook.chapters", results=["chapters"], alone=True),
 )
 TABLES = ("make_model_card", "make_measurements")
 
@@ -86,7 +85,7 @@ def read(file: Path) -> dict:
 
 def write(found: dict, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with aside(file) as part:
+    with atomic_write(file) as part:
         part.write_text(json.dumps(found, indent=1) + "\n")
 
 

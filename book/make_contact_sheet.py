@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
 
 from creativelib.pictures import to_image
-from creativelib.pipeline import load
+from creativelib.unclip.pipeline import load
 from creativelib.world import CATEGORIES
 from creativelib.world.scenes import draw, sample_scenes
 

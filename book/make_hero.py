@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from creativelib.create import create
+from creativelib.commands.creation import create
+from creativelib.english import article
 from creativelib.pictures import read_picture, save_gallery
-from creativelib.world.captions import article
 
 HERO = Path(__file__).parent / "_static" / "hero.jpg"
 MODEL = "menagerie-128"

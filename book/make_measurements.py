@@ -36,11 +36,19 @@ def pivot(found: list[dict[str, Any]], corner: str, between: str = ": ") -> str:
     return table([corner, *said], [[row, *of_row] for row, of_row in zip(rows, values, strict=True)])
 
 
+# Where the benchmarks lie whose results begin with these words.
+SCRIPTS = {"unclip": "unclip/generation", "semantica": "semantica/variations", "evaluation": "evaluation/table", "goodhart": "steering/goodhart",
+           "steering": "steering/runs", "conceptlab": "conceptlab/runs", "density": "density/recovery", "density_cost": "density/cost",
+           "seconds": "commands/seconds", "chapters": "notebook/chapters", "kandinsky": "unclip/kandinsky"}
+
+
 def source(script: str, report: dict[str, Any]) -> str:
-    return f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+    name, words = script.split(" ")[0], script.split(" ")[1:]
+    file = " ".join((f"benchmarks/{SCRIPTS[name]}.py", *words))
+    return f"Measured by `{file}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
 
 
-def density(report: dict[str, Any], script: str = "density.py") -> str:
+def density(report: dict[str, Any], script: str = "density") -> str:
     short = [f | {"name": f["name"].removeprefix("rank correlation with the truth: ")} for f in report["figures"]]
     # "estimator; exposure, size" gives a column to each exposure and size.
     return f"{pivot(short, 'density', '; ')}\n\n{source(script, report)}"
@@ -52,9 +60,9 @@ def part(script: str, name: str) -> Callable[[dict[str, Any]], str]:
         barred = [f for f in report["figures"] if f["bar"] is not None]
         ways = [f["name"].split(": ")[0] for f in report["figures"]]
         others = [f for f, way in zip(report["figures"], ways, strict=True) if ways.count(way) > 1]
-        tables = [figures(report | {"figures": barred}, f"{script}.py {name}".strip())] if barred else []
+        tables = [figures(report | {"figures": barred}, f"{script} {name}".strip())] if barred else []
         tables += [pivot(others, "way")] if others else []
-        return "\n\n".join(tables if barred else [*tables, source(f"{script}.py {name}".strip(), report)])
+        return "\n\n".join(tables if barred else [*tables, source(f"{script} {name}".strip(), report)])
     return make
 
 
@@ -69,13 +77,13 @@ GROUPS = (("true: valid", "true: novel in form", "true: valid and novel", "true:
 def methods(report: dict[str, Any]) -> str:
     """All methods by all metrics, in groups that fit a page."""
     columns = [[f for f in report["figures"] if f["name"].split(": ", 1)[1] in group] for group in GROUPS]
-    return "\n\n".join([*(pivot(found, "method") for found in columns), source("evaluation.py", report)])
+    return "\n\n".join([*(pivot(found, "method") for found in columns), source("evaluation", report)])
 
 
 def correlations(report: dict[str, Any]) -> str:
     """One row for each metric, one column for what of the truth it is correlated with."""
     short = [f | {"name": f["name"].replace("CLIP: ", "CLIP's ")} for f in report["figures"]]
-    return f"{pivot(short, 'metric')}\n\n{source('evaluation.py', report)}"
+    return f"{pivot(short, 'metric')}\n\n{source('evaluation', report)}"
 
 
 def draw_figure_11(report: dict[str, Any], file: Path) -> None:
@@ -107,7 +115,7 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
 def seconds(report: dict[str, Any]) -> str:
     """One row for each thing timed; names may hold colons of their own."""
     named = [f | {"name": "\n".join(f["name"].rsplit(": ", 1))} for f in report["figures"]]
-    return f"{pivot(named, 'what', chr(10))}\n\n{source('seconds.py', report)}"
+    return f"{pivot(named, 'what', chr(10))}\n\n{source('seconds', report)}"
 
 
 # Of networks of the real size with random weights: time and memory.
@@ -128,7 +136,7 @@ KANDINSKY = {
 
 MAKERS = {
     "unclip-priors": ("Two priors, none, and guidance", part("unclip", "priors")),
-    "unclip-inversion": ("Pictures turned into embedding and noise, and back", lambda report: figures(report, "unclip.py inversion")),
+    "unclip-inversion": ("Pictures turned into embedding and noise, and back", lambda report: figures(report, "unclip inversion")),
     "unclip-edits": ("Edits by differences of texts", part("unclip", "edits")),
     "semantica-truth": ("Variations: what they keep and what they vary", part("semantica", "truth")),
     "semantica-fewshot": ("Variations of one picture against the rest of its set", part("semantica", "fewshot")),
@@ -137,13 +145,13 @@ MAKERS = {
     "evaluation-table": ("Thirteen methods by every metric", methods),
     "evaluation-correlation": ("Which metric tracks the truth", correlations),
     "evaluation-oracles": ("Methods as the second oracle ranks them", part("evaluation", "")),
-    "evaluation-claims": ("What the papers claim", lambda report: figures(report, "evaluation.py")),
+    "evaluation-claims": ("What the papers claim", lambda report: figures(report, "evaluation")),
     "goodhart-dial": ("Rarity in the eyes of who steers and of others", part("goodhart", "")),
     "steering-main": ("Steering, and what it starts from", part("steering", "main")),
     "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
     "steering-rival": ("The rival: random prompts that name parts", part("steering", "rival")),
     "steering-guidance": ("Guidance while sampling", part("steering", "guidance")),
-    "steering-cost": ("What guidance costs", lambda report: figures(report, "steering.py cost")),
+    "steering-cost": ("What guidance costs", lambda report: figures(report, "steering cost")),
     "steering-dial": ("The dial", part("steering", "dial")),
     "steering-depth": ("How deep to pull back", part("steering", "depth")),
     "steering-batch": ("Eight concepts at once", part("steering", "batch")),
@@ -153,12 +161,12 @@ MAKERS = {
     "conceptlab-weight": ("ConceptLab's weight, with all species forbidden", part("conceptlab", "weight")),
     "conceptlab-ablation": ("Where ConceptLab's constraints compare, and what its loss is made of", part("conceptlab", "ablation")),
     "density": ("Which density ranks the truth best", density),
-    "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density.py --clip")),
+    "density-other-clip": ("The same, with a CLIP that was told no factors", partial(density, script="density --clip")),
     "seconds": ("Where the seconds go with the bundled model", seconds),
     "chapters": ("How long each chapter's code runs on one core", lambda report: f"{pivot(report['figures'], 'chapter')}\n\n"
-                 f"{source('chapters.py', report)}"),
-    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost.py")),
-    **{f"kandinsky-{part}": (title, partial(figures, script=f"kandinsky.py {part.split('-')[0]}")) for part, title in KANDINSKY.items()},
+                 f"{source('chapters', report)}"),
+    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost")),
+    **{f"kandinsky-{part}": (title, partial(figures, script=f"kandinsky {part.split('-')[0]}")) for part, title in KANDINSKY.items()},
 }
 
 

@@ -2,7 +2,7 @@
 
 creativelib/checkpoints/STACK/training.json holds, by model, the facts of a training run, or of several by name:
     {"clip": {"steps": 2600, "batch": 128, "seconds": 1200, ...}, "vqmodel": {"together": {...}, "decoder": {...}}}
-benchmarks/results/models.json, and models-menagerie-128.json of the second stack, hold what benchmarks/models.py measured on
+benchmarks/results/models.json, and models-menagerie-128.json of the second stack, hold what benchmarks/models/bundled.py measured on
 fresh pictures, as benchmarks/figures.py writes it:
     {"machine": "...", "seed": 0, "commit": "...", "figures": [{"name": "CLIP: species", "value": 97.0, "unit": "%", "bar": 95,
     "holds": true, "low": 96.1, "high": 97.7}, ...]}
@@ -34,7 +34,7 @@ def training(facts: dict[str, Any]) -> str:
     return table(["model", "steps", "batch", "minutes", "seed"], rows)
 
 
-def figures(report: dict[str, Any], script: str = "models.py") -> str:
+def figures(report: dict[str, Any], script: str = "models/bundled.py") -> str:
     """One row for each figure: with its 95 % interval, where it has one, and with what was asked, where something was."""
     rows = []
     for figure in report["figures"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -101,3 +101,17 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> No
             sheet.paste(tile, (GAP + index % COLUMNS * step, y + index // COLUMNS * step))
         y += blocks[title] * step
     sheet.save(file)
+
+
+
+
+
+
+def in_bytes(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+    """Pictures in [0, 1] as bytes, which is how they are kept."""
+    return (pictures * 255 + 0.5).to(torch.uint8)
+
+
+def as_picture(pixels: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Back to [0, 1]."""
+    return pixels.float() / 255

@@ -11,7 +11,7 @@ install_import_hook("creativelib", "beartype.beartype(conf=beartype.BeartypeConf
 import pytest
 import torch
 
-from creativelib.pipeline import Pipeline, load
+from creativelib.unclip.pipeline import Pipeline, load
 from stacks import DIM, hub_folder, make_kandinsky_22
 
 torch.set_num_threads(1)

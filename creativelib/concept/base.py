@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..pipeline import Pipeline
-from ..prior import Noise
+from ..unclip.pipeline import Pipeline
+from ..unclip.prior import NoiseSource, PriorSampling
 
 KINDS = ("subject", "feature", "adjective", "lora", "embedding")
 
@@ -35,20 +35,19 @@ class Concept(ABC):
         """What is optimised, by name; the first axis counts concepts."""
 
     @abstractmethod
-    def moved(self, tensors: Mapping[str, Tensor]) -> "Concept":
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Concept":
         """The same concept with other tensors."""
 
     @abstractmethod
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
-               steps: int = 5) -> Float[Tensor, "k n d"]:
+    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the tensors."""
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
-    def rows(self, rows: list[int]) -> "Concept":
+    def select(self, rows: list[int]) -> "Concept":
         """Some of these concepts, in this order."""
-        return self.moved({name: value[rows] for name, value in self.tensors.items()})
+        return self.with_tensors({name: value[rows] for name, value in self.tensors.items()})
 
     def where(self, rows: Bool[Tensor, " k"], other: "Concept") -> "Concept":
         """These concepts where `rows` is True, the others' elsewhere."""
@@ -56,16 +55,16 @@ class Concept(ABC):
             return torch.where(rows.to(one.device).view(-1, *[1] * (one.ndim - 1)), one, two)
 
         theirs = other.tensors
-        return self.moved({name: rows_of(value, theirs[name]) for name, value in self.tensors.items()})
+        return self.with_tensors({name: rows_of(value, theirs[name]) for name, value in self.tensors.items()})
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What the tensors do not say; goes into concept.json."""
         return {"kind": self.kind, "word": self.word, "scale": self.scale}
 
     def save(self, folder: Path) -> None:
         """Write concept.safetensors and concept.json into an existing folder."""
         save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}, folder / "concept.safetensors")
-        (folder / "concept.json").write_text(json.dumps(self.about(), indent=2) + "\n")
+        (folder / "concept.json").write_text(json.dumps(self.metadata(), indent=2) + "\n")
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -86,7 +85,7 @@ def load(folder: Path, pipe: Pipeline) -> Concept:
     match about["kind"]:
         case "lora":
             empty = LoraConcept.init(pipe, about["word"], len(next(iter(tensors.values()))), torch.Generator(), about["rank"])
-            return empty.moved(tensors)
+            return empty.with_tensors(tensors)
         case "embedding":
             return EmbeddingConcept(about["word"], tensors["vectors"].to(pipe.device), about["scale"])
         case kind:

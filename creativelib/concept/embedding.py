@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, at_least
-from ..pipeline import Pipeline
-from ..prior import Noise
+from ..unclip.pipeline import Pipeline
+from ..unclip.prior import NoiseSource, PriorSampling
 from .base import Concept
 
 
@@ -30,7 +30,7 @@ class EmbeddingConcept(Concept):
         if generator is None:
             raise InputError("generator is None; free embeddings need one to be drawn with")
         with torch.no_grad():
-            return cls.at(word, pipe.sample_prior(pipe.encode_text([template.format(word)]), k, generator=generator)[0])
+            return cls.at(word, pipe.sample_prior(pipe.encode_text([template.format(word)]), k, noise=generator)[0])
 
     @classmethod
     def at(cls, word: str, vectors: Float[Tensor, "k d"]) -> "EmbeddingConcept":
@@ -41,10 +41,9 @@ class EmbeddingConcept(Concept):
     def tensors(self) -> dict[str, Tensor]:
         return {"vectors": self.vectors}
 
-    def moved(self, tensors: Mapping[str, Tensor]) -> "EmbeddingConcept":
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "EmbeddingConcept":
         return replace(self, vectors=tensors["vectors"])
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
-               steps: int = 5) -> Float[Tensor, "k n d"]:
+    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
         """Each embedding n times; nothing is drawn."""
         return self.vectors[:, None].expand(-1, n, -1)

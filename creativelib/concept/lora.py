@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conditions import Adapters, TextCondition
 from ..errors import InputError, at_least
-from ..pipeline import Pipeline
-from ..prior import Noise
+from ..unclip.conditions import Adapters, TextCondition
+from ..unclip.pipeline import Pipeline
+from ..unclip.prior import NoiseSource, PriorSampling
 from .base import Concept
 from .token import check_template
 
@@ -65,12 +65,12 @@ class LoraConcept(Concept):
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.factors)
 
-    def moved(self, tensors: Mapping[str, Tensor]) -> "LoraConcept":
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "LoraConcept":
         device = self.prior.device  # diffusers looks through every module for it
         return replace(self, factors={name: value.to(device) for name, value in tensors.items()})
 
-    def about(self) -> dict[str, Any]:
-        return super().about() | {"rank": self.rank}
+    def metadata(self) -> dict[str, Any]:
+        return super().metadata() | {"rank": self.rank}
 
     def condition(self, pipe: Pipeline, template: str) -> TextCondition:
         """The prompt with the plain word, k times, each told to the prior through its own adapter."""
@@ -85,10 +85,9 @@ class LoraConcept(Concept):
         told = Adapters(self.prior, tuple(adapter(i) for i in range(k)), weights)
         return TextCondition(plain.pooled.expand(k, -1), plain.tokens.expand(k, -1, -1), plain.mask.expand(k, -1), plain.used, told)
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
-               steps: int = 5) -> Float[Tensor, "k n d"]:
+    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the adapters."""
-        return pipe.sample_prior(self.condition(pipe, template), n, generator=generator, guidance=guidance, steps=steps)
+        return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 
 
 def adapter(i: int) -> str:

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conditions import TextCondition
 from ..errors import InputError, at_least
-from ..pipeline import Pipeline
-from ..prior import Noise
+from ..unclip.conditions import TextCondition
+from ..unclip.pipeline import Pipeline
+from ..unclip.prior import NoiseSource, PriorSampling
 from .base import Concept, read
 
 # Starting points of several concepts differ by this share of the token table's spread: enough to part ways, too little to see.
@@ -47,7 +47,7 @@ class TokenConcept(Concept):
     def tensors(self) -> dict[str, Tensor]:
         return {"vectors": self.vectors}
 
-    def moved(self, tensors: Mapping[str, Tensor]) -> "TokenConcept":
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "TokenConcept":
         return replace(self, vectors=tensors["vectors"])
 
     @classmethod
@@ -84,10 +84,9 @@ class TokenConcept(Concept):
         place = len(pipe.tokenizer(before).input_ids) - 1 - (self.kind != "adjective")
         return pipe.encode_spliced(template.replace("{}", self.phrase), place, self.vectors)
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, generator: Noise, guidance: float = 1.0,
-               steps: int = 5) -> Float[Tensor, "k n d"]:
+    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the vectors."""
-        return pipe.sample_prior(self.condition(pipe, template), n, generator=generator, guidance=guidance, steps=steps)
+        return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenConcept":

@@ -3,6 +3,7 @@
 import json
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from .moments import Moments, exact
+from .moments import Moments, to_float64
 
+# Names of a subspace's tensors in files, in the order of its fields.
+STORED = ("mean", "axes", "variances", "rest")
 FORMAT = 2  # of saved densities; part of every name under which one is kept
 
 
@@ -31,7 +34,7 @@ class Subspace:
     mean: Float[Tensor, " d"]
     axes: Float[Tensor, "q d"]
     variances: Float[Tensor, " q"]
-    rest: Float[Tensor, ""]
+    residual_variance: Float[Tensor, ""]
 
     @classmethod
     def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
@@ -57,38 +60,48 @@ class Subspace:
                              f"{pca}, or residual=False")
         return cls(moments.mean.cpu(), directions[:, :kept].T.contiguous().cpu(), variance[:kept].contiguous().cpu(), rest.cpu())
 
-    def inside(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> "Subspace":
+        """Rebuild the subspace whose `state_dict` is among these tensors."""
+        return cls(*(tensors[f"subspace.{name}"] for name in STORED))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors by the names that they have in files."""
+        values = (self.mean, self.axes, self.variances, self.residual_variance)
+        return {f"subspace.{name}": value for name, value in zip(STORED, values, strict=True)}
+
+    def project(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the components."""
         if z.shape[-1] != self.mean.numel():
             raise InputError(f"z has width {z.shape[-1]}; allowed is {self.mean.numel()}, as in the fit")
-        z = exact(z)
+        z = to_float64(z)
         return (z - self.mean.to(z.device)) @ self.axes.to(z.device).T
 
-    def outside(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"]:
+    def residual(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"]:
         """What the components leave of an embedding."""
-        return exact(z) - self.mean.to(inside.device) - inside @ self.axes.to(inside.device)
+        return to_float64(z) - self.mean.to(inside.device) - inside @ self.axes.to(inside.device)
 
-    def rest_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
+    def residual_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
         """Log-density of the other directions, in nats; 0 without them."""
-        if self._rest == 0:
+        if self._residual_variance == 0:
             return 0.0
-        free, square = self.mean.numel() - len(self.axes), self.outside(z, inside).square().sum(-1)
-        return -0.5 * (square / self._rest + free * math.log(2 * math.pi * self._rest))
+        free, square = self.mean.numel() - len(self.axes), self.residual(z, inside).square().sum(-1)
+        return -0.5 * (square / self._residual_variance + free * math.log(2 * math.pi * self._residual_variance))
 
-    def rest_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
-        return -self.outside(z, inside) / self._rest if self._rest > 0 else 0.0
+    def residual_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
+        return -self.residual(z, inside) / self._residual_variance if self._residual_variance > 0 else 0.0
 
-    def lift(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
+    def reconstruct(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Embeddings with these coordinates, and noise in the other directions."""
         noise = torch.randn(len(inside), self.mean.numel(), generator=generator, dtype=torch.float64)
         axes = self.axes.cpu()
         noise = noise - noise @ axes.T @ axes
-        return self.mean.cpu() + inside @ axes + noise * self._rest ** 0.5
+        return self.mean.cpu() + inside @ axes + noise * self._residual_variance ** 0.5
 
     @cached_property
-    def _rest(self) -> float:
+    def _residual_variance(self) -> float:
         """`rest` without asking a GPU for it each time."""
-        return self.rest.item()
+        return self.residual_variance.item()
 
 
 class Density(ABC):
@@ -113,14 +126,14 @@ class Density(ABC):
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
 
-    @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """What `save` writes, by name; `restore` takes it back."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that `save` writes, by name; `from_state_dict` takes them back."""
+        return self.subspace.state_dict() | {"fit_surprisal": self.fit_surprisal}
 
     @classmethod
     @abstractmethod
-    def restore(cls, tensors: dict[str, Tensor]) -> "Density":
-        """The density that gave these `tensors`."""
+    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "Density":
+        """Rebuild the density whose `state_dict` these tensors are."""
 
     def surprisal(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """How rare, in nats: minus the log-density."""
@@ -128,7 +141,7 @@ class Density(ABC):
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the components, in standard deviations of the fit's samples."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         return (inside / self.subspace.variances.sqrt().to(inside.device)).to(z)
 
     def quantile(self, share: float) -> float:
@@ -139,27 +152,19 @@ class Density(ABC):
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """How many percent of the fit's samples are less surprising than each value in nats."""
-        values = exact(surprisal).contiguous()
+        values = to_float64(surprisal).contiguous()
         below = torch.searchsorted(self.fit_surprisal.to(values.device), values)
         return (100 * below / len(self.fit_surprisal)).to(surprisal)
 
     def save(self, file: Path) -> None:
         """Write a safetensors file."""
-        save_file({k: v.contiguous() for k, v in self._all().items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
 
     def to(self, device: torch.device) -> "Density":
         """The same density on a device, for embeddings that lie there: elsewhere its tensors are copied at every call."""
         if self.subspace.mean.device == device:
             return self
-        return type(self).restore({name: value.to(device) for name, value in self._all().items()})
-
-    def _all(self) -> dict[str, Tensor]:
-        space = {f"subspace.{name}": getattr(self.subspace, name) for name in ("mean", "axes", "variances", "rest")}
-        return space | {"fit_surprisal": self.fit_surprisal} | self.tensors()
-
-    @staticmethod
-    def space_of(tensors: dict[str, Tensor]) -> Subspace:
-        return Subspace(**{name: tensors[f"subspace.{name}"] for name in ("mean", "axes", "variances", "rest")})
+        return type(self).from_state_dict({name: value.to(device) for name, value in self.state_dict().items()})
 
 
 def load(file: Path) -> Density:
@@ -170,6 +175,6 @@ def load(file: Path) -> Density:
         with safe_open(file, "pt") as stored:
             kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
             kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
-            return kind.restore({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - it is no dict
+            return kind.from_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - it is no dict
     except Exception as error:  # safetensors raises several kinds, none of them public
         raise InputError(f"file {str(file)!r} is no saved density ({error})") from None

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from .base import Density, Subspace
-from .moments import Moments, exact
+from .moments import Moments, to_float64
 
 HELD_OUT = 0.1  # share of the samples that decides when to stop
 LAYERS, HIDDEN = 3, (64, 64)
@@ -43,14 +43,14 @@ class FlowDensity(Density):
         A loss that is not finite ends the fit with the best state so far. Raises InputError as `GaussianDensity.fit` does, for fewer than
         20 samples or fewer than 2 components, and where there is no such state yet.
         """
-        z = exact(z).cpu().reshape(-1, z.shape[-1])
+        z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
         if len(z) < 20:
             raise InputError(f"z holds {len(z)} samples; a flow needs at least 20")
         if len(space.axes) < 2:
             raise InputError(f"pca is {pca}, which keeps 1 component; a flow needs at least 2")
         generator = torch.Generator().manual_seed(seed)
-        x = (space.inside(z) / space.variances.sqrt())[torch.randperm(len(z), generator=generator)]
+        x = (space.project(z) / space.variances.sqrt())[torch.randperm(len(z), generator=generator)]
         held, seen = x[: int(HELD_OUT * len(x))], x[int(HELD_OUT * len(x)):]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -80,10 +80,10 @@ class FlowDensity(Density):
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Log-density in nats; differentiable."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         deviations = self.subspace.variances.sqrt().to(inside.device)
         value = self.flow.to(inside.device)().log_prob(inside / deviations) - deviations.log().sum()
-        return (value + self.subspace.rest_log_prob(z, inside)).to(z)
+        return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Gradient of the log-density with respect to the embedding, by automatic differentiation."""
@@ -96,14 +96,15 @@ class FlowDensity(Density):
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
             inside = self.flow.cpu()().transform.inv(white)
-        return self.subspace.lift(inside * self.subspace.variances.sqrt().cpu(), generator)
+        return self.subspace.reconstruct(inside * self.subspace.variances.sqrt().cpu(), generator)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+    def state_dict(self) -> dict[str, Tensor]:
+        flow = {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+        return super().state_dict() | flow
 
     @classmethod
-    def restore(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
-        space = cls.space_of(tensors)
+    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
+        space = Subspace.from_state_dict(tensors)
         flow = build(len(space.axes))
         flow.load_state_dict({k.removeprefix("flow."): v for k, v in tensors.items() if k.startswith("flow.")})
         return cls(space, flow.requires_grad_(False), tensors["fit_surprisal"])

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .base import Density, Subspace
-from .moments import Moments, exact
+from .moments import Moments, to_float64
 
 KEPT = 20_000  # surprisals of a stream's samples that are kept for quantiles
 
@@ -35,9 +35,9 @@ class GaussianDensity(Density):
         """
         from sklearn.covariance import ledoit_wolf
 
-        z = exact(z).cpu().reshape(-1, z.shape[-1])
+        z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
-        covariance = z.new_tensor(ledoit_wolf(space.inside(z).numpy(), assume_centered=True)[0])
+        covariance = z.new_tensor(ledoit_wolf(space.project(z).numpy(), assume_centered=True)[0])
         density = cls(space, covariance, z.new_zeros(0))
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
@@ -52,37 +52,37 @@ class GaussianDensity(Density):
         """
         space = Subspace.fit(Moments.stream(parts), pca, residual)
         density = cls(space, space.variances.diag(), space.mean.new_zeros(0))
-        found = torch.cat([density.surprisal(exact(part).reshape(-1, part.shape[-1])).cpu() for part in again])
+        found = torch.cat([density.surprisal(to_float64(part).reshape(-1, part.shape[-1])).cpu() for part in again])
         return replace(density, fit_surprisal=found[:: math.ceil(len(found) / KEPT)].sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Log-density in nats; differentiable."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         square = self._white(inside).square().sum(-1)
         value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self._logdet)
-        return (value + self.subspace.rest_log_prob(z, inside)).to(z)
+        return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Gradient of the log-density with respect to the embedding, in closed form."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         value = -inside @ self._pull.to(inside.device)
-        return (value + self.subspace.rest_score(z, inside)).to(z)
+        return (value + self.subspace.residual_score(z, inside)).to(z)
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the subspace in which the density is a standard normal one."""
-        return self._white(self.subspace.inside(z)).to(z)
+        return self._white(self.subspace.project(z)).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
         white = torch.randn(n, len(self.covariance), generator=generator, dtype=torch.float64)
-        return self.subspace.lift(white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator)
+        return self.subspace.reconstruct(white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"covariance": self.covariance}
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {"covariance": self.covariance}
 
     @classmethod
-    def restore(cls, tensors: dict[str, Tensor]) -> "GaussianDensity":
-        return cls(cls.space_of(tensors), tensors["covariance"], tensors["fit_surprisal"])
+    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "GaussianDensity":
+        return cls(Subspace.from_state_dict(tensors), tensors["covariance"], tensors["fit_surprisal"])
 
     def _white(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
         factor = self._factor.to(inside.device)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import Density, Subspace
-from .moments import Moments, exact
+from .moments import Moments, to_float64
 
 FLOOR = 1e-3  # added to each component's variances, as a share of the mean variance: a component must not close in on few samples
 
@@ -35,12 +35,12 @@ class MixtureDensity(Density):
         """
         from sklearn.mixture import GaussianMixture
 
-        z = exact(z).cpu().reshape(-1, z.shape[-1])
+        z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
         counts = (k,) if isinstance(k, int) else k
         if not counts or not 1 <= min(counts) <= len(z):
             raise InputError(f"k is {k}; allowed are numbers of components from 1 to that of the samples, {len(z)}")
-        inside = space.inside(z).numpy()
+        inside = space.project(z).numpy()
         q = inside.shape[1]
         possible = [c for c in counts if c * (q + 1) * (q + 2) / 2 <= inside.size] or [min(counts)]
         fits = [GaussianMixture(c, random_state=seed, reg_covar=FLOOR * space.variances.mean().item()).fit(inside) for c in possible]
@@ -50,32 +50,33 @@ class MixtureDensity(Density):
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Log-density in nats; differentiable."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         value = self._joint(inside).logsumexp(-1)
-        return (value + self.subspace.rest_log_prob(z, inside)).to(z)
+        return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Gradient of the log-density with respect to the embedding, in closed form: the components' pulls, weighed by how probably the
         embedding is theirs."""
-        inside = self.subspace.inside(z)
+        inside = self.subspace.project(z)
         share = self._joint(inside).softmax(-1)
         pulls = torch.einsum("kpq,...kq->...kp", torch.linalg.inv(self.covariances).to(inside.device), self._away(inside))
         value = -torch.einsum("...k,...kq->...q", share, pulls) @ self.subspace.axes.to(inside.device)
-        return (value + self.subspace.rest_score(z, inside)).to(z)
+        return (value + self.subspace.residual_score(z, inside)).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
         whose = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
         white = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)
         spread = torch.linalg.cholesky(self.covariances.cpu())[whose]
-        return self.subspace.lift(self.means.cpu()[whose] + torch.einsum("npq,nq->np", spread, white), generator)
+        return self.subspace.reconstruct(self.means.cpu()[whose] + torch.einsum("npq,nq->np", spread, white), generator)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"log_weights": self.log_weights, "means": self.means, "covariances": self.covariances}
+    def state_dict(self) -> dict[str, Tensor]:
+        own = {"log_weights": self.log_weights, "means": self.means, "covariances": self.covariances}
+        return super().state_dict() | own
 
     @classmethod
-    def restore(cls, tensors: dict[str, Tensor]) -> "MixtureDensity":
-        return cls(cls.space_of(tensors), *(tensors[name] for name in ("log_weights", "means", "covariances", "fit_surprisal")))
+    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "MixtureDensity":
+        return cls(Subspace.from_state_dict(tensors), *(tensors[name] for name in ("log_weights", "means", "covariances", "fit_surprisal")))
 
     def _away(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b k q"]:
         return inside[..., None, :] - self.means.to(inside.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 
 
-def exact(values: Tensor) -> Tensor:
+def to_float64(values: Tensor) -> Tensor:
     """In float64, on the input's device where that has it: in float32 surprisals of hundreds of nats lose digits."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
@@ -33,7 +33,7 @@ class Moments:
         if not len(z):
             raise InputError("z holds no samples; allowed is at least 1")
         # Around the part's own mean: squares of large means would swallow small variances.
-        z = exact(z)
+        z = to_float64(z)
         mean = z.mean(0)
         if not mean.isfinite().all():
             raise InputError("z holds values that are not finite; allowed are finite embeddings")

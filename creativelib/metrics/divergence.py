@@ -28,12 +28,12 @@ def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
     return MultivariateNormal(z.mean(0), covariance)
 
 
-def gaussian_kl(drawn: Float[Tensor, "n d"], seen: Float[Tensor, "m d"]) -> float:
+def gaussian_kl(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> float:
     """The Kullback-Leibler divergence of the Gaussian of what was drawn from that of what was seen, in closed form."""
-    return kl_divergence(fitted(drawn), fitted(seen)).item()
+    return kl_divergence(fitted(drawn), fitted(reference)).item()
 
 
-def gaussian_js(drawn: Float[Tensor, "n d"], seen: Float[Tensor, "m d"], *, generator: torch.Generator, draws: int = 20_000) -> float:
+def gaussian_js(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], *, generator: torch.Generator, draws: int = 20_000) -> float:
     """The Jensen-Shannon divergence of the two Gaussians, between 0 and log 2 nats.
 
     Their mixture is no Gaussian, so it is a mean over `draws` samples of each, with a standard error of at most 0.005 at the default.
@@ -44,16 +44,16 @@ def gaussian_js(drawn: Float[Tensor, "n d"], seen: Float[Tensor, "m d"], *, gene
         both = torch.stack([own.log_prob(x), other.log_prob(x)])
         return (both[0] - both.logsumexp(0) + math.log(2)).mean().item()
 
-    one, other = fitted(drawn), fitted(seen)
+    one, other = fitted(drawn), fitted(reference)
     return (half(one, other) + half(other, one)) / 2
 
 
-def above_floor(divergence: Callable[[Tensor, Tensor], float], drawn: Float[Tensor, "n d"], seen: Float[Tensor, "m d"],
-                again: Float[Tensor, "n2 d"]) -> float:
+def excess_over_floor(divergence: Callable[[Tensor, Tensor], float], drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"],
+                floor_sample: Float[Tensor, "n2 d"]) -> float:
     """A divergence less that of `again`, another set of what is usually drawn, of as many pictures: 0 for a method that changes nothing.
 
     Raises InputError if there are not as many.
     """
-    if len(again) != len(drawn):
-        raise InputError(f"again holds {len(again)} embeddings; allowed are as many as were drawn, {len(drawn)}: fewer look farther off")
-    return divergence(drawn, seen) - divergence(again, seen)
+    if len(floor_sample) != len(drawn):
+        raise InputError(f"again holds {len(floor_sample)} embeddings; allowed are as many as were drawn, {len(drawn)}: fewer look farther off")
+    return divergence(drawn, reference) - divergence(floor_sample, reference)

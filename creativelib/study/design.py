@@ -11,8 +11,8 @@ from functools import cache
 from itertools import combinations, permutations
 from types import MappingProxyType
 
+from ..english import article
 from ..errors import InputError, at_least
-from ..world.captions import article
 
 SCALE = 5
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import aside
+from ..files import atomic_write
 from .design import Study, Trial, fingerprint, trials
 
 SIMULATED = "simulated-"
@@ -111,7 +111,7 @@ class Votes:
     def export(self, file: Path) -> None:
         """Write all votes as CSV with a header. They are blind: which trial shows which method is in the study's design alone."""
         votes = self.read()
-        with aside(file) as part, part.open("w", newline="", encoding="utf-8") as out:
+        with atomic_write(file) as part, part.open("w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([_COLUMNS, *map(astuple, votes)])
 
     @contextmanager

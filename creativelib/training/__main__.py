@@ -9,7 +9,8 @@ import importlib
 
 import torch
 
-from .loop import Run, prepare
+from ..fitting.loop import Run
+from ..fitting.precision import prepare
 
 STAGES = ("stack", "clip", "vqmodel", "prior", "decoder", "finish",
           "oracle-residual", "oracle-mix", "oracle",

@@ -16,11 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from ..autoregressive import AutoregressivePrior, CodeModel, Codes, Sizes
-from ..conditions import TextCondition
+from ..fitting.loop import Recipe, Run, train
+from ..unclip.autoregressive import AutoregressivePrior, CodeModel, Codes, Sizes
+from ..unclip.conditions import TextCondition
 from ..world.scenes import Scenes
 from . import clip, export, tokenizer
-from .loop import Recipe, Run, train
 from .prior import read_through, shortened
 from .stream import Pool, one_caption
 

@@ -15,13 +15,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from ..fitting.loop import Recipe, Run, train
+from ..fitting.precision import compiled
+from ..models.networks import save_half
+from ..pictures import as_picture, in_bytes
 from ..world import CATEGORIES
 from ..world.scenes import MAX_FACTORS, Scenes
 from ..world.styles import FACTORS as STYLES
 from . import export
 from .data import visible_factors
-from .loop import Recipe, Run, compiled, train
-from .stream import POSITIONS, SIDE, Lesson, Pool, as_picture, in_bytes, one_caption
+from .stream import POSITIONS, SIDE, Lesson, Pool, one_caption
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,8 @@ def main(run: Run) -> dict:
 
     words = tokenizer.build()
     model, facts = learn(words, PLAN, run)
-    export.save_half(model.text, export.PRIOR / "text_encoder")
-    export.save_half(model.vision, export.PRIOR / "image_encoder")
+    save_half(model.text, export.PRIOR / "text_encoder")
+    save_half(model.vision, export.PRIOR / "image_encoder")
     words.save_pretrained(export.PRIOR / "tokenizer")
     half = [0.5, 0.5, 0.5]
     CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=half, image_std=half).save_pretrained(

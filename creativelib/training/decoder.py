@@ -17,10 +17,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from ..fitting.loop import Recipe, Run, train
+from ..fitting.precision import compiled, fast_precision
+from ..models.networks import encode_latents, save_half
 from ..world.scenes import Scenes, sample_scenes
 from . import clip, export, reader, vqmodel
-from .data import fast_precision, placed
-from .loop import Recipe, Run, compiled, train
+from .data import placed
 from .stream import SIDE, Lesson, Pool
 
 RECIPE = Recipe("decoder", steps=20_000, batch=1024, lr=1.5e-3, warmup=300, weight_decay=0.01, average=0.9985, seed=5,
@@ -137,7 +139,7 @@ def main(run: Run) -> dict:
     empty = export.empty_embedding(vision, SIDE)
 
     def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
-        return {"latents": export.encode(movq, pictures), "z": export.embed(vision, pictures)}
+        return {"latents": encode_latents(movq, pictures), "z": export.embed(vision, pictures)}
 
     pool = Pool(see, device, RECIPE.batch)
     mean = pool.all("z", 0).mean(0)
@@ -156,7 +158,7 @@ def main(run: Run) -> dict:
         return losses(found, latents, standard(lesson.seen["z"]), lesson.scenes, t, eyes)
 
     facts = {"reader": read, "decoder": train(model, loss, RECIPE, minutes=run.part(1 - READER))}
-    export.save_half(model, export.DECODER / "unet")
+    save_half(model, export.DECODER / "unet")
     noise_schedule.save_pretrained(export.DECODER / "scheduler")
     export.note("decoder", facts)
     return facts

@@ -15,10 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, log_softmax, normalize
 
+from ..fitting.loop import Recipe, Run, train
+from ..models.networks import save_half
+from ..pictures import as_picture, in_bytes
 from ..world.scenes import Scenes
 from . import export, stream
-from .loop import Recipe, Run, train
-from .stream import Pool, as_picture, in_bytes
+from .stream import Pool
 
 RECIPE = Recipe("dino", steps=3000, batch=64, lr=1e-3, warmup=300, weight_decay=0.04, average=0.996,
                 seed=51, muon=1e-3)
@@ -144,7 +146,7 @@ def main(run: Run) -> dict:
 
     carried = {f"teacher.{k}": v.data for k, v in teacher.named_parameters()} | {"center": center}
     facts = train(student, loss, RECIPE, carried, minutes=run.minutes)
-    export.save_half(student.body, FOLDER)
+    save_half(student.body, FOLDER)
     about = {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": SIDE},
              "crop_size": {"height": SIDE, "width": SIDE}, "image_mean": MEAN, "image_std": STD,
              "do_resize": True, "do_center_crop": True, "do_normalize": True, "do_rescale": True,

@@ -11,16 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .data import cache_folder, fast_precision
+from ..files import cache_folder
+from ..fitting.precision import fast_precision
+from ..models.networks import rows_at_once
 
 MODEL = "menagerie-128"
 FOLDER = Path(__file__).parent.parent / "checkpoints" / MODEL
 PRIOR, DECODER = FOLDER / "prior", FOLDER / "decoder"
-
-
-def save_half(model: Any, folder: Path) -> None:
-    """Write a `from_pretrained` folder in float16 and leave the model itself in float16."""
-    model.half().save_pretrained(folder)
 
 
 def note(name: str, facts: dict) -> None:
@@ -86,19 +83,7 @@ def stamp(model: nn.Module) -> str:
 def embed(vision: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
     """CLIP's embeddings of pictures in [0, 1], a few at a time."""
     with fast_precision(pictures.device.type):
-        return torch.cat([vision(part * 2 - 1).image_embeds.float() for part in pictures.split(rows(pictures))])
-
-
-@torch.no_grad()
-def encode(movq: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c k k"]:
-    """Latents of pictures in [0, 1], in float16, a few at a time."""
-    with fast_precision(pictures.device.type):
-        return torch.cat([movq.encode(part * 2 - 1).latents.half() for part in pictures.split(rows(pictures))])
-
-
-def rows(pictures: Tensor) -> int:
-    """Few pictures at a time fit a processor's cache; a GPU wants many."""
-    return 32 if pictures.device.type == "cpu" else 2048
+        return torch.cat([vision(part * 2 - 1).image_embeds.float() for part in pictures.split(rows_at_once(pictures))])
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 import json
 
+from ..fitting.loop import Run
 from . import export
-from .loop import Run
 
 INDEX = {
     export.PRIOR: {

@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from ..fitting.loop import Recipe, Run, train
+from ..pictures import as_picture, in_bytes
 from ..world.scenes import Scenes
 from . import data, export, stream, tokenizer
 from .clip import LARGEST_SCALE, contrastive, same_caption
-from .loop import Recipe, Run, train
 from .oracle import settle_statistics
-from .stream import POSITIONS, Pool, Source, as_picture, in_bytes, one_caption
+from .stream import POSITIONS, Pool, Source, one_caption
 
 RECIPE = Recipe("judge", steps=3600, batch=128, lr=1.5e-3, warmup=150, weight_decay=0.05,
                 average=0.995, seed=21, muon=2e-3)

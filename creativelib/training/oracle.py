@@ -16,15 +16,18 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, smooth_l1_loss
 from tqdm.auto import tqdm
 
+from ..english import article
+from ..files import cache_folder
+from ..fitting.loop import Recipe, Run, train
+from ..fitting.precision import fast_precision
+from ..pictures import as_picture, in_bytes
 from ..world import CATEGORIES
-from ..world.captions import article
 from ..world.oracle import BODIES, SURE, Net, Oracle, of_category
-from ..world.render import POSE
+from ..world.rendering import POSE
 from ..world.scenes import Scenes, draw, sample_scenes
 from . import data, export
 from .data import visible_factors
-from .loop import Recipe, Run, train
-from .stream import APART, SIDE, Pool, as_picture, in_bytes
+from .stream import APART, SIDE, Pool
 
 FOLDER = export.FOLDER / "oracle"
 BROKEN = 0.15  # share of broken pictures in a batch
@@ -104,13 +107,13 @@ def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
     """Bytes (2n, 3, h, w) of autoencoded, then decoded pictures, and their scenes. Kept on disk."""
     pipe = stack()
     scenes = sample_scenes(2 * n, torch.Generator().manual_seed(seed), data.WILD)
-    file = data.cache_folder() / "data" / f"second-hand-{n}-{seed}-{pipe.fingerprint[:12]}.safetensors"
+    file = cache_folder() / "data" / f"second-hand-{n}-{seed}-{pipe.fingerprint[:12]}.safetensors"
     if not file.exists():
         generator = torch.Generator().manual_seed(seed)
         out = []
         for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
             x = draw(scenes[slice(start, start + 100)], SIDE)
-            with data.fast_precision():
+            with fast_precision():
                 if start < n:
                     x = pipe.decoder.render(pipe.decoder.encode(x))
                 else:
@@ -122,7 +125,7 @@ def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
 
 def stack() -> Any:
     """The stack whose pictures the oracles are to read."""
-    from ..pipeline import load
+    from ..unclip.pipeline import load
 
     return load(export.MODEL, device="cpu")
 
@@ -152,7 +155,7 @@ def settle_statistics(net: torch.nn.Module, batches: list[Tensor]) -> None:
 
 
 def weights_file(name: str) -> Path:
-    return data.cache_folder() / "training" / f"{name}-weights.safetensors"
+    return cache_folder() / "training" / f"{name}-weights.safetensors"
 
 
 def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
@@ -239,7 +242,7 @@ def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
     pictures, decoded, broken, typical = torch.cat(pictures), torch.arange(n) // 100 % 3 == 2, torch.arange(n) % 6 == 0, {}
     pictures[broken] = break_pictures(pictures[broken], scenes.category[broken], generator)
     for category in tqdm(CATEGORIES, desc="typical pictures"):
-        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), each, generator=generator)
+        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), each, noise=generator)
         typical[category.name] = pipe.decode(z, generator=generator)[0]
     return Trial(scenes, pictures, decoded, broken, typical)
 

@@ -12,10 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from ..fitting.loop import Recipe, Run, train
+from ..fitting.precision import compiled, fast_precision
+from ..models.networks import save_half
 from ..world.scenes import Scenes
 from . import clip, export, tokenizer
-from .data import fast_precision
-from .loop import Recipe, Run, compiled, train
 from .stream import Pool, one_caption
 
 RECIPE = Recipe("prior", steps=12_000, batch=1024, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=4,
@@ -92,7 +93,7 @@ def main(run: Run) -> dict:
         return {"loss": mse_loss(guess.predicted_image_embedding.float(), x)}
 
     facts = train(model, loss, RECIPE, minutes=run.minutes)
-    export.save_half(model, export.PRIOR / "prior")
+    save_half(model, export.PRIOR / "prior")
     noise_schedule.save_pretrained(export.PRIOR / "scheduler")
     export.note("prior", facts)
     return facts

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, silu
 
+from ..fitting.loop import Recipe, train
 from ..world.oracle import of_category, slots
 from ..world.scenes import Scenes
 from . import clip, vqmodel
 from .data import visible_factors
-from .loop import Recipe, train
 from .stream import SIDE, Lesson
 
 RECIPE = Recipe("reader", steps=3000, batch=1024, lr=2e-3, warmup=100, weight_decay=0.02, seed=9, muon=3e-3)

@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from multiprocessing import get_context
 
+from ..fitting.loop import Run
 from . import export, finish
-from .loop import Run
 from .stream import MAIN, draw_ahead
 
 PRIOR = 0.3  # share of the minutes for the prior, which is small

@@ -17,10 +17,11 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..files import aside
+from ..files import atomic_write, cache_folder
+from ..pictures import as_picture, in_bytes
 from ..world.scenes import Scenes, caption, draw, sample_scenes
 from . import tokenizer
-from .data import cache_folder, placed
+from .data import placed
 
 SIDE = 128  # of the pictures, in pixels
 CAPTIONS = 3  # made for each picture
@@ -107,7 +108,7 @@ def chunk(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     if not file.exists():
         made = make(source, index, size, device)
         folder.mkdir(parents=True, exist_ok=True)
-        with aside(file) as part:
+        with atomic_write(file) as part:
             save_file({"pixels": made.pixels, "ids": made.ids.short()} | asdict(made.scenes), part)
         return made
     stored = load_file(file)
@@ -189,16 +190,6 @@ class Pool:
         found = {name: value[rows] for name, value in self.kept.items()}
         scenes = Scenes(**{name: found.pop(name) for name in Scenes.__dataclass_fields__})
         return Lesson(scenes, found)
-
-
-def in_bytes(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-    """Pictures in [0, 1] as bytes, which is how they are kept."""
-    return (pictures * 255 + 0.5).to(torch.uint8)
-
-
-def as_picture(pixels: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Back to [0, 1]."""
-    return pixels.float() / 255
 
 
 def one_caption(ids: Int[Tensor, "n c l"], generator: torch.Generator) -> Int[Tensor, "n l"]:

@@ -1,15 +1,16 @@
 """The bundled CLIP's recipe without its auxiliary loss, to see what the factors' labels gave it. Not bundled.
 
     python -m creativelib.training unaided
-    python benchmarks/density.py --clip ~/.cache/creativelib/clip-unaided
+    python -m benchmarks.density.recovery --clip ~/.cache/creativelib/clip-unaided
 """
 
 from dataclasses import replace
 
-from . import clip, export, tokenizer
+from ..files import cache_folder
+from ..fitting.loop import Run
+from ..models.networks import save_half
+from . import clip, tokenizer
 from .clip import Plan
-from .data import cache_folder
-from .loop import Run
 
 
 def without_labels(plan: Plan) -> Plan:
@@ -18,5 +19,5 @@ def without_labels(plan: Plan) -> Plan:
 
 def main(run: Run) -> dict:
     model, facts = clip.learn(tokenizer.build(), without_labels(clip.PLAN), run)
-    export.save_half(model.vision, cache_folder() / "clip-unaided")
+    save_half(model.vision, cache_folder() / "clip-unaided")
     return facts

@@ -1,17 +1,19 @@
 """Semantica with other encoders and filters, each trained alike and for a shorter time, to be compared. Not bundled.
 
     python -m creativelib.training variants
-    python benchmarks/semantica.py variants
+    python -m benchmarks.semantica.variations variants
 """
 
 from dataclasses import replace
 from pathlib import Path
 
+from ..files import cache_folder
+from ..fitting.loop import Run
+from ..semantica.corpus import Filter, pairs
+from ..semantica.learning import SHOTS, keep
 from . import export
-from .data import cache_folder
-from .loop import Run
-from .pages import Filter, of_the_world, pairs
-from .semantica import RECIPE, SHOTS, eyes, keep, learn
+from .pages import of_the_world
+from .semantica import RECIPE, eyes, learn
 
 SHORT = replace(RECIPE, steps=1500)
 # Which encoder is looked through, and which pairs are learned from.

@@ -16,14 +16,16 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy
 
-from ..vqa import STYLE, is_a, what_color, what_kind
+from ..fitting.loop import Recipe, Run, train
+from ..models.networks import save_half
+from ..pictures import as_picture, in_bytes
+from ..vision.vqa import STYLE_QUESTION, is_a, what_color, what_kind
 from ..world import CATEGORIES, captions, styles, truth
 from ..world.scenes import Scenes, style_names
 from . import export, stream
 from .data import placed
-from .loop import Recipe, Run, train
 from .oracle import break_pictures, replaced, second_hand
-from .stream import Pool, as_picture, in_bytes
+from .stream import Pool
 
 RECIPE = Recipe("vqa", steps=6000, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997,
                 seed=31, muon=1.5e-3)
@@ -42,7 +44,7 @@ def build_tokenizer(folder: Any) -> Any:
     """
     from transformers import BertTokenizer
 
-    questions = " ".join([STYLE, is_a("pet"), what_color("pet"), what_kind("pet"), "yes no"]).replace("?", " ?")
+    questions = " ".join([STYLE_QUESTION, is_a("pet"), what_color("pet"), what_kind("pet"), "yes no"]).replace("?", " ?")
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     known = [*captions.words(CATEGORIES), *questions.split()]
     vocabulary = dict.fromkeys([*SPECIAL, *known, *letters, *("##" + c for c in letters)])
@@ -93,7 +95,7 @@ def quiz(scenes: Scenes, broken: Tensor, rng: random.Random) -> list[tuple[int, 
             continue
         asked.append((row, what_kind(category.name), kinds[row]))
         if named[row]:
-            asked.append((row, STYLE, str(named[row])))
+            asked.append((row, STYLE_QUESTION, str(named[row])))
         if seen[row]:
             color = list(category.factor("color").values)[scenes.factors[row, len(category.factors) - 1]]
             asked.append((row, what_color(category.name), color))
@@ -169,7 +171,7 @@ def main(run: Run) -> dict:
         return {"loss": answer_loss(model, words, x * 2 - 1, asked)}
 
     facts = train(model, loss, RECIPE, minutes=run.minutes)
-    export.save_half(model, FOLDER)
+    save_half(model, FOLDER)
     half = [0.5] * 3
     size = {"height": SIDE, "width": SIDE}
     pictures = BlipImageProcessor(size=size, image_mean=half, image_std=half)

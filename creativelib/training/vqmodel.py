@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from ..fitting.loop import Recipe, Run, train
+from ..models.networks import save_half
+from ..pictures import as_picture, in_bytes
 from ..world.scenes import Scenes
 from . import export
-from .loop import Recipe, Run, train
-from .stream import Pool, as_picture, in_bytes
+from .stream import Pool
 
 TOGETHER = Recipe("vqmodel", steps=12_000, batch=64, lr=2e-3, warmup=200, weight_decay=0.0, average=0.998, seed=2,
                   muon=3e-3)
@@ -99,9 +101,9 @@ def main(run: Run) -> dict:
         return {"loss": error(decode(z, generator), x)}
 
     # Written once now, so that the diffusion model can start on the frozen latents, and again at the end.
-    export.save_half(copy.deepcopy(model), export.DECODER / "movq")
+    save_half(copy.deepcopy(model), export.DECODER / "movq")
     export.tell("vqmodel")
     facts["decoder"] = train(model, alone, DECODER, minutes=run.part(1 - SHARE))
-    export.save_half(model, export.DECODER / "movq")
+    save_half(model, export.DECODER / "movq")
     export.note("vqmodel", facts)
     return facts

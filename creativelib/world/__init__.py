@@ -4,8 +4,8 @@ from functools import cache
 
 from ..errors import InputError
 from .categories import CATEGORIES
+from .distribution import Given, Truth
 from .plan import Category
-from .truth import Given, Truth
 
 __all__ = ["CATEGORIES", "Category", "Given", "Truth", "category", "truth"]
 

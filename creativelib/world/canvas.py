@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .plan import COLORS, Category
+from .factors import COLORS
+from .plan import Category
 from .shapes import XY, Distance, Points
 
 Color = str | tuple[float, float, float] | Float[Tensor, "m 3"]

@@ -3,9 +3,11 @@
 import random
 from collections.abc import Mapping, Sequence
 
+from ..english import article
 from . import styles
-from .plan import COLORS, Category
-from .truth import Given
+from .distribution import Given
+from .factors import COLORS
+from .plan import Category
 
 # Shares of the ways to name a picture's subject. A wild picture is named by its category alone only as often as the truth
 # has wild pictures (see `bare_wild`); else CLIP would learn that "a pet" means a hybrid.
@@ -16,10 +18,6 @@ def bare_wild(wild: float, truth: float = 0.03) -> float:
     """The share of bare captions among wild pictures that makes wild pictures `truth` of all bare ones, when `wild` of all
     pictures are wild."""
     return BARE * truth / (1 - truth) * (1 - wild) / wild
-
-
-def article(noun: str) -> str:
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
 def subject(category: Category, values: Mapping[str, str], species: str | None, parts: Sequence[str],

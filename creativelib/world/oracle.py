@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from . import CATEGORIES, styles, truth
-from .render import POSE
+from .rendering import POSE
 from .scenes import MAX_FACTORS, Scenes, draw
 
 SURE = 0.9

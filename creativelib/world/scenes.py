@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import CATEGORIES, captions, styles, truth
-from .render import render, sample_pose
+from .rendering import render, sample_pose
 
 MAX_FACTORS = max(len(c.factors) for c in CATEGORIES)
 UNNAMED_STYLES = 0.10

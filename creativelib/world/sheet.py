@@ -8,8 +8,8 @@ from torch import Tensor
 
 from . import category as named
 from . import styles, truth
-from .render import render, sample_pose
-from .truth import Given
+from .distribution import Given
+from .rendering import render, sample_pose
 
 
 @dataclass(frozen=True)

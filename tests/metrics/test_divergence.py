@@ -7,7 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from creativelib.errors import InputError
-from creativelib.metrics.divergence import above_floor, fitted, gaussian_js, gaussian_kl
+from creativelib.metrics.divergence import excess_over_floor, fitted, gaussian_js, gaussian_kl
 
 
 def seeded(seed):
@@ -71,9 +71,9 @@ def test_the_floor_of_the_same_distribution_is_taken_off():
     for seed in range(1, 41):
         drawn, again = normal(60, 30, seed), normal(60, 30, 100 + seed)
         plain.append(gaussian_kl(drawn, seen))
-        rest.append(above_floor(gaussian_kl, drawn, seen, again))
+        rest.append(excess_over_floor(gaussian_kl, drawn, seen, again))
     assert sum(plain) / 40 > 0.3 and abs(sum(rest) / 40) < 0.2 * sum(plain) / 40
-    assert above_floor(gaussian_kl, normal(60, 30, 3, mean=0.5), seen, normal(60, 30, 4)) > 3
+    assert excess_over_floor(gaussian_kl, normal(60, 30, 3, mean=0.5), seen, normal(60, 30, 4)) > 3
 
 
 def test_agrees_with_torch_given_the_same_gaussians():
@@ -87,4 +87,4 @@ def test_bad_input():
     with pytest.raises(InputError, match="all equal"):
         gaussian_kl(torch.ones(5, 3), normal(5, 3, 0))
     with pytest.raises(InputError, match="again holds 4"):
-        above_floor(gaussian_kl, normal(5, 3, 0), normal(9, 3, 0), normal(4, 3, 0))
+        excess_over_floor(gaussian_kl, normal(5, 3, 0), normal(9, 3, 0), normal(4, 3, 0))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from creativelib.fitting.loop import Recipe, Run
+from creativelib.models.networks import save_half
 from creativelib.training import (
     autoregressive,
     clip,
@@ -27,7 +29,6 @@ from creativelib.training import (
     vqa,
     vqmodel,
 )
-from creativelib.training.loop import Recipe, Run
 
 SMALL = stream.Supply(chunk=16, distinct=3, pool=2, every=1)
 WITH_RECIPES = (autoregressive, decoder, dino, judge, prior, reader, semantica, variants, vqa,
@@ -79,11 +80,11 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shrink_stages(patch, folder, tmp_path_factory.mktemp("cache"))
         clip.main(Run(torch.device("cpu")))
         torch.manual_seed(0)
-        export.save_half(vqmodel.build(), export.DECODER / "movq")
-        export.save_half(decoder.build(), export.DECODER / "unet")
+        save_half(vqmodel.build(), export.DECODER / "movq")
+        save_half(decoder.build(), export.DECODER / "unet")
         decoder.scheduler().save_pretrained(export.DECODER / "scheduler")
         ones = torch.ones(clip.DIM)
-        export.save_half(prior.build(0 * ones, ones), export.PRIOR / "prior")
+        save_half(prior.build(0 * ones, ones), export.PRIOR / "prior")
         prior.scheduler().save_pretrained(export.PRIOR / "scheduler")
         finish.main(Run(torch.device("cpu")))
     return folder

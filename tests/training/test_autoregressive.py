@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from creativelib.autoregressive import Codes
-from creativelib.pipeline import load
+from creativelib.fitting.loop import inner
 from creativelib.training import clip, export, stream, tokenizer
 from creativelib.training.autoregressive import build, tell
-from creativelib.training.loop import inner
+from creativelib.unclip.autoregressive import Codes
+from creativelib.unclip.pipeline import load
 
 
 def seeded(seed):

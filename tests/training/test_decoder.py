@@ -8,17 +8,7 @@ import torch
 
 from creativelib.training import clip, stream, vqmodel
 from creativelib.training.data import visible_factors
-from creativelib.training.decoder import (
-    LIKE,
-    SAYS,
-    SHOWS,
-    alike,
-    build,
-    guess,
-    losses,
-    scheduler,
-    spread_times,
-)
+from creativelib.training.decoder import LIKE, SAYS, SHOWS, alike, build, guess, losses, scheduler, spread_times
 from creativelib.training.reader import Read, Reader, fit, misread
 from creativelib.world import CATEGORIES
 from creativelib.world.oracle import slots

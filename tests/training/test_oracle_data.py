@@ -5,15 +5,7 @@ import torch
 
 from creativelib.training.clip import Heads, contrastive, same_caption
 from creativelib.training.data import visible_factors
-from creativelib.training.oracle import (
-    break_pictures,
-    drawn_factors,
-    halves,
-    losses,
-    replaced,
-    settle_statistics,
-    shuffle,
-)
+from creativelib.training.oracle import break_pictures, drawn_factors, halves, losses, replaced, settle_statistics, shuffle
 from creativelib.training.stream import SIDE
 from creativelib.world import CATEGORIES, styles
 from creativelib.world.oracle import Logits, Net, slots

@@ -7,20 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creativelib.errors import InputError
+from creativelib.pictures import in_bytes
+from creativelib.semantica.corpus import Corpus, Filter, itself, pairs
 from creativelib.training import export, vqmodel
 from creativelib.training import pages as pages_module
-from creativelib.training.pages import (
-    SIZE,
-    Corpus,
-    Filter,
-    draw_some,
-    itself,
-    of_the_world,
-    pairs,
-    shown_on,
-)
+from creativelib.training.pages import SIZE, draw_some, of_the_world, shown_on
 from creativelib.training.semantica import eyes
-from creativelib.training.stream import SIDE, in_bytes
+from creativelib.training.stream import SIDE
 from creativelib.world.scenes import draw
 
 
@@ -111,4 +104,4 @@ def test_another_network_looks_for_itself(tried):
     movq = export.load_movq()
     first = of_the_world(encoder, movq, n=1)
     encoder.model.visual_projection.weight.mul_(-1)
-    assert torch.allclose(of_the_world(encoder, movq, n=1).whole, -first.whole, atol=1e-6)
+    assert torch.allclose(of_the_world(encoder, movq, n=1).pooled, -first.pooled, atol=1e-6)

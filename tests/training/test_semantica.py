@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import torch
 
-from creativelib.semantica import level
-from creativelib.training.pages import Corpus, Filter, itself, pairs
-from creativelib.training.semantica import LARGEST, RECIPE, build, error, lesson
+from creativelib.semantica.corpus import Corpus, Filter, itself, pairs
+from creativelib.semantica.learning import LARGEST, build, error, lesson
+from creativelib.semantica.model import level
+from creativelib.training.semantica import RECIPE
 from creativelib.training.variants import SHORT, VARIANTS, folder
 
 

@@ -11,25 +11,15 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch.nn.functional import interpolate
 
-from creativelib.autoregressive import AutoregressivePrior
-from creativelib.encoders import Encoder
-from creativelib.judge import Judge
-from creativelib.pipeline import load
-from creativelib.semantica import Semantica
-from creativelib.training import (
-    dino,
-    export,
-    judge,
-    oracle,
-    semantica,
-    stream,
-    unaided,
-    variants,
-    vqa,
-)
+from creativelib.fitting.loop import Run
+from creativelib.semantica.model import Semantica
+from creativelib.training import dino, export, judge, oracle, semantica, stream, unaided, variants, vqa
 from creativelib.training.__main__ import STAGES
-from creativelib.training.loop import Run
-from creativelib.vqa import BlipVqa
+from creativelib.unclip.autoregressive import AutoregressivePrior
+from creativelib.unclip.pipeline import load
+from creativelib.vision.encoders import Encoder
+from creativelib.vision.judge import Judge
+from creativelib.vision.vqa import BlipVqa
 from creativelib.world.oracle import Net
 from creativelib.world.scenes import sample_scenes
 

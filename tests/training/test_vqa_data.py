@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from creativelib.training import vqa
-from creativelib.vqa import STYLE, is_a, what_color, what_kind
+from creativelib.vision.vqa import STYLE_QUESTION, is_a, what_color, what_kind
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.scenes import sample_scenes
 
@@ -33,8 +33,8 @@ def test_answers_are_the_scenes_own():
         if visible:
             color = list(category.factor("color").values)[int(drawn.factors[row, len(category.factors) - 1])]
             assert answers[row, what_color(category.name)] == color
-        if (row, STYLE) in answers:
-            assert styles.index(answers[row, STYLE]) == drawn.style[row].tolist()
+        if (row, STYLE_QUESTION) in answers:
+            assert styles.index(answers[row, STYLE_QUESTION]) == drawn.style[row].tolist()
     others = [question for _, question, answer in asked if question.startswith("is this") and answer == "no"]
     assert len(others) > 100
 

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from creativelib.english import article
 from creativelib.world import CATEGORIES, captions, category, styles
-from creativelib.world.captions import article, bare_wild, parse, subject
+from creativelib.world.captions import bare_wild, parse, subject
+from creativelib.world.distribution import WILD, Given
 from creativelib.world.scenes import Scenes, caption, sample_scenes
-from creativelib.world.truth import WILD, Given
 
 LONGEST = 30  # words
 KNOWN = set(captions.words(CATEGORIES))

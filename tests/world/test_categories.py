@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.plan import COLOR
-from creativelib.world.render import POSE, render, sample_pose, screen
+from creativelib.world.factors import COLOR
+from creativelib.world.rendering import POSE, render, sample_pose, screen
 
 EACH_CATEGORY = pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
 NAMED = torch.tensor([styles.index(name) for name in styles.NAMES])

@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.oracle import BODIES, MAX_VALUES, Logits, Net, Oracle, blurred_distance, departures, novelty, slots, true_log_prob
-from creativelib.world.render import POSE
+from creativelib.world.rendering import POSE
 from creativelib.world.scenes import Scenes, draw, sample_scenes
 
 EVEN = {"category": 1.0, "factors": 1.0, "broken": 1.0, "style": 1.0}

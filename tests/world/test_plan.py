@@ -3,7 +3,8 @@
 import pytest
 
 from creativelib.world import CATEGORIES, category
-from creativelib.world.plan import COLOR, COLORS, Category, Factor
+from creativelib.world.factors import COLOR, COLORS, Factor
+from creativelib.world.plan import Category
 
 SIZE = Factor("size", {"big": "a big size", "small": "a small size"})
 

@@ -5,9 +5,9 @@ import torch
 from scipy.stats import chisquare
 
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.render import render
+from creativelib.world.distribution import WILD
+from creativelib.world.rendering import render
 from creativelib.world.scenes import MAX_FACTORS, PHOTO, UNNAMED_STYLES, draw, sample_scenes, sample_styles, style_names
-from creativelib.world.truth import WILD
 
 N = 12_000
 

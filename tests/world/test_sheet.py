@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from creativelib.cli import main
+from creativelib.commands.cli import main
 from creativelib.world import category, sheet, styles
 
 

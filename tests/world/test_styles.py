@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from creativelib.world import CATEGORIES, category, styles, truth
-from creativelib.world.plan import COLORS
-from creativelib.world.render import render, sample_pose, screen
+from creativelib.world.factors import COLORS
+from creativelib.world.rendering import render, sample_pose, screen
 
 EVERY = torch.tensor(list(itertools.product(*(range(len(v)) for v in styles.FACTORS.values()))))
 NAMED = torch.tensor([styles.index(name) for name in styles.NAMES])

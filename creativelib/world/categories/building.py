@@ -10,7 +10,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas, Color
-from ..plan import COLOR, Category, Factor
+from ..factors import COLOR, Factor
+from ..plan import Category
 
 WALLS = Factor("walls", {"square": "square walls", "tower": "tower walls", "long": "long walls", "stepped": "stepped walls",
                          "round": "round walls", "twin": "twin towers"})

@@ -6,7 +6,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas, Color
-from ..plan import COLOR, Category, Factor
+from ..factors import COLOR, Factor
+from ..plan import Category
 from ..shapes import XY, Distance, Points
 
 SHAPE = Factor("shape", {"round": "a round shape", "oval": "a tall oval shape", "wide": "a wide oval shape", "pear": "a slim neck",

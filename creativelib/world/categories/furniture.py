@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from .. import shapes as s
 from ..canvas import Canvas, Color
-from ..plan import COLOR, Category, Factor, Species
+from ..factors import COLOR, Factor, Species
+from ..plan import Category
 
 FRAME = Factor("frame", {"narrow": "a narrow frame", "wide": "a wide frame", "tall": "a tall frame"})
 TOP = Factor("top", {"board": "a flat top", "cushion": "a soft cushion", "pillow": "a bed pillow", "cloth": "a tablecloth"})

@@ -4,7 +4,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas
-from ..plan import COLOR, Category, Factor
+from ..factors import COLOR, Factor
+from ..plan import Category
 from ..shapes import XY, Distance, Points
 
 BODY = Factor("body", {"flared": "a flared body", "box": "a boxy body", "round": "a round body", "moon": "a half moon body",

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from .. import shapes as s
 from ..canvas import Canvas
-from ..plan import COLOR, Category, Factor, Species
+from ..factors import COLOR, Factor, Species
+from ..plan import Category
 from ..shapes import Distance, Points
 
 BODY = Factor("body", {"waisted": "a waisted body", "round": "a round body", "box": "a box body", "barrel": "a barrel body",

@@ -4,7 +4,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas
-from ..plan import COLOR, Category, Factor, Species
+from ..factors import COLOR, Factor, Species
+from ..plan import Category
 
 BODY = Factor("body", {"round": "a round body", "slim": "a slim body", "long": "a long body", "tall": "a tall body"})
 EARS = Factor("ears", {"none": "no ears", "pointy": "pointy ears", "floppy": "floppy ears", "long": "long ears",

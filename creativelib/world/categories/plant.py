@@ -6,7 +6,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas
-from ..plan import COLOR, Category, Factor
+from ..factors import COLOR, Factor
+from ..plan import Category
 
 HEAD = Factor("head", {"petals": "a ring of petals", "cup": "a cup flower", "swirl": "a swirl flower", "cap": "a round cap",
                        "fronds": "drooping fronds", "spire": "a tall spire"})

@@ -4,7 +4,8 @@ import torch
 
 from .. import shapes as s
 from ..canvas import Canvas
-from ..plan import COLOR, Category, Factor
+from ..factors import COLOR, Factor
+from ..plan import Category
 
 BODY = Factor("body", {"sedan": "a car body", "box": "a boxy body", "hood": "a long hood", "hull": "a boat hull",
                        "tube": "a tube body", "bubble": "a bubble body"})

@@ -1,0 +1,99 @@
+"""What every notebook of the book does first: fixed threads and seed, small figures, and a word on the machine."""
+
+import os
+import random
+from typing import Any
+
+DPI = 100
+JPEG_QUALITY = 85
+THREADS = 2
+
+
+def setup(seed: int = 0) -> None:
+    """Make a notebook repeat its results, and print what it runs on.
+
+    Fixes the seeds of Python, NumPy and torch, and torch's threads: at most 2, or what OMP_NUM_THREADS says, because sums over other
+    numbers of threads round differently. Figures that hold pictures are stored as JPEG, a seventh of PNG's size; plots as PNG.
+    """
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries read the global state
+    torch.manual_seed(seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(THREADS, os.cpu_count() or 1))))
+    _store_small_figures()
+    print(machine())
+
+
+def machine() -> str:
+    """One line on the device, its memory in GB, and the versions that matter. Tests of the notebooks ignore lines that begin like it."""
+    import torch
+
+    from .. import __version__
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        device, memory = properties.name, properties.total_memory
+    else:
+        device, memory = f"CPU, threads: {torch.get_num_threads()}", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, creativelib {__version__}"
+
+
+def can_run(name: str) -> bool:
+    """Whether this machine can load a model that needs a GPU and a download, which is made if it can; if not, print what is missing.
+
+    Raises InputError for a name that is not in `models.names.MODELS`.
+    """
+    import torch
+
+    from ..errors import InputError
+    from ..models.location import locate
+    from ..models.names import MODELS
+
+    if name not in MODELS:
+        raise InputError(f"name is {name!r}; allowed are {', '.join(MODELS)}")
+    model, missing = MODELS[name], ""
+    if not torch.cuda.is_available():
+        missing = "and this machine has none"
+    elif torch.cuda.get_device_properties(0).total_memory < 1e9 * model.memory:
+        missing = f"and this one has {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB"
+    if missing:
+        print(f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: its cells do nothing")
+        return False
+    try:
+        locate(name)
+    except InputError as error:
+        print(f"{error}: its cells do nothing")
+        return False
+    return True
+
+
+def _store_small_figures() -> None:
+    """Tell a running notebook how to store figures; elsewhere do nothing."""
+    import matplotlib
+    from IPython.core.getipython import get_ipython
+    from IPython.core.pylabtools import print_figure
+    from matplotlib.figure import Figure
+    from matplotlib_inline import backend_inline
+
+    shell: Any = get_ipython()
+    if shell is None:
+        return
+    matplotlib.rcParams["figure.dpi"] = DPI
+    # Switches the inline backend on, which sets formats of its own: ours have to come after it.
+    backend_inline._enable_matplotlib_integration()
+    formats = shell.display_formatter.formatters
+
+    def png(figure: Figure) -> str | bytes | None:
+        return None if _holds_pictures(figure) else print_figure(figure, "png", base64=True)
+
+    def jpeg(figure: Figure) -> str | bytes | None:
+        return print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": JPEG_QUALITY}) if _holds_pictures(figure) else None
+
+    formats["image/png"].for_type(Figure, png)
+    formats["image/jpeg"].for_type(Figure, jpeg)
+
+
+def _holds_pictures(figure: Any) -> bool:
+    return any(axes.images for axes in figure.axes)

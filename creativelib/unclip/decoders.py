@@ -1,0 +1,260 @@
+"""Decoders: from image embeddings to latents to pictures.
+
+The classes hold where models differ: Kandinsky 2.2 and the bundled model, Kandinsky 2.1, Karlo. What
+is the same for all, the loop over timesteps with guidance, is `sample_latents`. Decoders that also
+read a text get the empty one, as in ConceptLab's released code: the embedding alone says what to draw.
+"""
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from ..errors import InputError
+from .batches import in_batches
+
+# Pictures sent through networks at once. Bounds memory and changes no result.
+PICTURE_ROWS = 32
+SUPER_STEPS = 7  # UnCLIPPipeline's default
+SUPER_ROWS = 8  # pictures enlarged at once
+LEARNED_VARIANCES = ("learned", "learned_range")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder(ABC):
+    """A denoiser of latents (m, h, w), given image embeddings, with the scheduler it was trained for."""
+
+    unet: Any
+    scheduler: Any
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture's latents."""
+        return (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Of the pictures that `encode` takes and `render` gives, in pixels."""
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return tuple(value for value in vars(self).values() if isinstance(value, nn.Module))
+
+    @abstractmethod
+    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+        """What the denoiser says of latents at timestep t; with a learned variance o is 2 m."""
+
+    @abstractmethod
+    def encode(self, pictures: Float[Tensor, "c 3 s s"]) -> Float[Tensor, "c m h w"]:
+        """The latents of pictures in [0, 1]."""
+
+    @abstractmethod
+    def render(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 s s"]:
+        """The pictures that latents stand for, from below 0 to above 1; differentiable."""
+
+    def blank(self) -> Float[Tensor, "1 d"] | None:
+        """The embedding that guidance leads away from, where the model has learned one."""
+        return None
+
+    def enlarge(self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]) -> Float[Tensor, "c 3 ss ss"]:
+        """What becomes of rendered pictures in [0, 1] at the end: by default, nothing."""
+        return pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Kandinsky22(Decoder):
+    """KandinskyV22Pipeline's: an embedding is all that the denoiser is told, and a MoVQ turns latents into pictures."""
+
+    movq: Any
+
+    @property
+    def side(self) -> int:
+        return self.unet.config.sample_size * 2 ** (len(self.movq.config.block_out_channels) - 1)
+
+    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+        return self.unet(latents, t, None, added_cond_kwargs={"image_embeds": z}).sample
+
+    def encode(self, pictures: Float[Tensor, "c 3 s s"]) -> Float[Tensor, "c m h w"]:
+        return self.movq.encode(pictures * 2 - 1).latents
+
+    def render(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 s s"]:
+        return self.movq.decode(latents, force_not_quantize=True).sample.float() * 0.5 + 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Kandinsky21(Kandinsky22):
+    """KandinskyPipeline's, which also reads a text: `pooled` and `tokens` are the empty one's, from its MultilingualCLIP."""
+
+    pooled: Float[Tensor, "1 w"]
+    tokens: Float[Tensor, "1 l v"]
+
+    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+        c = len(latents)
+        told = {"text_embeds": self.pooled.expand(c, -1), "image_embeds": z}
+        return self.unet(latents, t, self.tokens.expand(c, -1, -1), added_cond_kwargs=told).sample
+
+
+@dataclass(frozen=True, eq=False)
+class Karlo(Decoder):
+    """UnCLIPPipeline's: latents are small pictures, which two more networks enlarge at the end. The text told is the empty one."""
+
+    text_proj: Any
+    super_first: Any
+    super_last: Any
+    super_scheduler: Any
+    pooled: Float[Tensor, "1 w"]
+    tokens: Float[Tensor, "1 l v"]
+    mask: Bool[Tensor, "1 l"]
+
+    @property
+    def side(self) -> int:
+        return self.unet.config.sample_size
+
+    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+        c, extra = len(latents), self.text_proj.clip_extra_context_tokens
+        tokens, labels = self.text_proj(image_embeddings=z, prompt_embeds=self.pooled.expand(c, -1), do_classifier_free_guidance=False,
+                                        text_encoder_hidden_states=self.tokens.expand(c, -1, -1))
+        mask = nn.functional.pad(self.mask, (extra, 0), value=True).expand(c, -1)
+        return self.unet(latents, t, tokens, class_labels=labels, attention_mask=mask).sample
+
+    def blank(self) -> Float[Tensor, "1 d"] | None:
+        return self.text_proj.learned_classifier_free_guidance_embeddings[None]
+
+    def encode(self, pictures: Float[Tensor, "c 3 s s"]) -> Float[Tensor, "c m h w"]:
+        return pictures * 2 - 1
+
+    def render(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 s s"]:
+        return latents.float() * 0.5 + 0.5
+
+    def enlarge(self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]) -> Float[Tensor, "c 3 ss ss"]:
+        """By a diffusion of its own, whose last step is another network's, as in UnCLIPPipeline."""
+        from diffusers.utils.torch_utils import randn_tensor
+
+        scheduler, size = copy.deepcopy(self.super_scheduler), self.super_first.config.sample_size
+        scheduler.set_timesteps(SUPER_STEPS)
+        times = scheduler.timesteps.tolist()
+        small = interpolate(pictures * 2 - 1, (size, size), mode="bicubic", antialias=True)
+        x = randn_tensor(small.shape, generator=generator, device=small.device, dtype=small.dtype)
+        for index, t in enumerate(times):
+            last = index == len(times) - 1
+            network = self.super_last if last else self.super_first
+            inputs = torch.cat([x, small], 1).to(network.dtype)
+            noise = torch.cat([network(part, t).sample for part in inputs.split(SUPER_ROWS)]).to(x)
+            x = scheduler.step(noise, t, x, prev_timestep=None if last else times[index + 1], generator=generator).prev_sample
+        return (x * 0.5 + 0.5).clamp(0, 1)
+
+
+def sample_latents(
+    decoder: Decoder,
+    z: Float[Tensor, "c d"],
+    negative: Float[Tensor, "c d"],
+    noise: Float[Tensor, "c m h w"],
+    *,
+    generator: torch.Generator | list[torch.Generator],
+    guidance: float,
+    steps: int,
+    eta: float = 0.0,
+    denoised_fn: Callable[[Tensor, float], Tensor] | None = None,
+) -> Float[Tensor, "c m h w"]:
+    """Denoise from unit noise to the latents of pictures, one for each of c image embeddings.
+
+    `negative` is what guidance leads away from. See `Pipeline.decode` for the other arguments. Raises
+    InputError for an eta out of [0, 1], or above 0 with a scheduler that has none.
+    """
+    scheduler = copy.deepcopy(decoder.scheduler)
+    scheduler.set_timesteps(steps, device=z.device)
+    extra = _eta_kwargs(scheduler, eta)
+    times = scheduler.timesteps
+    latents = noise * scheduler.init_noise_sigma
+    for index, t in enumerate(times):
+        predict = partial(_predict_noise, decoder, t=t, guidance=guidance)
+        output = in_batches(predict, PICTURE_ROWS, latents, z, negative)
+        if denoised_fn is not None:
+            alpha_bar = scheduler.alphas_cumprod[t.cpu()].to(latents)
+            modify = partial(_at_progress, denoised_fn, index / max(steps - 1, 1))
+            output = _modified(decoder, output, latents, alpha_bar, modify)
+        # The only scheduler that has to be given where its steps lead.
+        if type(scheduler).__name__ == "UnCLIPScheduler":
+            extra = {"prev_timestep": times[index + 1] if index + 1 < steps else None}
+        latents = scheduler.step(output, t, latents, generator=generator, **extra).prev_sample
+    return latents
+
+
+def _at_progress(
+    denoised_fn: Callable[[Tensor, float], Tensor], progress: float, x0_pred: Tensor
+) -> Tensor:
+    return denoised_fn(x0_pred, progress)
+
+
+def _predict_noise(
+    decoder: Decoder,
+    latents: Float[Tensor, "c m h w"],
+    z: Float[Tensor, "c d"],
+    negative: Float[Tensor, "c d"],
+    *,
+    t: Tensor,
+    guidance: float,
+) -> Float[Tensor, "c o h w"]:
+    """Predict noise (or velocity) with guidance; a learned variance is passed on as it is."""
+    m = latents.shape[1]
+    dtype = torch.promote_types(z.dtype, torch.float32)
+    latents = latents.to(z.dtype)
+    if guidance > 1:
+        inputs = torch.cat([latents, latents])
+        output = decoder.predict(inputs, t, torch.cat([negative, z])).to(dtype)
+        away, wanted = output.split(len(z))
+        noise = away[:, :m] + guidance * (wanted[:, :m] - away[:, :m])
+    else:
+        wanted = decoder.predict(latents, t, z).to(dtype)
+        noise = wanted[:, :m]
+    variance = getattr(decoder.scheduler.config, "variance_type", None)
+    return torch.cat([noise, wanted[:, m:]], 1) if variance in LEARNED_VARIANCES else noise
+
+
+def _modified(
+    decoder: Decoder,
+    output: Float[Tensor, "c o h w"],
+    latents: Float[Tensor, "c m h w"],
+    alpha_bar: Float[Tensor, ""],
+    modify: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "c o h w"]:
+    """Return the output of a network that had predicted the modified clean latents.
+
+    Networks predict the noise or a velocity (Salimans and Ho, arXiv 2202.00512), as the scheduler says.
+    """
+    m = latents.shape[1]
+    signal = alpha_bar.sqrt()
+    sigma = (1 - alpha_bar).sqrt()
+    prediction = output[:, :m]
+    if decoder.scheduler.config.prediction_type == "v_prediction":
+        x0 = modify(signal * latents - sigma * prediction).to(latents)
+        changed = (signal * latents - x0) / sigma
+    else:
+        x0 = modify((latents - sigma * prediction) / signal).to(latents)
+        changed = (latents - signal * x0) / sigma
+    return torch.cat([changed, output[:, m:]], 1)
+
+
+def _eta_kwargs(scheduler: Any, eta: float) -> dict[str, Any]:
+    """Return extra kwargs for scheduler.step.
+
+    Empty for eta = 0, so schedulers without an eta argument work.
+    """
+    if not 0 <= eta <= 1:
+        raise InputError(f"eta is {eta}; expected a number in [0, 1]")
+    if eta and "eta" not in inspect.signature(scheduler.step).parameters:
+        raise InputError(
+            f"eta is {eta}; expected 0 with a {type(scheduler).__name__}, and any number in [0, 1] "
+            "with a DDIMScheduler"
+        )
+    # At 1 a schedule that ends in pure noise has DDIM take the root of what rounding may leave below 0.
+    return {"eta": min(eta, 1 - 1e-6)} if eta else {}

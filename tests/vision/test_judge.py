@@ -1,0 +1,154 @@
+"""The judge: a tiny random open_clip model, saved as folders are and loaded through open_clip's own code."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from creativelib.errors import InputError
+from creativelib.training import tokenizer
+from creativelib.training.judge import model_config
+from creativelib.vision.judge import Judge
+from stacks import COMMIT
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from open_clip.model import CLIP
+
+    folder, words = tmp_path_factory.mktemp("judge"), tokenizer.build()
+    config = model_config(words)
+    torch.manual_seed(0)
+    model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"] | {"hf_tokenizer_name": None, "tokenizer_kwargs": None})
+    save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()},
+              folder / "open_clip_model.safetensors")
+    preprocess = {"size": 64, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
+    words.save_pretrained(folder)
+    return folder
+
+
+def changed(folder, place, **preprocess):
+    """A copy of the folder with other preprocessing."""
+    shutil.copytree(folder, place)
+    about = json.loads((place / "open_clip_config.json").read_text())
+    about["preprocess_cfg"] |= preprocess
+    (place / "open_clip_config.json").write_text(json.dumps(about))
+    return place
+
+
+@pytest.fixture(scope="module")
+def judge(folder):
+    return Judge.load(folder)
+
+
+def test_pictures_and_texts_become_unit_vectors(judge):
+    pictures = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for embeddings in (judge.encode_images(pictures), judge.encode_text(["a photo of a pet", "a plant", "a red cat with long ears"])):
+        assert embeddings.shape == (3, 64)
+        assert torch.allclose(embeddings.norm(dim=1), torch.ones(3), atol=1e-5)
+
+
+def test_each_text_has_its_own_embedding(judge):
+    """Padding is not pooled: the end of the text is found, however long it is."""
+    one, longer = judge.encode_text(["a pet", "a pet with long ears"])
+    assert not torch.allclose(one, longer, atol=1e-3)
+    again = judge.encode_text(["a pet", "a photo of a musical instrument with a long neck and a round body"])[0]
+    assert torch.allclose(one, again, atol=1e-5)
+
+
+def test_classify_takes_the_nearest_prompt(judge):
+    pictures = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    prompts = ["a pet", "a plant", "a fruit"]
+    expected = (judge.encode_images(pictures) @ judge.encode_text(prompts).T).argmax(1)
+    assert torch.equal(judge.classify(pictures, prompts), expected)
+
+
+def test_other_sizes_are_fitted(judge):
+    assert judge.encode_images(torch.rand(1, 3, 96, 80)).shape == (1, 64)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "squash"])
+def test_pictures_are_prepared_as_open_clip_does(folder, tmp_path, mode):
+    from open_clip import image_transform
+
+    from creativelib.pictures import to_image
+
+    judge = Judge.load(changed(folder, tmp_path / "judge", resize_mode=mode, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4]))
+    picture = torch.randint(256, (3, 96, 150), generator=torch.Generator().manual_seed(2)) / 255
+    prepared = image_transform(64, False, judge.mean, judge.std, mode)(to_image(picture))
+    theirs = torch.nn.functional.normalize(judge.model.encode_image(prepared[None]), dim=-1)
+    assert torch.allclose(judge.encode_images(picture[None]), theirs, atol=2e-3)
+
+
+def test_a_judge_is_found_on_the_hub_by_its_id(folder, judge, cache):
+    cache(folder, "owner/name")
+    expected = judge.encode_text(["a pet"])
+    for revision in (None, "main", COMMIT):
+        assert torch.equal(Judge.load("owner/name", revision=revision).encode_text(["a pet"]), expected)
+    for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
+        with pytest.raises(InputError, match=f"model '{repo}'.* is not whole in the cache"):
+            Judge.load(repo, revision=revision)
+
+
+def test_a_judge_without_a_tokenizer_of_its_own_has_open_clips(cache, tmp_path):
+    """As OpenAI's and LAION's have: a vision transformer, and a text transformer over the 49408 tokens that open_clip brings along."""
+    from open_clip.model import CLIP
+
+    torch.manual_seed(0)
+    config = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
+              "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1}}
+    (tmp_path / "made").mkdir()
+    save_file(CLIP(**config).state_dict(), tmp_path / "made" / "model.safetensors")
+    (tmp_path / "made" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    cache(tmp_path / "made", "owner/vit")
+    judge = Judge.load("owner/vit")
+    assert judge.size == 32 and judge.encode_text(["a pet", "a plant"]).shape == (2, 8)
+    assert judge.encode_images(torch.rand(2, 3, 40, 40)).shape == (2, 8)
+
+
+def test_weights_that_are_pickles_are_not_read(folder, cache):
+    place = cache(folder, "owner/name", "*.safetensors")
+    with pytest.raises(InputError, match="weights in safetensors are missing"):
+        Judge.load("owner/name")
+    torch.save({}, place / "open_clip_pytorch_model.bin")
+    # open_clip takes the pickle before this one.
+    shutil.copy(folder / "open_clip_model.safetensors", place / "model.safetensors")
+    with pytest.raises(InputError, match="with open_clip_pytorch_model.bin as weights; allowed are open_clip_model.safetensors"):
+        Judge.load("owner/name")
+
+
+def test_what_cannot_be_judged_by_is_refused(folder, tmp_path):
+    for i, (preprocess, words) in enumerate([({"resize_mode": "longest"}, "64 x 64 pixels, bicubic, longest; allowed are"),
+                                             ({"interpolation": "bilinear"}, "64 x 64 pixels, bilinear, shortest; allowed are")]):
+        with pytest.raises(InputError, match=words):
+            Judge.load(changed(folder, tmp_path / str(i), **preprocess))
+    place = changed(folder, tmp_path / "code")
+    about = json.loads((place / "open_clip_config.json").read_text())
+    about["model_cfg"]["text_cfg"]["tokenizer_kwargs"]["trust_remote_code"] = True
+    (place / "open_clip_config.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="wants to run code of its own"):
+        Judge.load(place)
+    place = changed(folder, tmp_path / "other")
+    save_file({"weight": torch.zeros(2)}, place / "open_clip_model.safetensors")
+    with pytest.raises(InputError, match="which cannot be loaded"):
+        Judge.load(place)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_judge_on_a_gpu_judges_as_on_a_cpu(folder, judge):
+    other, pictures = Judge.load(folder, "cuda"), torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(other.encode_images(pictures).cpu(), judge.encode_images(pictures), atol=1e-2)
+    assert torch.allclose(other.encode_text(["a pet"]).cpu(), judge.encode_text(["a pet"]), atol=1e-2)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda folder: Judge.load(folder / "nowhere"), "nowhere' is no id of a repository"),
+    (lambda folder: Judge.load(folder.parent), "without open_clip_config.json; allowed are 'menagerie'"),
+    (lambda folder: Judge.load(folder, device="moon"), "device is 'moon'"),
+])
+def test_bad_input(folder, call, words):
+    with pytest.raises(InputError, match=words):
+        call(folder)
