@@ -1,15 +1,14 @@
 """A batch of pictures painted part by part, back to front, from signed distances."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .factors import COLORS
-from .plan import Category
+from .factors import COLORS, Factor
 from .shapes import XY, Distance, Points
 
 Color = str | tuple[float, float, float] | Float[Tensor, "m 3"]
@@ -27,10 +26,12 @@ class Canvas:
     layers: (n, 6, h, w) of all n pictures.
     """
 
-    def __init__(self, category: Category, factors: Int[Tensor, "n f"], p: Float[Tensor, "n h w 2"],
+    def __init__(self, factors: Sequence[Factor], values: Int[Tensor, "n f"], p: Float[Tensor, "n h w 2"],
                  pixel: Float[Tensor, "n"], line: Float[Tensor, "n"], color: Float[Tensor, "n 3"]):
         n, h, w, _ = p.shape
-        self.category, self._factors, self._p = category, factors, p
+        self.factors = {factor.name: factor for factor in factors}
+        self._values = {factor.name: values[:, i] for i, factor in enumerate(factors)}
+        self._p = p
         self._pixel, self._line, self._color = pixel[:, None, None], line[:, None, None], color
         self.rows = torch.arange(n, device=p.device)
         self.layers = p.new_zeros(n, 6, h, w)
@@ -66,18 +67,16 @@ class Canvas:
 
     def by(self, factor: str) -> Iterator[tuple[str, "Canvas"]]:
         """Each value of a factor that occurs here, with the canvas of its rows."""
-        names = [f.name for f in self.category.factors]
-        column = self._factors[self.rows, names.index(factor)]
-        for i, value in enumerate(self.category.factor(factor).values):
+        column = self._values[factor][self.rows]
+        for i, value in enumerate(self.factors[factor].values):
             rows = self.rows[column == i]
             if len(rows):
                 yield value, self._sub(rows)
 
     def where(self, factor: str, *values: str) -> Iterator["Canvas"]:
         """The canvas of the rows whose factor has one of these values: one or none."""
-        names = [f.name for f in self.category.factors]
-        wanted = [list(self.category.factor(factor).values).index(v) for v in values]
-        column = self._factors[self.rows, names.index(factor)]
+        wanted = [list(self.factors[factor].values).index(v) for v in values]
+        column = self._values[factor][self.rows]
         rows = self.rows[torch.isin(column, column.new_tensor(wanted))]
         if len(rows):
             yield self._sub(rows)

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from .canvas import Canvas
 from .factors import Factor, Species
-
-if TYPE_CHECKING:
-    from .canvas import Canvas
 
 
 @dataclass(frozen=True)
@@ -17,7 +14,7 @@ class Category:
     name: str
     factors: tuple[Factor, ...]
     species: Mapping[str, Species]
-    draw: "Callable[[Canvas], None]"
+    draw: Callable[[Canvas], None]
 
     def __post_init__(self) -> None:
         for name, species in self.species.items():

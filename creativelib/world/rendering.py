@@ -51,6 +51,6 @@ def render(category: Category, factors: Int[Tensor, "n f"], style: Int[Tensor, "
     factors[~styles.color_visible(style), color_at] = list(COLORS).index("gray")
     color = torch.tensor(list(COLORS.values()), device=device)[factors[:, color_at]]
     color = (color * shade[:, None]).clamp(0, 1)
-    canvas = Canvas(category, factors, p, 2 / size / scale * softness, weights, color)
+    canvas = Canvas(category.factors, factors, p, 2 / size / scale * softness, weights, color)
     category.draw(canvas)
     return styles.compose(canvas.layers, style, styles.ground(style, pose[:, 6:9], points))

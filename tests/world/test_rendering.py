@@ -129,7 +129,7 @@ def canvas(n=3, size=32):
     factors = torch.zeros(n, len(kind.factors), dtype=torch.long)
     factors[:, 0] = torch.arange(n) % 2
     p = screen(size).expand(n, -1, -1, -1)
-    return Canvas(kind, factors, p, torch.full((n,), 2 / size), torch.full((n,), 0.05), torch.full((n, 3), 0.5))
+    return Canvas(kind.factors, factors, p, torch.full((n,), 2 / size), torch.full((n,), 0.05), torch.full((n, 3), 0.5))
 
 
 def box(p):
