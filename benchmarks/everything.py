@@ -38,8 +38,14 @@ class Job:
     needs: Path | None = None
 
 
-def benchmark(module: str, *words: str, results: Sequence[str], name: str | None = None, alone: bool = False,
-              needs: Path | None = None) -> Job:
+def benchmark(
+    module: str,
+    *words: str,
+    results: Sequence[str],
+    name: str | None = None,
+    alone: bool = False,
+    needs: Path | None = None,
+) -> Job:
     command = (sys.executable, "-m", f"benchmarks.{module}", *words)
     return Job(name or " ".join((module, *words)), command, tuple(results), alone, needs)
 
@@ -57,18 +63,49 @@ JOBS = (
     *by_part("unclip.generation", "unclip", "priors", "inversion", "edits"),
     *by_part("semantica.variations", "semantica", "truth", "fewshot", "metrics"),
     benchmark("semantica.variations", "variants", results=["semantica-variants"], needs=VARIANTS),
-    *by_part("steering.runs", "steering", "main", "ablation", "rival", "guidance", "dial", "depth", "batch"),
+    *by_part(
+        "steering.runs",
+        "steering",
+        "main",
+        "ablation",
+        "rival",
+        "guidance",
+        "dial",
+        "depth",
+        "batch",
+    ),
     *by_part("conceptlab.runs", "conceptlab", "main", "adaptive", "ablation", "weight", "mix"),
     benchmark("steering.goodhart", results=["goodhart-dial"]),
     benchmark("density.recovery", results=["density"]),
-    benchmark("density.recovery", "--clip", str(UNAIDED), name="density, other CLIP", results=["density-other-clip"], needs=UNAIDED),
-    benchmark("evaluation.table", results=["evaluation-table", "evaluation-correlation", "evaluation-oracles", "evaluation-claims"]),
+    benchmark(
+        "density.recovery",
+        "--clip",
+        str(UNAIDED),
+        name="density, other CLIP",
+        results=["density-other-clip"],
+        needs=UNAIDED,
+    ),
+    benchmark(
+        "evaluation.table",
+        results=[
+            "evaluation-table",
+            "evaluation-correlation",
+            "evaluation-oracles",
+            "evaluation-claims",
+        ],
+    ),
     *by_part("steering.runs", "steering", "cost", alone=True),
     benchmark("density.cost", results=["density_cost"], alone=True),
     benchmark("commands.creation", results=["create"], alone=True),
     benchmark("commands.seconds", results=["seconds"], alone=True),
-    benchmark("unclip.kandinsky", results=[f"kandinsky-{part}-cpu" for part in ("step", "rate", "prior", "density", "precision", "memory")],
-              alone=True),
+    benchmark(
+        "unclip.kandinsky",
+        results=[
+            f"kandinsky-{part}-cpu"
+            for part in ("step", "rate", "prior", "density", "precision", "memory")
+        ],
+        alone=True,
+    ),
     benchmark("notebook.chapters", results=["chapters"], alone=True),
 )
 TABLES = ("make_model_card", "make_measurements")
@@ -94,7 +131,9 @@ def left(jobs: Sequence[Job], minutes: dict[str, float], cores: int) -> str:
     known = [minutes[job.name] / (1 if job.alone else cores) for job in jobs if job.name in minutes]
     unknown = sum(job.name not in minutes for job in jobs)
     told = f"about {sum(known):.0f} minutes" if known else "an unknown time"
-    return f"{len(jobs)} to go, {told}" + (f" and {unknown} not timed before" if unknown and known else "")
+    return f"{len(jobs)} to go, {told}" + (
+        f" and {unknown} not timed before" if unknown and known else ""
+    )
 
 
 @dataclass
@@ -110,7 +149,9 @@ def start(job: Job) -> Running:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment |= {} if job.alone else {"OMP_NUM_THREADS": "1"}
     with (OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log").open("w") as log:
-        process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
+        process = subprocess.Popen(
+            job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
+        )
     return Running(job, process, time.monotonic())
 
 
@@ -129,7 +170,10 @@ def measure(jobs: Sequence[Job], cores: int) -> list[str]:
     minutes = read(MINUTES)
     absent = [job for job in jobs if job.needs is not None and not job.needs.exists()]
     for job in absent:
-        print(f"left out: {job.name}, which needs {job.needs} (see python -m creativelib.training)", flush=True)
+        print(
+            f"left out: {job.name}, which needs {job.needs} (see python -m creativelib.training)",
+            flush=True,
+        )
     todo = [job for job in jobs if job.name not in done and job not in absent]
     waiting = sorted(todo, key=lambda job: (job.alone, minutes.get(job.name, float("inf"))))
     running: list[Running] = []
@@ -150,22 +194,38 @@ def measure(jobs: Sequence[Job], cores: int) -> list[str]:
                 write({"models": models, "done": done}, OUT / "state.json")
                 write(dict(sorted(minutes.items())), MINUTES)
             how = "failed" if each.process.returncode else "done"
-            print(f"{each.job.name}: {how} after {took:.1f} minutes; {left([*waiting, *(r.job for r in running)], minutes, cores)}",
-                  flush=True)
+            print(
+                f"{each.job.name}: {how} after {took:.1f} minutes; {left([*waiting, *(r.job for r in running)], minutes, cores)}",
+                flush=True,
+            )
     return failed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="how many benchmarks run side by side")
-    parser.add_argument("--only", nargs="+", metavar="JOB", choices=[job.name for job in JOBS], help="of all, these alone")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cores", type=int, default=os.cpu_count(), help="how many benchmarks run side by side"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="JOB",
+        choices=[job.name for job in JOBS],
+        help="of all, these alone",
+    )
     options = parser.parse_args()
-    failed = measure([job for job in JOBS if not options.only or job.name in options.only], options.cores)
+    failed = measure(
+        [job for job in JOBS if not options.only or job.name in options.only], options.cores
+    )
     for table in TABLES:
         subprocess.run([sys.executable, str(ROOT / "book" / f"{table}.py")], check=True, cwd=ROOT)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}; their logs are in {OUT}")
-    print("All is measured. Now: make notebooks, then make test, which names the sentences that no longer follow.")
+    print(
+        "All is measured. Now: make notebooks, then make test, which names the sentences that no longer follow."
+    )
 
 
 if __name__ == "__main__":

@@ -19,11 +19,15 @@ RESULTS = Path(__file__).parent / "results"
 
 def asked(doc: str, parts: Collection[str]) -> list[str]:
     """The parts of a benchmark that the command line asks for: all, unless it names some."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all by default"
+    )
     chosen = parser.parse_args().parts
     if unknown := set(chosen) - set(parts):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; allowed are {', '.join(parts)}")
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; expected {', '.join(parts)}")
     return chosen or list(parts)
 
 
@@ -41,42 +45,63 @@ class Figure:
     high: float | None = None
 
 
-def at_least(name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None) -> Figure:
+def at_least(
+    name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None
+) -> Figure:
     low, high = interval or (None, None)
     return Figure(name, value, unit, bar, value >= bar, low, high)
 
 
-def at_most(name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None) -> Figure:
+def at_most(
+    name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None
+) -> Figure:
     low, high = interval or (None, None)
     return Figure(name, value, unit, bar, value <= bar, low, high)
 
 
 def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
     """The share of True in percent, and its Wilson interval at 95 %."""
-    n, p, z = hits.numel(), hits.double().mean().item(), 1.96
+    n = hits.numel()
+    p = hits.double().mean().item()
+    z = 1.96
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     return 100 * p, (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
 
 
-def bootstrap(values: Tensor, statistic=torch.mean, draws: int = 1000) -> tuple[float, tuple[float, float]]:
+def bootstrap(
+    values: Tensor, statistic=torch.mean, draws: int = 1000
+) -> tuple[float, tuple[float, float]]:
     """A statistic of a sample, and its percentile bootstrap interval at 95 %."""
     found = intervals.bootstrap(values, statistic, draws=draws)
     return found.value, (found.low, found.high)
 
 
 def machine() -> str:
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
-        if Path("/proc/cpuinfo").exists() else [platform.processor()]
+    names = (
+        [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else [platform.processor()]
+    )
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return f"{gpu}{names[0]}, {torch.get_num_threads()} threads"
 
 
 def commit() -> str:
     """The commit measured, with a plus sign where the tree had changes on top of it."""
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "creativelib") else "")
+        return subprocess.run(
+            ["git", *words], capture_output=True, text=True, cwd=RESULTS.parent
+        ).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + (
+        "+" if git("status", "--porcelain", "--", "creativelib") else ""
+    )
 
 
 def publish(name: str, figures: list[Figure], seed: int) -> None:
@@ -86,7 +111,15 @@ def publish(name: str, figures: list[Figure], seed: int) -> None:
         bar = "" if f.bar is None else f"   bar {f.bar:g}: {'holds' if f.holds else 'MISSED'}"
         print(f"{f.name:<74} {f.value:9.4g}{interval:<20} {f.unit}{bar}")
     packages = ("torch", "diffusers", "transformers", "scikit-learn")
-    report = {"machine": machine(), "versions": {p: version(p) for p in packages}, "seed": seed, "commit": commit(),
-              "figures": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(f).items()} for f in figures]}
+    report = {
+        "machine": machine(),
+        "versions": {p: version(p) for p in packages},
+        "seed": seed,
+        "commit": commit(),
+        "figures": [
+            {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(f).items()}
+            for f in figures
+        ],
+    }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")

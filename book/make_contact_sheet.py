@@ -1,6 +1,6 @@
 """Draw the model card's contact sheet: scenes as the world draws them and as both bundled stacks decode them.
 
-    python book/make_contact_sheet.py
+python book/make_contact_sheet.py
 """
 
 from pathlib import Path
@@ -25,7 +25,9 @@ def decoded(name: str, scenes: list) -> Tensor:
     """What a stack makes of its CLIP's embeddings of the scenes, in SIDE pixels."""
     pipe = load(name, device="cpu")
     pictures = torch.cat([draw(part, pipe.decoder.side) for part in scenes])
-    out = pipe.decode(pipe.encode_images(pictures)[None], generator=torch.Generator().manual_seed(0))[0]
+    out = pipe.decode(
+        pipe.encode_images(pictures)[None], generator=torch.Generator().manual_seed(0)
+    )[0]
     return interpolate(out, SIDE, mode="bilinear", align_corners=False)
 
 

@@ -1,6 +1,6 @@
 """Draw the picture that opens the book: of three categories, the first that `creativelib create` draws, not selected.
 
-    python book/make_hero.py
+python book/make_hero.py
 """
 
 import tempfile
@@ -23,7 +23,9 @@ def drawn(category: str, folder: Path) -> torch.Tensor:
     """The first typical and the first creative pictures that the command draws of a category."""
     out = folder / category
     create(f"a photo of {article(category)}", out, seed=0, count=16, model=MODEL)
-    files = [out / f"{kind}-{index:02d}.png" for kind in ("typical", "creative") for index in range(EACH)]
+    files = [
+        out / f"{kind}-{index:02d}.png" for kind in ("typical", "creative") for index in range(EACH)
+    ]
     return torch.stack([read_picture(file) for file in files])
 
 

@@ -16,8 +16,10 @@ ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "creativelib" / "checkpoints"
 RESULTS = ROOT / "benchmarks" / "results"
 # Of each stack that ships: its figures and the page of its tables.
-STACKS = {"menagerie": ("models.json", "model-card-tables.md"),
-          "menagerie-128": ("models-menagerie-128.json", "model-card-128-tables.md")}
+STACKS = {
+    "menagerie": ("models.json", "model-card-tables.md"),
+    "menagerie-128": ("models-menagerie-128.json", "model-card-128-tables.md"),
+}
 MISSING = "*Not measured yet.*"
 
 
@@ -29,8 +31,21 @@ def training(facts: dict[str, Any]) -> str:
     """One row for each run: a model's facts, or those of each of its runs by name."""
     runs = {}
     for model, entry in facts.items():
-        runs |= {model: entry} if "steps" in entry else {f"{model}, {name}": run for name, run in entry.items() if "steps" in run}
-    rows = [[name, f"{run['steps']:,}", f"{run['batch']}", f"{run['seconds'] / 60:.0f}", f"{run['seed']}"] for name, run in runs.items()]
+        runs |= (
+            {model: entry}
+            if "steps" in entry
+            else {f"{model}, {name}": run for name, run in entry.items() if "steps" in run}
+        )
+    rows = [
+        [
+            name,
+            f"{run['steps']:,}",
+            f"{run['batch']}",
+            f"{run['seconds'] / 60:.0f}",
+            f"{run['seed']}",
+        ]
+        for name, run in runs.items()
+    ]
     return table(["model", "steps", "batch", "minutes", "seed"], rows)
 
 
@@ -38,22 +53,32 @@ def figures(report: dict[str, Any], script: str = "models/bundled.py") -> str:
     """One row for each figure: with its 95 % interval, where it has one, and with what was asked, where something was."""
     rows = []
     for figure in report["figures"]:
-        value, bar, unit = figure["value"], figure["bar"], figure["unit"]
-        interval = "" if figure["low"] is None else f" ({figure['low']:.4g} to {figure['high']:.4g})"
-        asked, met = "", ""
+        value = figure["value"]
+        bar = figure["bar"]
+        unit = figure["unit"]
+        interval = (
+            "" if figure["low"] is None else f" ({figure['low']:.4g} to {figure['high']:.4g})"
+        )
+        asked = ""
+        met = ""
         if bar is not None:
             # A bar that is met from above is a lower one.
             asked = f"{'at least' if (value >= bar) == figure['holds'] else 'at most'} {bar:g}"
             met = "yes" if figure["holds"] else "**no**"
         rows.append([figure["name"], f"{value:.4g}{interval}", unit, asked, met])
     where = f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
-    return table(["figure", "measured (95 % interval)", "unit", "asked", "met"], rows) + "\n\n" + where
+    return (
+        table(["figure", "measured (95 % interval)", "unit", "asked", "met"], rows) + "\n\n" + where
+    )
 
 
 def sizes(folder: Path) -> str:
     """The bundled files' sizes, folder by folder."""
     weights = sorted(folder.rglob("*.safetensors"))
-    rows = [[f"`{file.relative_to(folder).as_posix()}`", f"{file.stat().st_size / 2**20:.1f}"] for file in weights]
+    rows = [
+        [f"`{file.relative_to(folder).as_posix()}`", f"{file.stat().st_size / 2**20:.1f}"]
+        for file in weights
+    ]
     total = sum(file.stat().st_size for file in weights) / 2**20
     return table(["file", "MiB"], [*rows, ["together", f"{total:.1f}"]]) if weights else MISSING
 
@@ -63,7 +88,9 @@ def page(folder: Path, results: Path) -> str:
     facts = folder / "training.json"
     parts = {
         "Training runs": training(json.loads(facts.read_text())) if facts.is_file() else MISSING,
-        "Figures on fresh pictures": figures(json.loads(results.read_text())) if results.is_file() else MISSING,
+        "Figures on fresh pictures": figures(json.loads(results.read_text()))
+        if results.is_file()
+        else MISSING,
         "Files": sizes(folder),
     }
     return "\n".join(f"### {title}\n\n{text}\n" for title, text in parts.items())
@@ -71,8 +98,10 @@ def page(folder: Path, results: Path) -> str:
 
 def pages() -> dict[Path, str]:
     """The file of each stack's tables, and what is to stand in it."""
-    return {ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / measured)
-            for stack, (measured, tables) in STACKS.items()}
+    return {
+        ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / measured)
+        for stack, (measured, tables) in STACKS.items()
+    }
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """English articles and singulars."""
 
-
 import re
 
 
 def singular(text: str) -> str:
     """The last word's plural undone, by regular English spelling alone."""
-    for ending, instead in ((r"(?<=..)ies$", "y"), (r"(?:(?<=ss)|(?<=[cs]h)|(?<=[xz]))es$", ""), (r"(?<![sui])s$", "")):
+    for ending, instead in (
+        (r"(?<=..)ies$", "y"),
+        (r"(?:(?<=ss)|(?<=[cs]h)|(?<=[xz]))es$", ""),
+        (r"(?<![sui])s$", ""),
+    ):
         if re.search(ending, text):
             return re.sub(ending, instead, text)
     return text
-
-
-
-
-
 
 
 def article(noun: str) -> str:

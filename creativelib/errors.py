@@ -8,4 +8,4 @@ class InputError(ValueError):
 def at_least(name: str, value: float, least: float) -> None:
     """Raise InputError if an argument is below the least allowed value."""
     if value < least:
-        raise InputError(f"{name} is {value}; allowed is {least} or more")
+        raise InputError(f"{name} is {value}; expected {least} or more")

@@ -17,16 +17,9 @@ def atomic_write(file: Path) -> Iterator[Path]:
     part.replace(file)
 
 
-
-
-
 def cache_folder() -> Path:
     """Where training keeps data and checkpoints: $CREATIVELIB_CACHE or ~/.cache/creativelib."""
     return Path(os.environ.get("CREATIVELIB_CACHE", Path.home() / ".cache" / "creativelib"))
-
-
-
-
 
 
 def make_writable(name: str, folder: Path) -> None:
@@ -35,4 +28,6 @@ def make_writable(name: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise InputError(f"{name} is {str(folder)!r}, which cannot be written ({error.strerror}); allowed is a folder that can") from None
+        raise InputError(
+            f"{name} is {str(folder)!r}, which cannot be written ({error.strerror}); expected a folder that can"
+        ) from None

@@ -19,15 +19,18 @@ GAP = 8
 TITLE = 40
 
 
-def fit_picture(pictures: Float[Tensor, "c 3 h w"], edge: int, crop: int) -> Float[Tensor, "c 3 s s"]:
+def fit_picture(
+    pictures: Float[Tensor, "c 3 h w"], edge: int, crop: int
+) -> Float[Tensor, "c 3 s s"]:
     """Resize the shorter edge and cut out the centre, as CLIPImageProcessor does with the same picture in 8 bits, up to its rounding."""
     h, w = pictures.shape[-2:]
     if min(h, w) != edge:
         h, w = int(edge * h / min(h, w)), int(edge * w / min(h, w))
         # The clamp is what 8 bits do: bicubic resizing overshoots [0, 1] at sharp edges.
         pictures = interpolate(pictures, (h, w), mode="bicubic", antialias=True).clamp(0, 1)
-    top, left = (h - crop) // 2, (w - crop) // 2
-    return pictures[..., top:top + crop, left:left + crop]
+    top = (h - crop) // 2
+    left = (w - crop) // 2
+    return pictures[..., top : top + crop, left : left + crop]
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,20 @@ class Preprocess:
         if not file.is_file():
             raise InputError(f"folder {str(folder)!r} has no preprocessor_config.json")
         found = json.loads(file.read_text())
-        size, crop = found.get("size"), found.get("crop_size")
+        size = found.get("size")
+        crop = found.get("crop_size")
         edge = size.get("shortest_edge") if isinstance(size, dict) else size
         sides = {crop["height"], crop["width"]} if isinstance(crop, dict) else {crop}
-        if not isinstance(edge, int) or len(sides) != 1 or not sides <= set(range(1, edge + 1)) or found.get("resample", 3) != 3:
-            raise InputError(f"{str(file)!r} asks for size {size}, crop_size {crop} and resample {found.get('resample')}; allowed are a "
-                             "shortest_edge, a square not larger than that, and 3 (bicubic)")
+        if (
+            not isinstance(edge, int)
+            or len(sides) != 1
+            or not sides <= set(range(1, edge + 1))
+            or found.get("resample", 3) != 3
+        ):
+            raise InputError(
+                f"{str(file)!r} asks for size {size}, crop_size {crop} and resample {found.get('resample')}; expected a "
+                "shortest_edge, a square not larger than that, and 3 (bicubic)"
+            )
         return cls(edge, sides.pop(), tuple(found["image_mean"]), tuple(found["image_std"]))
 
     def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
@@ -70,7 +81,9 @@ class Preprocess:
 
 def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:
     """One picture in [0, 1] as an 8-bit image."""
-    return Image.fromarray((picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    return Image.fromarray(
+        (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    )
 
 
 def read_picture(file: Path) -> Float[Tensor, "3 h w"]:
@@ -90,8 +103,13 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> No
     blocks = {title: (len(pictures) + COLUMNS - 1) // COLUMNS for title, pictures in rows.items()}
     columns = min(COLUMNS, max(len(pictures) for pictures in rows.values()))
     step = SIDE + GAP
-    sheet = Image.new("RGB", (GAP + columns * step, sum(TITLE + lines * step for lines in blocks.values()) + GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(20)
+    sheet = Image.new(
+        "RGB",
+        (GAP + columns * step, sum(TITLE + lines * step for lines in blocks.values()) + GAP),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(20)
     y = 0
     for title, pictures in rows.items():
         draw.text((GAP, y + TITLE // 2), title, fill="black", font=font, anchor="lm")
@@ -101,10 +119,6 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> No
             sheet.paste(tile, (GAP + index % COLUMNS * step, y + index // COLUMNS * step))
         y += blocks[title] * step
     sheet.save(file)
-
-
-
-
 
 
 def in_bytes(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:

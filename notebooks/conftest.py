@@ -13,7 +13,9 @@ from checks.outputs import forgive
 exact = IPyNbCell.compare_outputs
 
 
-def compare(self: IPyNbCell, test: Iterable[Any], ref: Iterable[Any], skip_compare: Any = None) -> bool:
+def compare(
+    self: IPyNbCell, test: Iterable[Any], ref: Iterable[Any], skip_compare: Any = None
+) -> bool:
     """Take the place of nbval's comparison: forgive, then compare exactly. Outputs that one side lacks are left to nbval."""
     for new, stored in zip(test, ref, strict=False):
         if new.output_type == stored.output_type == "stream" and new.name == stored.name:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-install_import_hook("creativelib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+install_import_hook(
+    "creativelib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
 
 import pytest
 import torch
@@ -23,8 +25,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from diffusers import DDIMScheduler
 
     folder = tmp_path_factory.mktemp("stack")
-    make_kandinsky_22(folder / "prior", folder / "decoder", DDIMScheduler(
-        prediction_type="v_prediction", clip_sample=False, timestep_spacing="trailing", rescale_betas_zero_snr=True))
+    make_kandinsky_22(
+        folder / "prior",
+        folder / "decoder",
+        DDIMScheduler(
+            prediction_type="v_prediction",
+            clip_sample=False,
+            timestep_spacing="trailing",
+            rescale_betas_zero_snr=True,
+        ),
+    )
     return folder
 
 
@@ -51,7 +61,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     def put(folder: Path, repo: str, *without: str) -> Path:
-        return shutil.copytree(folder, hub_folder(tmp_path, repo), ignore=shutil.ignore_patterns(*without), dirs_exist_ok=True)
+        return shutil.copytree(
+            folder,
+            hub_folder(tmp_path, repo),
+            ignore=shutil.ignore_patterns(*without),
+            dirs_exist_ok=True,
+        )
 
     return put
 
@@ -63,11 +78,26 @@ def parts(tmp_path: Path) -> tuple[str, str]:
     from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
 
     torch.manual_seed(0)
-    encoder, movq = tmp_path / "encoder", tmp_path / "movq"
-    Dinov2Model(Dinov2Config(hidden_size=DIM, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16,
-                             patch_size=8)).save_pretrained(encoder)
+    encoder = tmp_path / "encoder"
+    movq = tmp_path / "movq"
+    Dinov2Model(
+        Dinov2Config(
+            hidden_size=DIM,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            mlp_ratio=2,
+            image_size=16,
+            patch_size=8,
+        )
+    ).save_pretrained(encoder)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16).save_pretrained(encoder)
-    diffusers.VQModel(block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3,
-                      up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, num_vq_embeddings=8, vq_embed_dim=4,
-                      norm_num_groups=4).save_pretrained(movq)
+    diffusers.VQModel(
+        block_out_channels=(8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        num_vq_embeddings=8,
+        vq_embed_dim=4,
+        norm_num_groups=4,
+    ).save_pretrained(movq)
     return str(encoder), str(movq)

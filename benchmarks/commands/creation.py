@@ -31,8 +31,23 @@ def cold_start(prompt: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         program = Path(sys.executable).with_name("creativelib")
-        command = [program, "create", prompt, "--out", f"{folder}/out", "--seed", "0", "--count", "16"]
-        subprocess.run(command, check=True, env=os.environ | {"CREATIVELIB_CACHE": folder}, stderr=subprocess.DEVNULL)
+        command = [
+            program,
+            "create",
+            prompt,
+            "--out",
+            f"{folder}/out",
+            "--seed",
+            "0",
+            "--count",
+            "16",
+        ]
+        subprocess.run(
+            command,
+            check=True,
+            env=os.environ | {"CREATIVELIB_CACHE": folder},
+            stderr=subprocess.DEVNULL,
+        )
         seconds = time.perf_counter() - started
         assert (Path(folder) / "out" / "gallery.png").exists()
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
@@ -40,7 +55,9 @@ def cold_start(prompt: str) -> tuple[float, float]:
 
 def report(category: str, seed: int, count: int) -> dict:
     """The report of one run, from disk if it was made before with these weights and settings."""
-    key = hashlib.sha256(f"{locate('menagerie').fingerprint} {STEER_DEFAULTS}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(
+        f"{locate('menagerie').fingerprint} {STEER_DEFAULTS}".encode()
+    ).hexdigest()[:12]
     kept = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
     if not (kept / "report.json").exists():
         create(f"a photo of {article(category)}", kept, seed=seed, count=count)
@@ -51,7 +68,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--count", type=int, default=16)
-    parser.add_argument("--only", nargs="+", metavar="CATEGORY", help="make the runs of these categories and publish nothing")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="CATEGORY",
+        help="make the runs of these categories and publish nothing",
+    )
     o = parser.parse_args()
     if o.only:
         for name in o.only:
@@ -59,11 +81,14 @@ def main() -> None:
                 report(name, seed, o.count)
         return
     seconds, memory = cold_start("a photo of a pet")
-    figures = [at_most("cold start, 16 pictures, no cache: time", seconds, "s", 45),
-               at_most("cold start, 16 pictures, no cache: memory", memory, "GiB", 3)]
+    figures = [
+        at_most("cold start, 16 pictures, no cache: time", seconds, "s", 45),
+        at_most("cold start, 16 pictures, no cache: memory", memory, "GiB", 3),
+    ]
     bar = tqdm(total=len(CATEGORIES) * o.seeds, desc="create")
     for category in CATEGORIES:
-        rows, tail = [], 0.0
+        rows = []
+        tail = 0.0
         for seed in range(o.seeds):
             made = report(category.name, seed, o.count)
             rows += made["pictures"]
@@ -76,14 +101,34 @@ def main() -> None:
             novel, i2 = share(torch.tensor([row["novel_in_form"] for row in part]))
             both, i3 = share(torch.tensor([row["valid"] and row["novel_in_form"] for row in part]))
             if kind == "creative":
-                figures += [at_least(f"{category.name}: creative, median surprisal / baseline's 99th percentile", surprisal / tail, "", 1),
-                            at_least(f"{category.name}: creative, valid", valid, "%", 70, i1),
-                            at_least(f"{category.name}: creative, novel in form", novel, "%", 40, i2),
-                            Figure(f"{category.name}: creative, valid and novel in form", both, "%", None, None, *i3)]
+                figures += [
+                    at_least(
+                        f"{category.name}: creative, median surprisal / baseline's 99th percentile",
+                        surprisal / tail,
+                        "",
+                        1,
+                    ),
+                    at_least(f"{category.name}: creative, valid", valid, "%", 70, i1),
+                    at_least(f"{category.name}: creative, novel in form", novel, "%", 40, i2),
+                    Figure(
+                        f"{category.name}: creative, valid and novel in form",
+                        both,
+                        "%",
+                        None,
+                        None,
+                        *i3,
+                    ),
+                ]
             else:
-                figures += [Figure(f"{category.name}: typical, median surprisal / baseline's 99th percentile", surprisal / tail, ""),
-                            Figure(f"{category.name}: typical, valid", valid, "%", None, None, *i1),
-                            Figure(f"{category.name}: typical, novel in form", novel, "%", None, None, *i2)]
+                figures += [
+                    Figure(
+                        f"{category.name}: typical, median surprisal / baseline's 99th percentile",
+                        surprisal / tail,
+                        "",
+                    ),
+                    Figure(f"{category.name}: typical, valid", valid, "%", None, None, *i1),
+                    Figure(f"{category.name}: typical, novel in form", novel, "%", None, None, *i2),
+                ]
     publish("create", figures, 0)
 
 

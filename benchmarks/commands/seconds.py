@@ -73,28 +73,53 @@ def measure(tree: Path) -> dict[str, float]:
     found = {}
     for script in (IMPORTS, LOAD, STEPS, CREATE):
         with tempfile.TemporaryDirectory() as cache:
-            settings = {"PYTHONPATH": str(tree), "CREATIVELIB_CACHE": cache, "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
-            run = subprocess.run([sys.executable, "-c", f"{script}\nimport json\nprint(json.dumps(took))"], cwd=cache, check=True,
-                                 capture_output=True, text=True, env=os.environ | settings)
+            settings = {
+                "PYTHONPATH": str(tree),
+                "CREATIVELIB_CACHE": cache,
+                "TQDM_DISABLE": "1",
+                "HF_HUB_OFFLINE": "1",
+            }
+            run = subprocess.run(
+                [sys.executable, "-c", f"{script}\nimport json\nprint(json.dumps(took))"],
+                cwd=cache,
+                check=True,
+                capture_output=True,
+                text=True,
+                env=os.environ | settings,
+            )
         found |= json.loads(run.stdout.splitlines()[-1])
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("revision", nargs="?", help="an earlier commit")
     revision = parser.parse_args().revision
     with tempfile.TemporaryDirectory() as folder:
         trees = {"now": ROOT}
         if revision:
             trees = {"before": Path(folder) / "tree", "now": ROOT}
-            subprocess.run(["git", "worktree", "add", "-q", "--detach", str(trees["before"]), revision], cwd=ROOT, check=True)
+            subprocess.run(
+                ["git", "worktree", "add", "-q", "--detach", str(trees["before"]), revision],
+                cwd=ROOT,
+                check=True,
+            )
         try:
             rounds = [{name: measure(tree) for name, tree in trees.items()} for _ in range(ROUNDS)]
         finally:
             if revision:
-                subprocess.run(["git", "worktree", "remove", "--force", str(trees["before"])], cwd=ROOT, check=True)
-    figures = [Figure(f"{what}: {name}", min(each[name][what] for each in rounds), "s") for what in rounds[0]["now"] for name in trees]
+                subprocess.run(
+                    ["git", "worktree", "remove", "--force", str(trees["before"])],
+                    cwd=ROOT,
+                    check=True,
+                )
+    figures = [
+        Figure(f"{what}: {name}", min(each[name][what] for each in rounds), "s")
+        for what in rounds[0]["now"]
+        for name in trees
+    ]
     publish("seconds", figures, seed=0)
 
 

@@ -20,7 +20,8 @@ def speed_figures() -> list[Figure]:
     generator = torch.Generator().manual_seed(0)
     fit = torch.randn(20_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)
     z = (torch.randn(1_000_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)).double()
-    density, other = GaussianDensity.fit(fit, pca=1.0), GaussianMixture(1, covariance_type="full").fit(fit.double().numpy())
+    density = GaussianDensity.fit(fit, pca=1.0)
+    other = GaussianMixture(1, covariance_type="full").fit(fit.double().numpy())
 
     def ours() -> None:
         for part in z.split(50_000):
@@ -30,9 +31,18 @@ def speed_figures() -> list[Figure]:
     def theirs() -> None:
         other.score_samples(z.numpy())
 
-    times = {name: min(_seconds(run) for _ in range(3)) for name, run in (("ours", ours), ("theirs", theirs))}
-    return [Figure("log_prob and score of 1 M x 64, time / scikit-learn's score_samples alone", times["ours"] / times["theirs"], "times"),
-            Figure("log_prob and score of 1 M x 64", times["ours"], "s")]
+    times = {
+        name: min(_seconds(run) for _ in range(3))
+        for name, run in (("ours", ours), ("theirs", theirs))
+    }
+    return [
+        Figure(
+            "log_prob and score of 1 M x 64, time / scikit-learn's score_samples alone",
+            times["ours"] / times["theirs"],
+            "times",
+        ),
+        Figure("log_prob and score of 1 M x 64", times["ours"], "s"),
+    ]
 
 
 def _seconds(run: Callable[[], None]) -> float:
@@ -52,15 +62,25 @@ def stream_figures() -> list[Figure]:
     """A fit of 10 M x 64 in a process of its own, whose memory is measured."""
     started = time.perf_counter()
     # The peak that the kernel keeps for the process, VmHWM: getrusage's would begin at what the parent holds.
-    code = ("import itertools, re; from benchmarks.density.cost import stream; from creativelib.density import GaussianDensity\n"
-            "d = GaussianDensity.fit_stream(stream(), itertools.islice(stream(), 10), pca=1.0)\n"
-            "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
-            "print(int(peak) / 2**20, float(d.subspace.variances.mean()))")
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    code = (
+        "import itertools, re; from benchmarks.density.cost import stream; from creativelib.density import GaussianDensity\n"
+        "d = GaussianDensity.fit_stream(stream(), itertools.islice(stream(), 10), pca=1.0)\n"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
+        "print(int(peak) / 2**20, float(d.subspace.variances.mean()))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     memory, variance = map(float, out.stdout.split())
     assert abs(variance - 1) < 1e-3
-    return [at_most("streaming fit of 10 M x 64: memory", memory, "GiB", 1),
-            Figure("streaming fit of 10 M x 64: time", time.perf_counter() - started, "s")]
+    return [
+        at_most("streaming fit of 10 M x 64: memory", memory, "GiB", 1),
+        Figure("streaming fit of 10 M x 64: time", time.perf_counter() - started, "s"),
+    ]
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], categories: int) -> 
     for category in tqdm(CATEGORIES[:categories], desc="ranking"):
         scenes, pictures = photos(category.name, RANKED, WILD, 2)
         z = pipe.encode_images(pictures)
-        true = truth(category.name).log_prob(scenes.factors[:, :len(category.factors)])
+        true = truth(category.name).log_prob(scenes.factors[:, : len(category.factors)])
         for kind in kinds:
             seen = exposure(pipe, category.name, kind, max(SIZES))
             for size in SIZES:
@@ -76,11 +76,15 @@ def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], categories: int) -> 
                     if "flow" in name and size < max(SIZES) and kind == "corpus":
                         continue  # the slowest to fit: its dependence on size is shown on one exposure
                     estimated = fit(seen[:size]).log_prob(z)
-                    found.setdefault(f"{name}; {kind}, {size}", []).append(rank_correlation(estimated, true))
+                    found.setdefault(f"{name}; {kind}, {size}", []).append(
+                        rank_correlation(estimated, true)
+                    )
     figures = []
     for name, values in found.items():
         mean, interval = bootstrap(torch.tensor(values))
-        figures.append(Figure(f"rank correlation with the truth: {name}", mean, "", None, None, *interval))
+        figures.append(
+            Figure(f"rank correlation with the truth: {name}", mean, "", None, None, *interval)
+        )
     return figures
 
 
@@ -93,8 +97,16 @@ def main() -> None:
     if not o.clip:
         publish("density", ranking_figures(pipe, ("prior", "corpus"), o.categories), 0)
         return
-    encoder = CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32).eval().requires_grad_(False)
-    publish("density-other-clip", ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories), 0)
+    encoder = (
+        CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32)
+        .eval()
+        .requires_grad_(False)
+    )
+    publish(
+        "density-other-clip",
+        ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories),
+        0,
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,15 @@ from creativelib.conceptlab.learning import LearnResult, learn_concept
 from creativelib.conceptlab.settings import LEARN_DEFAULTS as ADAPTIVE
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.conceptlab.settling import settle
-from creativelib.evaluation.baselines import Samples, adaptive_negatives, negative_prompt, photo, prompt_only, random_mix, random_parts
+from creativelib.evaluation.baselines import (
+    Samples,
+    adaptive_negatives,
+    negative_prompt,
+    photo,
+    prompt_only,
+    random_mix,
+    random_parts,
+)
 from creativelib.evaluation.protocol import Cell, Protocol, read_rows, run_protocol
 from creativelib.evaluation.scores import Reference, score
 from creativelib.steering.guidance import split_prior
@@ -41,7 +49,9 @@ from creativelib.world.oracle import Oracle
 KEPT = Path("out") / "benchmark-evaluation"
 CONCEPTS = STEER_DEFAULTS.concepts
 TEMPLATE = "a photo of a {}"
-MILD = 2.0  # guidance of adaptive negative prompts: with negative prompts' 4 hardly a picture is valid
+MILD = (
+    2.0  # guidance of adaptive negative prompts: with negative prompts' 4 hardly a picture is valid
+)
 ADAPTIVE_STEPS = 240  # of the default's 600, or learning would take most of all the time
 
 
@@ -71,7 +81,10 @@ class Studio(Judges):
     def _adaptive(self, word: str, seed: int) -> Learned:
         clock = time.monotonic()
         config = replace(ADAPTIVE, concepts=CONCEPTS, steps=ADAPTIVE_STEPS)
-        return Learned(learn_concept(self.pipe, word, config=config, seed=100 * seed, vqa=self.vqa), time.monotonic() - clock)
+        return Learned(
+            learn_concept(self.pipe, word, config=config, seed=100 * seed, vqa=self.vqa),
+            time.monotonic() - clock,
+        )
 
     def decoded(self, z: torch.Tensor, seed: int) -> Samples:
         return Samples(z, self.pipe.decode(z[None], generator=seeded(seed))[0])
@@ -81,40 +94,75 @@ class Studio(Judges):
         return self.decoded(z.flatten(0, 1), seed + 1)
 
     def steered(self, word: str, n: int, seed: int) -> Samples:
-        density, template = self.density(word), photo(word).replace(word, "{}")
+        density = self.density(word)
+        template = photo(word).replace(word, "{}")
         result = steer(self.pipe, word, density, STEER_DEFAULTS, seed, template, vqa=self.vqa)
-        z = draw_rare(self.pipe, result.concept, density, result.target.surprisal, n // CONCEPTS, template, generator=seeded(seed))
+        z = draw_rare(
+            self.pipe,
+            result.concept,
+            density,
+            result.target.surprisal,
+            n // CONCEPTS,
+            template,
+            generator=seeded(seed),
+        )
         return self.decoded(z.flatten(0, 1), seed + 1)
 
     def guided(self, word: str, n: int, seed: int) -> Samples:
-        density, cond = self.density(word), self.pipe.encode_text([photo(word)])
-        z = split_prior(self.pipe, cond, n, density, rarity_target(density, STEER_DEFAULTS.dial).surprisal, generator=seeded(seed))
+        density = self.density(word)
+        cond = self.pipe.encode_text([photo(word)])
+        z = split_prior(
+            self.pipe,
+            cond,
+            n,
+            density,
+            rarity_target(density, STEER_DEFAULTS.dial).surprisal,
+            generator=seeded(seed),
+        )
         return self.decoded(z[0], seed + 1)
 
     def against_two(self, word: str, n: int, seed: int) -> Samples:
-        result = learn_concept(self.pipe, word, pair(word, seed), LearnConfig(concepts=CONCEPTS, steps=150), 100 * seed)
+        result = learn_concept(
+            self.pipe, word, pair(word, seed), LearnConfig(concepts=CONCEPTS, steps=150), 100 * seed
+        )
         return self.drawn(result.concept, n, seed)
 
     def settled(self, word: str, n: int, seed: int) -> Samples:
         learned = self.adaptive(word, seed).result
-        return self.drawn(settle(self.pipe, word, learned.concept, learned.negatives, 100 * seed), n, seed)
+        return self.drawn(
+            settle(self.pipe, word, learned.concept, learned.negatives, 100 * seed), n, seed
+        )
 
 
 METHODS: dict[str, Callable[[Studio, str, int, int], Samples]] = {
     "plain": lambda lab, word, n, seed: prompt_only(lab.pipe, word, n, generator=seeded(seed)),
-    "guidance 4": lambda lab, word, n, seed: prompt_only(lab.pipe, word, n, generator=seeded(seed), guidance=4.0),
-    "temperature 2": lambda lab, word, n, seed: prompt_only(lab.pipe, word, n, generator=seeded(seed), temperature=2.0),
-    "negative prompt, prior": lambda lab, word, n, seed: negative_prompt(lab.pipe, word, pair(word, seed), n, generator=seeded(seed)),
-    "negative prompt, decoder": lambda lab, word, n, seed: negative_prompt(lab.pipe, word, pair(word, seed), n, generator=seeded(seed),
-                                                                           on="decoder"),
-    "random parts": lambda lab, word, n, seed: random_parts(lab.pipe, word, n, generator=seeded(seed)),
-    "random mix": lambda lab, word, n, seed: random_mix(lab.pipe, list(category(word).species), n, generator=seeded(seed)),
-    "adaptive negative prompt": lambda lab, word, n, seed: adaptive_negatives(lab.pipe, lab.vqa, word, n, generator=seeded(seed),
-                                                                                  guidance=MILD),
+    "guidance 4": lambda lab, word, n, seed: prompt_only(
+        lab.pipe, word, n, generator=seeded(seed), guidance=4.0
+    ),
+    "temperature 2": lambda lab, word, n, seed: prompt_only(
+        lab.pipe, word, n, generator=seeded(seed), temperature=2.0
+    ),
+    "negative prompt, prior": lambda lab, word, n, seed: negative_prompt(
+        lab.pipe, word, pair(word, seed), n, generator=seeded(seed)
+    ),
+    "negative prompt, decoder": lambda lab, word, n, seed: negative_prompt(
+        lab.pipe, word, pair(word, seed), n, generator=seeded(seed), on="decoder"
+    ),
+    "random parts": lambda lab, word, n, seed: random_parts(
+        lab.pipe, word, n, generator=seeded(seed)
+    ),
+    "random mix": lambda lab, word, n, seed: random_mix(
+        lab.pipe, list(category(word).species), n, generator=seeded(seed)
+    ),
+    "adaptive negative prompt": lambda lab, word, n, seed: adaptive_negatives(
+        lab.pipe, lab.vqa, word, n, generator=seeded(seed), guidance=MILD
+    ),
     "rarity guidance": Studio.guided,
     "rarity steering": Studio.steered,
     "ConceptLab, two negatives": Studio.against_two,
-    "ConceptLab, adaptive": lambda lab, word, n, seed: lab.drawn(lab.adaptive(word, seed).result.concept, n, seed),
+    "ConceptLab, adaptive": lambda lab, word, n, seed: lab.drawn(
+        lab.adaptive(word, seed).result.concept, n, seed
+    ),
     "ConceptLab, settled": Studio.settled,
 }
 FULL = Protocol(tuple(METHODS), tuple(c.name for c in CATEGORIES), seeds=5, pictures=16)
@@ -122,7 +170,8 @@ FULL = Protocol(tuple(METHODS), tuple(c.name for c in CATEGORIES), seeds=5, pict
 
 def make(lab: Studio, cell: Cell) -> dict[str, Any]:
     """The figures of one run, its seconds a picture, and what the judge sees in it, from which figures of larger sets are made."""
-    word, learned = cell.category, {}
+    word = cell.category
+    learned = {}
     reference = lab.reference(word)  # belongs to no run, as the density does not
     lab.density(word)
     if cell.method in ("ConceptLab, adaptive", "ConceptLab, settled"):
@@ -131,14 +180,20 @@ def make(lab: Studio, cell: Cell) -> dict[str, Any]:
     drawn = METHODS[cell.method](lab, word, cell.pictures, cell.seed)
     seconds = time.monotonic() - clock + sum(learned.values())
     figures = score(drawn, reference, lab.pipe, lab.judge, lab.oracle)
-    seen, second = lab.judge.encode_images(drawn.pictures), lab.second.judge(drawn.pictures, word)
+    seen = lab.judge.encode_images(drawn.pictures)
+    second = lab.second.judge(drawn.pictures, word)
     both = (second.valid & second.novel_in_form).float().mean().item()
-    return figures | {"second oracle: valid and novel": both, "seconds a picture": seconds / cell.pictures,
-                      "seen": [[round(v, 4) for v in row] for row in seen.tolist()]}
+    return figures | {
+        "second oracle: valid and novel": both,
+        "seconds a picture": seconds / cell.pictures,
+        "seen": [[round(v, 4) for v in row] for row in seen.tolist()],
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--share", nargs=2, type=int, metavar=("I", "N"))
     share = parser.parse_args().share
     made = read_rows(FULL, *KEPT.glob("rows*.jsonl"))
@@ -146,7 +201,9 @@ def main() -> None:
         mine, of = share or (0, 1)
         lab = Studio()
         with torch.no_grad():
-            rows = run_protocol(FULL, lambda cell: make(lab, cell), KEPT / f"rows-{mine}-of-{of}.jsonl", (mine, of))
+            rows = run_protocol(
+                FULL, lambda cell: make(lab, cell), KEPT / f"rows-{mine}-of-{of}.jsonl", (mine, of)
+            )
             made = list(tqdm(rows, total=-(-len(FULL.cells()) // of)))
     if not share:
         publish_all(made)

@@ -48,10 +48,20 @@ def read_species(oracle: Oracle, pictures: Tensor, category: str) -> Tensor:
 def lab(rgb: Tensor) -> Tensor:
     """sRGB in [0, 1] to CIELAB under D65 (channel dimension -1)."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    matrix = rgb.new_tensor([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+    matrix = rgb.new_tensor(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
     xyz = linear @ matrix.T / rgb.new_tensor([0.95047, 1.0, 1.08883])
-    f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+    f = torch.where(
+        xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29
+    )
+    return torch.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
+    )
 
 
 def subject(scenes: Scenes, pictures: Tensor) -> Tensor:
@@ -73,14 +83,29 @@ def drawn(scenes: Scenes, side: int) -> Tensor:
     return torch.cat([draw(scenes[slice(start, start + 200)], side) for start in starts])
 
 
-def probe_figures(pipe: Pipeline, scenes: Scenes, z: Tensor, generator: torch.Generator) -> list[Figure]:
+def probe_figures(
+    pipe: Pipeline, scenes: Scenes, z: Tensor, generator: torch.Generator
+) -> list[Figure]:
     """What an embedding says: an MLP of two hidden layers learns to read the factors of wild pictures from it."""
     learned = sample_scenes(PROBE, generator, wild=1.0)
-    seen = torch.cat([pipe.encode_images(drawn(learned[slice(i, i + 1000)], pipe.decoder.side)) for i in range(0, PROBE, 1000)])
-    mean, std = seen.mean(0), seen.std(0)
+    seen = torch.cat(
+        [
+            pipe.encode_images(drawn(learned[slice(i, i + 1000)], pipe.decoder.side))
+            for i in range(0, PROBE, 1000)
+        ]
+    )
+    mean = seen.mean(0)
+    std = seen.std(0)
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(z.shape[1], 768), nn.GELU(), nn.Dropout(0.1), nn.Linear(768, 768), nn.GELU(), nn.Dropout(0.1),
-                        nn.Linear(768, int(slots().max())))
+    net = nn.Sequential(
+        nn.Linear(z.shape[1], 768),
+        nn.GELU(),
+        nn.Dropout(0.1),
+        nn.Linear(768, 768),
+        nn.GELU(),
+        nn.Dropout(0.1),
+        nn.Linear(768, int(slots().max())),
+    )
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
     steps = 3000
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -96,79 +121,157 @@ def probe_figures(pipe: Pipeline, scenes: Scenes, z: Tensor, generator: torch.Ge
             schedule.step()
     wild = scenes.species < 0
     mask = visible_mask(scenes)[wild]
-    right = of_category(net.eval()((z[wild] - mean) / std), scenes.category[wild]).argmax(2) == scenes.factors[wild]
+    right = (
+        of_category(net.eval()((z[wild] - mean) / std), scenes.category[wild]).argmax(2)
+        == scenes.factors[wild]
+    )
     (each, i1), (whole, i2) = share(right[mask]), share((right | ~mask).all(1))
-    return [at_least("CLIP: a probe on embeddings of wild pictures reads visible factors", each, "%", 97, i1),
-            at_least("CLIP: a probe reads all of a wild picture's visible factors", whole, "%", 80, i2)]
+    return [
+        at_least(
+            "CLIP: a probe on embeddings of wild pictures reads visible factors", each, "%", 97, i1
+        ),
+        at_least("CLIP: a probe reads all of a wild picture's visible factors", whole, "%", 80, i2),
+    ]
 
 
-def redrawn_figures(oracle: Oracle, scenes: Scenes, decoded: Tensor, encoded: Tensor) -> list[Figure]:
+def redrawn_figures(
+    oracle: Oracle, scenes: Scenes, decoded: Tensor, encoded: Tensor
+) -> list[Figure]:
     """How far pictures are from what the oracle reads in them, drawn again."""
     far = {}
     for name, pictures in (("decoded", decoded), ("autoencoded", encoded)):
-        parts = [oracle.judge(pictures[scenes.category == i], c.name).distance for i, c in enumerate(CATEGORIES)]
+        parts = [
+            oracle.judge(pictures[scenes.category == i], c.name).distance
+            for i, c in enumerate(CATEGORIES)
+        ]
         far[name] = torch.cat(parts).median().item()
-    return [at_most("distance to the picture drawn from what the oracle reads, decoded / autoencoded (median)",
-                    far["decoded"] / far["autoencoded"], "", 1.5)]
+    return [
+        at_most(
+            "distance to the picture drawn from what the oracle reads, decoded / autoencoded (median)",
+            far["decoded"] / far["autoencoded"],
+            "",
+            1.5,
+        )
+    ]
 
 
 def autoencoded(pipe: Pipeline, pictures: Tensor) -> Tensor:
-    return torch.cat([pipe.decoder.render(pipe.decoder.encode(x)) for x in pictures.split(100)]).clamp(0, 1)
+    return torch.cat(
+        [pipe.decoder.render(pipe.decoder.encode(x)) for x in pictures.split(100)]
+    ).clamp(0, 1)
 
 
-def autoencoder_figures(oracle: Oracle, scenes: Scenes, pictures: Tensor, out: Tensor) -> list[Figure]:
+def autoencoder_figures(
+    oracle: Oracle, scenes: Scenes, pictures: Tensor, out: Tensor
+) -> list[Figure]:
     """`out` are the pictures encoded and decoded."""
     ratio, i1 = bootstrap(psnr(out, pictures))
-    mask, color, same, alike = visible_mask(scenes), [], [], []
+    mask = visible_mask(scenes)
+    color = []
+    same = []
+    alike = []
     for i, c in enumerate(CATEGORIES):
         rows = scenes.category == i
-        a, b = oracle.read(pictures[rows], c.name), oracle.read(out[rows], c.name)
+        a = oracle.read(pictures[rows], c.name)
+        b = oracle.read(out[rows], c.name)
         each, whole = same_share(a, b, mask[rows])
         same.append(each)
         alike.append(whole)
         last = len(c.factors) - 1
-        color.append((a.factors[:, last].argmax(1) == b.factors[:, last].argmax(1))[mask[rows][:, last]])
+        color.append(
+            (a.factors[:, last].argmax(1) == b.factors[:, last].argmax(1))[mask[rows][:, last]]
+        )
     inside = subject(scenes, pictures) & styles.color_visible(scenes.style)[:, None, None]
-    difference = (lab(out.permute(0, 2, 3, 1)) - lab(pictures.permute(0, 2, 3, 1))).norm(dim=-1)[inside]
-    (factors, i2), (whole, i3), (colors, i4) = share(torch.cat(same)), share(torch.cat(alike)), share(torch.cat(color))
-    return [at_least("VQModel: PSNR", ratio, "dB", 31, i1), at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
-            Figure("VQModel: pictures with all visible factors unchanged", whole, "%", None, None, *i3),
-            at_least("VQModel: colour unchanged", colors, "%", 99, i4),
-            at_most("VQModel: median colour error on the subject", difference.median().item(), "delta-E (CIE 1976)", 5)]
+    difference = (lab(out.permute(0, 2, 3, 1)) - lab(pictures.permute(0, 2, 3, 1))).norm(dim=-1)[
+        inside
+    ]
+    (factors, i2), (whole, i3), (colors, i4) = (
+        share(torch.cat(same)),
+        share(torch.cat(alike)),
+        share(torch.cat(color)),
+    )
+    return [
+        at_least("VQModel: PSNR", ratio, "dB", 31, i1),
+        at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
+        Figure("VQModel: pictures with all visible factors unchanged", whole, "%", None, None, *i3),
+        at_least("VQModel: colour unchanged", colors, "%", 99, i4),
+        at_most(
+            "VQModel: median colour error on the subject",
+            difference.median().item(),
+            "delta-E (CIE 1976)",
+            5,
+        ),
+    ]
 
 
 def decoder_figures(oracle: Oracle, scenes: Scenes, out: Tensor) -> list[Figure]:
     """`out` was decoded from the embeddings of the scenes' pictures."""
-    species, same, alike, mask = [], [], [], visible_mask(scenes)
+    species = []
+    same = []
+    alike = []
+    mask = visible_mask(scenes)
     for i, c in enumerate(CATEGORIES):
-        rows, count = scenes.category == i, len(c.factors)
+        rows = scenes.category == i
+        count = len(c.factors)
         tame = rows & (scenes.species >= 0)
-        species.append(read_species(oracle, out[tame], c.name) == species_of(c.name, scenes.factors[tame, :count]))
+        species.append(
+            read_species(oracle, out[tame], c.name)
+            == species_of(c.name, scenes.factors[tame, :count])
+        )
         wild = rows & (scenes.species < 0)
         read = oracle.read(out[wild], c.name).scenes().factors
-        right = (read == scenes.factors[wild])
+        right = read == scenes.factors[wild]
         same.append(right[mask[wild]])
         alike.append((right | ~mask[wild]).all(1))
-    (named, i1), (each, i2), (whole, i3) = share(torch.cat(species)), share(torch.cat(same)), share(torch.cat(alike))
-    return [at_least("decoder: same species from a picture's embedding", named, "%", 95, i1),
-            at_least("decoder: same visible factors on wild pictures", each, "%", 93, i2),
-            at_least("decoder: wild pictures with all visible factors the same", whole, "%", 55, i3)]
+    (named, i1), (each, i2), (whole, i3) = (
+        share(torch.cat(species)),
+        share(torch.cat(same)),
+        share(torch.cat(alike)),
+    )
+    return [
+        at_least("decoder: same species from a picture's embedding", named, "%", 95, i1),
+        at_least("decoder: same visible factors on wild pictures", each, "%", 93, i2),
+        at_least("decoder: wild pictures with all visible factors the same", whole, "%", 55, i3),
+    ]
 
 
-def text_figures(pipe: Pipeline, oracle: Oracle, generator: torch.Generator, each: int) -> list[Figure]:
+def text_figures(
+    pipe: Pipeline, oracle: Oracle, generator: torch.Generator, each: int
+) -> list[Figure]:
     """Text to picture: species, then style and colour, then the bare category."""
-    right, styled, valid, novel, entropies, false_novel = [], [], [], [], [], []
+    right = []
+    styled = []
+    valid = []
+    novel = []
+    entropies = []
+    false_novel = []
     for c in tqdm(CATEGORIES, desc="text to picture"):
         names = list(c.species)
-        z = pipe.sample_prior(pipe.encode_text([f"a photo of {captions.article(s)}" for s in names]), each, noise=generator)
+        z = pipe.sample_prior(
+            pipe.encode_text([f"a photo of {captions.article(s)}" for s in names]),
+            each,
+            noise=generator,
+        )
         out = pipe.decode(z, generator=generator)
         for s, pictures in enumerate(out):
             right.append(read_species(oracle, pictures, c.name) == s)
             false_novel.append(oracle.judge(pictures, c.name).novel_in_form)
-        wanted = [(style, color, name) for style in styles.NAMES for color in ("red", "blue", "green", "yellow")
-                  for name in names[:: max(1, len(names) // 2)][:2]]
-        prompts = [f"{captions.article(style)} of {captions.article(color)} {name}" for style, color, name in wanted]
-        z = pipe.sample_prior(pipe.encode_text(prompts), max(1, each // 10), noise=generator, sampling=PriorSampling(guidance=GUIDED))
+        wanted = [
+            (style, color, name)
+            for style in styles.NAMES
+            for color in ("red", "blue", "green", "yellow")
+            for name in names[:: max(1, len(names) // 2)][:2]
+        ]
+        prompts = [
+            f"{captions.article(style)} of {captions.article(color)} {name}"
+            for style, color, name in wanted
+        ]
+        z = pipe.sample_prior(
+            pipe.encode_text(prompts),
+            max(1, each // 10),
+            noise=generator,
+            sampling=PriorSampling(guidance=GUIDED),
+        )
         out = pipe.decode(z, generator=generator)
         for (style, color, _), pictures in zip(wanted, out, strict=True):
             read = oracle.read(pictures, c.name).scenes()
@@ -177,39 +280,87 @@ def text_figures(pipe: Pipeline, oracle: Oracle, generator: torch.Generator, eac
                 last = len(c.factors) - 1
                 hit &= read.factors[:, last] == list(c.factors[last].values).index(color)
             styled.append(hit)
-        z = pipe.sample_prior(pipe.encode_text([f"a photo of {captions.article(c.name)}"]), 4 * each, noise=generator)
+        z = pipe.sample_prior(
+            pipe.encode_text([f"a photo of {captions.article(c.name)}"]), 4 * each, noise=generator
+        )
         pictures = pipe.decode(z, generator=generator)[0]
         judged = oracle.judge(pictures, c.name)
         valid.append(judged.valid)
         novel.append(judged.novel_in_form)
-        p = torch.bincount(read_species(oracle, pictures, c.name), minlength=len(names)).double() / len(pictures)
-        entropies.append((torch.special.entr(p).sum() / torch.tensor(float(len(names))).log()).item())
-    (species, i1), (style, i2), (v, i3), (f, i4) = share(torch.cat(right)), share(torch.cat(styled)), share(torch.cat(valid)), \
-        share(torch.cat(false_novel))
+        p = torch.bincount(
+            read_species(oracle, pictures, c.name), minlength=len(names)
+        ).double() / len(pictures)
+        entropies.append(
+            (torch.special.entr(p).sum() / torch.tensor(float(len(names))).log()).item()
+        )
+    (species, i1), (style, i2), (v, i3), (f, i4) = (
+        share(torch.cat(right)),
+        share(torch.cat(styled)),
+        share(torch.cat(valid)),
+        share(torch.cat(false_novel)),
+    )
     new, i5 = share(torch.cat(novel))
-    return [at_least('prior + decoder: "a photo of a {species}" is that species', species, "%", 92, i1),
-            at_least(f'prior (guidance {GUIDED:g}) + decoder: "a {{style}} of a {{colour}} {{species}}" has style and visible colour',
-                     style, "%", 90, i2),
-            at_least('prior + decoder: "a photo of a {category}" is valid', v, "%", 97, i3),
-            at_most('prior + decoder: "a photo of a {category}" is novel in form, where the truth has 3 %', new, "%", 5, i5),
-            at_least("prior + decoder: entropy over decoded species / the table's, mean", sum(entropies) / len(entropies), "", 0.85),
-            Figure("prior + decoder: entropy over decoded species / the table's, worst category", min(entropies), ""),
-            at_most("oracle: false novelty on decoded pictures of named species", f, "%", 5, i4)]
+    return [
+        at_least('prior + decoder: "a photo of a {species}" is that species', species, "%", 92, i1),
+        at_least(
+            f'prior (guidance {GUIDED:g}) + decoder: "a {{style}} of a {{colour}} {{species}}" has style and visible colour',
+            style,
+            "%",
+            90,
+            i2,
+        ),
+        at_least('prior + decoder: "a photo of a {category}" is valid', v, "%", 97, i3),
+        at_most(
+            'prior + decoder: "a photo of a {category}" is novel in form, where the truth has 3 %',
+            new,
+            "%",
+            5,
+            i5,
+        ),
+        at_least(
+            "prior + decoder: entropy over decoded species / the table's, mean",
+            sum(entropies) / len(entropies),
+            "",
+            0.85,
+        ),
+        Figure(
+            "prior + decoder: entropy over decoded species / the table's, worst category",
+            min(entropies),
+            "",
+        ),
+        at_most("oracle: false novelty on decoded pictures of named species", f, "%", 5, i4),
+    ]
 
 
 def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:
     """Mean absolute gap between confidence and accuracy over equally wide bins, in percent."""
     index = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = [((confidence[index == b].mean() - right[index == b].float().mean()).abs() * (index == b).float().mean()) for b in range(bins)
-            if (index == b).any()]
+    gaps = [
+        (
+            (confidence[index == b].mean() - right[index == b].float().mean()).abs()
+            * (index == b).float().mean()
+        )
+        for b in range(bins)
+        if (index == b).any()
+    ]
     return 100 * torch.stack(gaps).sum().item()
 
 
-def oracle_figures(oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tensor, decoded: Tensor,
-                   generator: torch.Generator) -> list[Figure]:
-    mask, right, confidence = visible_mask(scenes), [], []
+def oracle_figures(
+    oracle: Oracle,
+    other: Oracle,
+    scenes: Scenes,
+    pictures: Tensor,
+    decoded: Tensor,
+    generator: torch.Generator,
+) -> list[Figure]:
+    mask = visible_mask(scenes)
+    right = []
+    confidence = []
     wild = scenes.species < 0
-    tame_hits, wild_hits, wholes = [], [], []
+    tame_hits = []
+    wild_hits = []
+    wholes = []
     for i, c in enumerate(CATEGORIES):
         rows = scenes.category == i
         read = oracle.read(pictures[rows], c.name)
@@ -221,23 +372,39 @@ def oracle_figures(oracle: Oracle, other: Oracle, scenes: Scenes, pictures: Tens
         right.append(hit[mask[rows]])
         confidence.append(sure[mask[rows]])
     category = oracle.read(pictures).category.argmax(1) == scenes.category
-    broken = oracle.read(break_pictures(pictures.clone(), scenes.category, generator)).broken >= oracle.broken_limit
+    broken = (
+        oracle.read(break_pictures(pictures.clone(), scenes.category, generator)).broken
+        >= oracle.broken_limit
+    )
     alarm = oracle.read(torch.cat([pictures, decoded])).broken >= oracle.broken_limit
     agree = []
     for i, c in enumerate(CATEGORIES):
-        a, b = (o.judge(decoded[scenes.category[: len(decoded)] == i], c.name) for o in (oracle, other))
+        a, b = (
+            o.judge(decoded[scenes.category[: len(decoded)] == i], c.name) for o in (oracle, other)
+        )
         agree.append((a.valid == b.valid) & (a.novel_in_form == b.novel_in_form))
-    (t, i1), (w, i2), (cat, i3) = share(torch.cat(tame_hits)), share(torch.cat(wild_hits)), share(category)
-    (br, i4), (al, i5), (ag, i6), (every, i7) = share(broken), share(alarm), share(torch.cat(agree)), share(torch.cat(wholes))
+    (t, i1), (w, i2), (cat, i3) = (
+        share(torch.cat(tame_hits)),
+        share(torch.cat(wild_hits)),
+        share(category),
+    )
+    (br, i4), (al, i5), (ag, i6), (every, i7) = (
+        share(broken),
+        share(alarm),
+        share(torch.cat(agree)),
+        share(torch.cat(wholes)),
+    )
     gap = expected_calibration_error(torch.cat(confidence), torch.cat(right))
-    return [at_least("oracle: visible factors, species pictures", t, "%", 98, i1),
-            at_least("oracle: visible factors, wild pictures", w, "%", 98.5, i2),
-            at_least("oracle: all visible factors, wild pictures", every, "%", 88, i7),
-            at_least("oracle: category", cat, "%", 99.5, i3),
-            at_least("oracle: broken pictures recognised", br, "%", 95, i4),
-            at_most("oracle: false alarms on clean and decoded pictures", al, "%", 2, i5),
-            at_most("oracle: expected calibration error of factors", gap, "%", 3),
-            at_least("oracles: agree on valid and novel, decoded pictures", ag, "%", 95, i6)]
+    return [
+        at_least("oracle: visible factors, species pictures", t, "%", 98, i1),
+        at_least("oracle: visible factors, wild pictures", w, "%", 98.5, i2),
+        at_least("oracle: all visible factors, wild pictures", every, "%", 88, i7),
+        at_least("oracle: category", cat, "%", 99.5, i3),
+        at_least("oracle: broken pictures recognised", br, "%", 95, i4),
+        at_most("oracle: false alarms on clean and decoded pictures", al, "%", 2, i5),
+        at_most("oracle: expected calibration error of factors", gap, "%", 3),
+        at_least("oracles: agree on valid and novel, decoded pictures", ag, "%", 95, i6),
+    ]
 
 
 @torch.no_grad()
@@ -250,7 +417,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=12345)
     o = parser.parse_args()
     generator = torch.Generator().manual_seed(o.seed)
-    pipe, oracle, other = load(o.model), Oracle.load(), Oracle.load("mix")
+    pipe = load(o.model)
+    oracle = Oracle.load()
+    other = Oracle.load("mix")
     scenes = sample_scenes(o.pictures, generator, wild=0.3)
     pictures = drawn(scenes, pipe.decoder.side)
     z = pipe.encode_images(pictures)
@@ -259,7 +428,12 @@ def main() -> None:
     figures += probe_figures(pipe, scenes, z, torch.Generator().manual_seed(o.seed + 1))
     encoded = autoencoded(pipe, pictures[some])
     figures += autoencoder_figures(oracle, scenes[some], pictures[some], encoded)
-    decoded = torch.cat([pipe.decode(part[None], generator=generator)[0] for part in tqdm(z[some].split(100), desc="decoding")])
+    decoded = torch.cat(
+        [
+            pipe.decode(part[None], generator=generator)[0]
+            for part in tqdm(z[some].split(100), desc="decoding")
+        ]
+    )
     figures += decoder_figures(oracle, scenes[some], decoded)
     figures += redrawn_figures(oracle, scenes[some], decoded, encoded)
     figures += text_figures(pipe, oracle, generator, o.each)

@@ -14,54 +14,112 @@ from creativelib.world import CATEGORIES, captions, styles
 from creativelib.world.scenes import Scenes, style_names
 
 
-def zero_shot_figures(name: str, encode_text: Callable[[Sequence[str]], Tensor], scenes: Scenes, z: Tensor) -> list[Figure]:
+def zero_shot_figures(
+    name: str, encode_text: Callable[[Sequence[str]], Tensor], scenes: Scenes, z: Tensor
+) -> list[Figure]:
     """`z` are embeddings of the scenes' pictures."""
-    z, named = normalize(z, dim=-1), scenes.species >= 0
-    text = normalize(encode_text([f"a photo of {captions.article(c.name)}" for c in CATEGORIES]), dim=-1)
+    z = normalize(z, dim=-1)
+    named = scenes.species >= 0
+    text = normalize(
+        encode_text([f"a photo of {captions.article(c.name)}" for c in CATEGORIES]), dim=-1
+    )
     right_category = (z @ text.T).argmax(1)[named] == scenes.category[named]
-    right_species, aucs = [], []
+    right_species = []
+    aucs = []
     for i, c in enumerate(CATEGORIES):
         rows = named & (scenes.category == i)
-        species = normalize(encode_text([f"a photo of {captions.article(s)}" for s in c.species]), dim=-1)
+        species = normalize(
+            encode_text([f"a photo of {captions.article(s)}" for s in c.species]), dim=-1
+        )
         right_species.append((z[rows] @ species.T).argmax(1) == scenes.species[rows])
-        wild, tame = (z[(scenes.category == i) & ~named] @ text[i], z[rows] @ text[i])
+        wild = z[(scenes.category == i) & ~named] @ text[i]
+        tame = z[rows] @ text[i]
         aucs.append((wild[:, None] > tame[None]).float().mean().item())
     (species, i1), (category, i2) = share(torch.cat(right_species)), share(right_category)
-    return [at_least(f"{name}: zero-shot species within its category", species, "%", 95, i1),
-            at_least(f"{name}: zero-shot category", category, "%", 99, i2),
-            at_most(f"{name}: AUC of wild above species for the bare category, worst category", max(aucs), "", 0.6),
-            Figure(f"{name}: AUC of wild above species for the bare category, mean", sum(aucs) / len(aucs), "")]
+    return [
+        at_least(f"{name}: zero-shot species within its category", species, "%", 95, i1),
+        at_least(f"{name}: zero-shot category", category, "%", 99, i2),
+        at_most(
+            f"{name}: AUC of wild above species for the bare category, worst category",
+            max(aucs),
+            "",
+            0.6,
+        ),
+        Figure(
+            f"{name}: AUC of wild above species for the bare category, mean",
+            sum(aucs) / len(aucs),
+            "",
+        ),
+    ]
 
 
-def vqa_figures(vqa: BlipVqa, scenes: Scenes, pictures: Tensor, generator: torch.Generator) -> list[Figure]:
+def vqa_figures(
+    vqa: BlipVqa, scenes: Scenes, pictures: Tensor, generator: torch.Generator
+) -> list[Figure]:
     """Answers to every question about species, wild and broken pictures."""
     hits: dict[str, list[bool]] = {}
 
-    def ask(title: str, rows: Tensor, question: str, right: Sequence[str], shown: Tensor = pictures) -> None:
+    def ask(
+        title: str, rows: Tensor, question: str, right: Sequence[str], shown: Tensor = pictures
+    ) -> None:
         found = vqa.ask(shown[rows], question) if len(rows) else []
         hits.setdefault(title, []).extend(a == b for a, b in zip(found, right, strict=True))
 
     broken = break_pictures(pictures.clone(), scenes.category, generator)
-    kinds, named, visible = nearest_species(scenes), style_names(scenes.style), styles.color_visible(scenes.style)
+    kinds = nearest_species(scenes)
+    named = style_names(scenes.style)
+    visible = styles.color_visible(scenes.style)
     for i, c in enumerate(CATEGORIES):
-        of, other = scenes.category == i, CATEGORIES[(i + 3) % len(CATEGORIES)].name
-        tame, wild = ((of & species).nonzero()[:, 0] for species in (scenes.species >= 0, scenes.species < 0))
-        ask("kind, species pictures", tame, what_kind(c.name), [list(c.species)[int(s)] for s in scenes.species[tame]])
-        ask("kind, wild pictures: a nearest species", wild, what_kind(c.name), [kinds[int(row)] for row in wild])
+        of = scenes.category == i
+        other = CATEGORIES[(i + 3) % len(CATEGORIES)].name
+        tame, wild = (
+            (of & species).nonzero()[:, 0] for species in (scenes.species >= 0, scenes.species < 0)
+        )
+        ask(
+            "kind, species pictures",
+            tame,
+            what_kind(c.name),
+            [list(c.species)[int(s)] for s in scenes.species[tame]],
+        )
+        ask(
+            "kind, wild pictures: a nearest species",
+            wild,
+            what_kind(c.name),
+            [kinds[int(row)] for row in wild],
+        )
         for title, rows in (("species", tame), ("wild", wild)):
             ask(f"yes or no, {title} pictures", rows, is_a(c.name), ["yes"] * len(rows))
             ask(f"yes or no, {title} pictures", rows, is_a(other), ["no"] * len(rows))
-        ask("yes or no, broken pictures", of.nonzero()[:, 0], is_a(c.name), ["no"] * int(of.sum()), broken)
+        ask(
+            "yes or no, broken pictures",
+            of.nonzero()[:, 0],
+            is_a(c.name),
+            ["no"] * int(of.sum()),
+            broken,
+        )
         styled = torch.tensor([int(row) for row in tame if named[int(row)]])
-        ask("style, species pictures", styled, STYLE_QUESTION, [str(named[int(row)]) for row in styled])
-        seen, last = tame[visible[tame]], len(c.factors) - 1
+        ask(
+            "style, species pictures",
+            styled,
+            STYLE_QUESTION,
+            [str(named[int(row)]) for row in styled],
+        )
+        seen = tame[visible[tame]]
+        last = len(c.factors) - 1
         colors = [list(c.factors[last].values)[int(scenes.factors[row, last])] for row in seen]
         ask("colour, species pictures", seen, what_color(c.name), colors)
-    bars = {"kind, wild pictures: a nearest species": None, "yes or no, wild pictures": 90, "yes or no, broken pictures": 90}
+    bars = {
+        "kind, wild pictures: a nearest species": None,
+        "yes or no, wild pictures": 90,
+        "yes or no, broken pictures": 90,
+    }
     figures = []
     for title, found in hits.items():
         value, interval = share(torch.tensor(found))
         bar = bars.get(title, 95)
-        figures.append(Figure(f"VQA: {title}", value, "%", None, None, *interval) if bar is None
-                       else at_least(f"VQA: {title}", value, "%", bar, interval))
+        figures.append(
+            Figure(f"VQA: {title}", value, "%", None, None, *interval)
+            if bar is None
+            else at_least(f"VQA: {title}", value, "%", bar, interval)
+        )
     return figures

@@ -25,12 +25,16 @@ from creativelib.world.scenes import sample_scenes
 CATEGORIES = ("pet", "building", "vehicle")
 DIALS = (0.5, 1.0, 2.0, 4.0)
 EACH = 4  # pictures of a concept
-FITTED, HELD = 240, 120  # usual pictures, for the densities and for the percentiles
-USUAL, RARE = 0.5, 0.95
+FITTED = 240
+HELD = 120  # usual pictures, for the densities and for the percentiles
+USUAL = 0.5
+RARE = 0.95
 FREE = replace(STEER_DEFAULTS, anchor=0.0, pullback=0.0)
 WAYS: dict[str, tuple[SteerConfig, bool]] = {
-    "all pullbacks": (STEER_DEFAULTS, True), "no pullback": (FREE, False),
-    "the embedding itself": (replace(FREE, kind="embedding", samples=1), False)}
+    "all pullbacks": (STEER_DEFAULTS, True),
+    "no pullback": (FREE, False),
+    "the embedding itself": (replace(FREE, kind="embedding", samples=1), False),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Scale:
 
     @classmethod
     def of(cls, surprisals: Float[Tensor, " n"]) -> "Scale":
-        return cls(*surprisals.double().quantile(torch.tensor([USUAL, RARE], dtype=torch.float64)).tolist())
+        return cls(
+            *surprisals.double().quantile(torch.tensor([USUAL, RARE], dtype=torch.float64)).tolist()
+        )
 
     def __call__(self, surprisals: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         return (surprisals.double() - self.zero) / (self.one - self.zero)
@@ -58,24 +64,48 @@ def dial_part(lab: Judges, category: str) -> dict[str, Any]:
     prompt, template = named(category)
     density = fit_baseline(lab.pipe, prompt)
     z = lab.pipe.sample_prior(lab.pipe.encode_text([prompt]), FITTED + HELD, noise=seeded(1))
-    own, pictures = Scale.of(density.surprisal(z[0])), decode(lab.pipe, z, 2)[0]
+    own = Scale.of(density.surprisal(z[0]))
+    pictures = decode(lab.pipe, z, 2)[0]
     read, reads = learned(lab.pipe.encode_images(pictures))
     judged, judges = learned(lab.judge.encode_images(pictures))
     known = truth(category)
-    world = Scale.of(-known.log_prob(sample_scenes(4000, seeded(3), category=category).factors[:, :len(known.category.factors)]))
+    world = Scale.of(
+        -known.log_prob(
+            sample_scenes(4000, seeded(3), category=category).factors[
+                :, : len(known.category.factors)
+            ]
+        )
+    )
     found: dict[str, Any] = {}
     for way, (config, checked) in WAYS.items():
         for dial in DIALS:
             config = replace(config, dial=dial)
-            result = steer(lab.pipe, category, density, config, 0, template, vqa=lab.vqa if checked else None)
-            z = draw_rare(lab.pipe, result.concept, density, result.target.surprisal, EACH, template, generator=seeded(4), config=config)
+            result = steer(
+                lab.pipe, category, density, config, 0, template, vqa=lab.vqa if checked else None
+            )
+            z = draw_rare(
+                lab.pipe,
+                result.concept,
+                density,
+                result.target.surprisal,
+                EACH,
+                template,
+                generator=seeded(4),
+                config=config,
+            )
             x = decode(lab.pipe, z, 5).flatten(0, 1)
             seen = lab.oracle.judge(x, category)
-            columns = {"CLIP, of the embedding": own(density.surprisal(z.flatten(0, 1))),
-                       "CLIP, of the picture": reads(read.surprisal(lab.pipe.encode_images(x))),
-                       "the judge": judges(judged.surprisal(lab.judge.encode_images(x))), "the truth": world(-seen.log_prob),
-                       "valid": seen.valid, "valid and novel in form": seen.valid & seen.novel_in_form}
-            found[f"{way}, dial {dial:g}"] = {name: column.float().view(z.shape[:2]).tolist() for name, column in columns.items()}
+            columns = {
+                "CLIP, of the embedding": own(density.surprisal(z.flatten(0, 1))),
+                "CLIP, of the picture": reads(read.surprisal(lab.pipe.encode_images(x))),
+                "the judge": judges(judged.surprisal(lab.judge.encode_images(x))),
+                "the truth": world(-seen.log_prob),
+                "valid": seen.valid,
+                "valid and novel in form": seen.valid & seen.novel_in_form,
+            }
+            found[f"{way}, dial {dial:g}"] = {
+                name: column.float().view(z.shape[:2]).tolist() for name, column in columns.items()
+            }
     return found
 
 
@@ -88,7 +118,15 @@ def dial_figures(found: Found) -> list[Figure]:
             groups = torch.tensor([group for row in rows for group in row[name]])
             value, interval = bootstrap(100 * groups.mean(1) if shares else groups.median(1).values)
             title = name if shares else f"rarity, by {name}"
-            figures.append(Figure(f"{way}: {title}", value, "%" if shares else "", low=interval[0], high=interval[1]))
+            figures.append(
+                Figure(
+                    f"{way}: {title}",
+                    value,
+                    "%" if shares else "",
+                    low=interval[0],
+                    high=interval[1],
+                )
+            )
     return figures
 
 

@@ -11,8 +11,6 @@ On a CPU the prior is cut to 6 of its 20 layers. Each part is published as resul
 networks of a few thousand weights instead, to try the script, and publishes nothing.
 """
 
-from creativelib.unclip.prior import PriorSampling
-
 import copy
 import os
 import statistics
@@ -38,6 +36,7 @@ from creativelib.steering.settings import SteerConfig
 from creativelib.steering.target import fit_baseline
 from creativelib.unclip import graphs
 from creativelib.unclip.pipeline import Pipeline, load
+from creativelib.unclip.prior import PriorSampling
 
 TINY = bool(os.environ.get("CREATIVELIB_TINY"))
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -63,7 +62,11 @@ class Size:
     vocabulary: int
 
 
-SIZE = Size(32, 2, 2, 16, (16, 1, 2), (16, 1, 2), 2000) if TINY else Size(2048, 32, LAYERS, 768, (768, 12, 12), (1024, 24, 16), 49408)
+SIZE = (
+    Size(32, 2, 2, 16, (16, 1, 2), (16, 1, 2), 2000)
+    if TINY
+    else Size(2048, 32, LAYERS, 768, (768, 12, 12), (1024, 24, 16), 49408)
+)
 
 
 def sync() -> None:
@@ -98,16 +101,47 @@ def random_pipe(dtype: torch.dtype) -> Pipeline:
     width, layers, heads = SIZE.text
     torch.manual_seed(0)
     with torch.device(DEVICE):
-        text: Any = CLIPTextModelWithProjection(CLIPTextConfig(
-            vocab_size=SIZE.vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads,
-            projection_dim=SIZE.embedding, max_position_embeddings=77, bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id))
-        prior: Any = PriorTransformer(SIZE.heads, SIZE.width // SIZE.heads, SIZE.layers, embedding_dim=SIZE.embedding, num_embeddings=77)
+        text: Any = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=SIZE.vocabulary,
+                hidden_size=width,
+                intermediate_size=4 * width,
+                num_hidden_layers=layers,
+                num_attention_heads=heads,
+                projection_dim=SIZE.embedding,
+                max_position_embeddings=77,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+        )
+        prior: Any = PriorTransformer(
+            SIZE.heads,
+            SIZE.width // SIZE.heads,
+            SIZE.layers,
+            embedding_dim=SIZE.embedding,
+            num_embeddings=77,
+        )
         torch.nn.init.ones_(prior.clip_std)
     networks = [network.to(dtype).eval().requires_grad_(False) for network in (text, prior)]
     nothing: Any = None
-    scheduler = UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0)
-    return Pipeline("random", "random", False, {}, DEVICE, dtype, tokenizer, networks[0], nothing, nothing, networks[1], scheduler, nothing)
+    scheduler = UnCLIPScheduler(
+        variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0
+    )
+    return Pipeline(
+        "random",
+        "random",
+        False,
+        {},
+        DEVICE,
+        dtype,
+        tokenizer,
+        networks[0],
+        nothing,
+        nothing,
+        networks[1],
+        scheduler,
+        nothing,
+    )
 
 
 def released_parts(pipe: Pipeline) -> Parts:
@@ -117,37 +151,65 @@ def released_parts(pipe: Pipeline) -> Parts:
     dtype = torch.float16 if DEVICE.type == "cuda" else torch.float32
     width, layers, heads = SIZE.second
     with torch.device(DEVICE):
-        second: Any = MultilingualCLIP(MCLIPConfig(
-            transformerDimSize=width, imageDimSize=SIZE.embedding, vocab_size=1000 if TINY else 250_002, hidden_size=width,
-            num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width, max_position_embeddings=514,
-            type_vocab_size=1, pad_token_id=1))
-    text, prior = copy.deepcopy(pipe.text_encoder).to(dtype), copy.deepcopy(pipe.prior).to(dtype)
+        second: Any = MultilingualCLIP(
+            MCLIPConfig(
+                transformerDimSize=width,
+                imageDimSize=SIZE.embedding,
+                vocab_size=1000 if TINY else 250_002,
+                hidden_size=width,
+                num_hidden_layers=layers,
+                num_attention_heads=heads,
+                intermediate_size=4 * width,
+                max_position_embeddings=514,
+                type_vocab_size=1,
+                pad_token_id=1,
+            )
+        )
+    text = copy.deepcopy(pipe.text_encoder).to(dtype)
+    prior = copy.deepcopy(pipe.prior).to(dtype)
     prompts = pipe._tokenize([TEMPLATE.format("pet"), ""])
     ids = torch.randint(5, 900, (1 + len(NEGATIVES), 77), device=DEVICE)
     mask = (torch.arange(77, device=DEVICE) < 8).expand(len(ids), -1).long()
     place = pipe.tokenizer.convert_tokens_to_ids(pipe.tokenizer.tokenize("pet"))[0]
-    return Parts(text, prior, pipe.prior_scheduler, second.to(dtype).eval().requires_grad_(False), prompts.ids, prompts.mask,
-                 ids, mask, place)
+    return Parts(
+        text,
+        prior,
+        pipe.prior_scheduler,
+        second.to(dtype).eval().requires_grad_(False),
+        prompts.ids,
+        prompts.mask,
+        ids,
+        mask,
+        place,
+    )
 
 
 def our_steps(pipe: Pipeline, k: int, n: int = 1) -> Iterator[object]:
     """The library's loop, without an end."""
     words = TextEmbeddings(pipe)
-    objective = (1.0 * negative_term(words, TEMPLATE, [NEGATIVES] * k, 0.2)
-                 + Positive(words(TEMPLATE, ["pet"]), 0.28))
+    objective = 1.0 * negative_term(words, TEMPLATE, [NEGATIVES] * k, 0.2) + Positive(
+        words(TEMPLATE, ["pet"]), 0.28
+    )
     start = TokenConcept.init(pipe, "pet", k, torch.Generator().manual_seed(0))
-    return optimize(pipe, start, objective, [TEMPLATE], 10**9, 0.01, 0, n, PriorSampling(guidance=4.0))
+    return optimize(
+        pipe, start, objective, [TEMPLATE], 10**9, 0.01, 0, n, PriorSampling(guidance=4.0)
+    )
 
 
-def our_seconds(pipe: Pipeline, k: int, n: int = 1, replayed: bool = True, short: bool = True) -> float:
+def our_seconds(
+    pipe: Pipeline, k: int, n: int = 1, replayed: bool = True, short: bool = True
+) -> float:
     """`short` False: with the attention that PyTorch would choose."""
-    usual, graphs.EAGER = graphs.EAGER, 2 if replayed else 10**9
-    best, graphs.SHORT = graphs.SHORT, graphs.SHORT if short else ANY
+    usual = graphs.EAGER
+    graphs.EAGER = 2 if replayed else 10**9
+    best = graphs.SHORT
+    graphs.SHORT = graphs.SHORT if short else ANY
     steps = our_steps(pipe, k, n)
     try:
         return seconds(lambda: next(steps))
     finally:
-        graphs.EAGER, graphs.SHORT = usual, best
+        graphs.EAGER = usual
+        graphs.SHORT = best
 
 
 def compiled(pipe: Pipeline) -> Pipeline:
@@ -159,14 +221,21 @@ def compiled(pipe: Pipeline) -> Pipeline:
 
 
 def step_part() -> list[Figure]:
-    pipe, gpu = random_pipe(FAST), DEVICE.type == "cuda"
+    pipe = random_pipe(FAST)
+    gpu = DEVICE.type == "cuda"
     parts = released_parts(pipe)
     with torch.enable_grad():
-        ladder = {"released": seconds(released_step(parts)),
-                  "constraints encoded once": seconds(released_step(parts, cached=True)),
-                  "one vector, not the table": seconds(released_step(parts, cached=True, one_vector=True))}
+        ladder = {
+            "released": seconds(released_step(parts)),
+            "constraints encoded once": seconds(released_step(parts, cached=True)),
+            "one vector, not the table": seconds(
+                released_step(parts, cached=True, one_vector=True)
+            ),
+        }
     del parts
-    ladder["our loop: padding left out, noise drawn beforehand"] = alone = our_seconds(pipe, 1, replayed=False, short=False)
+    ladder["our loop: padding left out, noise drawn beforehand"] = alone = our_seconds(
+        pipe, 1, replayed=False, short=False
+    )
     if gpu:
         ladder["attention for short texts"] = our_seconds(pipe, 1, replayed=False)
         ladder["replayed as a CUDA graph"] = alone = our_seconds(pipe, 1)
@@ -174,20 +243,40 @@ def step_part() -> list[Figure]:
     ladder[together] = sixteen = our_seconds(pipe, K) / K
     if gpu:
         ladder[f"{K} concepts, eager, each"] = our_seconds(pipe, K, replayed=False) / K
-        ladder[f"{K} concepts, replayed, attention as PyTorch chooses, each"] = our_seconds(pipe, K, short=False) / K
+        ladder[f"{K} concepts, replayed, attention as PyTorch chooses, each"] = (
+            our_seconds(pipe, K, short=False) / K
+        )
         quick = compiled(pipe)
         ladder["blocks compiled as well"] = our_seconds(quick, 1)
         ladder[f"{K} concepts, compiled and replayed, each"] = our_seconds(quick, K) / K
         del quick
     bars = (5.0, 15.0) if gpu else (2.0, 3.0)
-    figures = [Figure(f"milliseconds a concept and step: {name}", 1000 * value, "ms") for name, value in ladder.items()]
-    figures += [at_least("the released step's time / ours, one concept", ladder["released"] / alone, "times", bars[0]),
-                at_least(f"the released step's time / ours for each of {K} concepts", ladder["released"] / sixteen, "times", bars[1])]
+    figures = [
+        Figure(f"milliseconds a concept and step: {name}", 1000 * value, "ms")
+        for name, value in ladder.items()
+    ]
+    figures += [
+        at_least(
+            "the released step's time / ours, one concept",
+            ladder["released"] / alone,
+            "times",
+            bars[0],
+        ),
+        at_least(
+            f"the released step's time / ours for each of {K} concepts",
+            ladder["released"] / sixteen,
+            "times",
+            bars[1],
+        ),
+    ]
     if gpu:
         whole = random_pipe(torch.float32)
         for k, fast in ((1, alone), (K, K * sixteen)):
-            ratio, several = our_seconds(whole, k) / fast, "one concept" if k == 1 else f"{k} concepts"
-            figures.append(Figure(f"float32's time / bfloat16's, {several}, replayed", ratio, "times"))
+            ratio = our_seconds(whole, k) / fast
+            several = "one concept" if k == 1 else f"{k} concepts"
+            figures.append(
+                Figure(f"float32's time / bfloat16's, {several}, replayed", ratio, "times")
+            )
     return figures
 
 
@@ -198,13 +287,24 @@ def rate_part() -> list[Figure]:
     a, b = (torch.randn(size, size, device=DEVICE, dtype=FAST) for _ in range(2))
     best = 2 * size**3 / seconds(lambda: a @ b)
     pipe = random_pipe(FAST)
-    figures = [Figure(f"measured matrix rate in {str(FAST).removeprefix('torch.')}", best / 1e12, "TFLOP/s")]
+    figures = [
+        Figure(
+            f"measured matrix rate in {str(FAST).removeprefix('torch.')}", best / 1e12, "TFLOP/s"
+        )
+    ]
     for n in (1, 2, 4, 8) if DEVICE.type == "cuda" else (1, 2):
         steps = our_steps(pipe, K, n)
         with FlopCounterMode(display=False) as counter:
             next(steps)
         found = counter.get_total_flops() / our_seconds(pipe, K, n)
-        figures.append(at_least(f"share of the matrix rate, {K} concepts x {n} samples", 100 * found / best, "%", 40.0))
+        figures.append(
+            at_least(
+                f"share of the matrix rate, {K} concepts x {n} samples",
+                100 * found / best,
+                "%",
+                40.0,
+            )
+        )
     return figures
 
 
@@ -214,32 +314,62 @@ def prior_part() -> list[Figure]:
 
     count, batch = (64, 32) if TINY else (5000, 500) if DEVICE.type == "cuda" else (100, 50)
     pipe = random_pipe(FAST)
-    eyes: Any = CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-                                                          num_attention_heads=2, projection_dim=SIZE.embedding))
+    eyes: Any = CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            projection_dim=SIZE.embedding,
+        )
+    )
     nothing: Any = None
-    plain = KandinskyPriorPipeline(prior=pipe.prior, image_encoder=eyes.to(DEVICE, FAST), text_encoder=pipe.text_encoder,
-                                   tokenizer=pipe.tokenizer, scheduler=pipe.prior_scheduler, image_processor=nothing)
+    plain = KandinskyPriorPipeline(
+        prior=pipe.prior,
+        image_encoder=eyes.to(DEVICE, FAST),
+        text_encoder=pipe.text_encoder,
+        tokenizer=pipe.tokenizer,
+        scheduler=pipe.prior_scheduler,
+        image_processor=nothing,
+    )
     plain.set_progress_bar_config(disable=True)
 
     def ours() -> Tensor:
         with torch.no_grad():
-            return pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), count, noise=torch.Generator().manual_seed(0))
+            return pipe.sample_prior(
+                pipe.encode_text(["a photo of a pet"]),
+                count,
+                noise=torch.Generator().manual_seed(0),
+            )
 
     def theirs() -> None:
         for _ in range(count // batch):
-            plain("a photo of a pet", num_images_per_prompt=batch, num_inference_steps=5, guidance_scale=1.0,
-                  generator=torch.Generator().manual_seed(0))
+            plain(
+                "a photo of a pet",
+                num_images_per_prompt=batch,
+                num_inference_steps=5,
+                guidance_scale=1.0,
+                generator=torch.Generator().manual_seed(0),
+            )
 
     repeats = 1
     times = seconds(ours, repeats, 1), seconds(theirs, repeats, 1)
-    figures = [Figure(f"{count} image embeddings in 5 steps", times[0], "s"),
-               Figure(f"time of diffusers' KandinskyPriorPipeline in batches of {batch} / ours", times[1] / times[0], "times")]
+    figures = [
+        Figure(f"{count} image embeddings in 5 steps", times[0], "s"),
+        Figure(
+            f"time of diffusers' KandinskyPriorPipeline in batches of {batch} / ours",
+            times[1] / times[0],
+            "times",
+        ),
+    ]
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         ours()
         more = (torch.cuda.max_memory_allocated() - held) / 1e9
-        figures.append(Figure(f"memory for {count} image embeddings, beside the weights", more, "GB"))
+        figures.append(
+            Figure(f"memory for {count} image embeddings, beside the weights", more, "GB")
+        )
     return figures
 
 
@@ -248,14 +378,22 @@ def density_part() -> list[Figure]:
     from sklearn.decomposition import PCA
 
     d = 768
-    n, part = (20_000, 10_000) if TINY else (10_000_000, 500_000) if DEVICE.type == "cuda" else (200_000, 50_000)
+    n, part = (
+        (20_000, 10_000)
+        if TINY
+        else (10_000_000, 500_000)
+        if DEVICE.type == "cuda"
+        else (200_000, 50_000)
+    )
     generator = torch.Generator(DEVICE).manual_seed(0)
     turn = torch.linalg.qr(torch.randn(d, d, generator=generator, device=DEVICE)).Q
     spread = torch.full((d,), 0.085, device=DEVICE)
     spread[:50] = torch.linspace(2.0, 0.5, 50, device=DEVICE)
     z = torch.empty(n, d, device=DEVICE)
     for rows in z.split(part):
-        rows.copy_((torch.randn(rows.shape, generator=generator, device=DEVICE) * spread) @ turn + 0.5)
+        rows.copy_(
+            (torch.randn(rows.shape, generator=generator, device=DEVICE) * spread) @ turn + 0.5
+        )
     few = min(n, 200_000)
 
     def fit(rows: Tensor = z) -> GaussianDensity:
@@ -267,50 +405,92 @@ def density_part() -> list[Figure]:
         return torch.cat([density.log_prob(each) for each in rows.split(part)])
 
     times = {"fit": seconds(fit, 3, 1), "log-density": seconds(judge, 3, 1)}
-    figures = [Figure(f"{name} of {n / 1e6:g} M x {d}", value, "s") for name, value in times.items()]
+    figures = [
+        Figure(f"{name} of {n / 1e6:g} M x {d}", value, "s") for name, value in times.items()
+    ]
     if DEVICE.type == "cuda":
-        figures.append(Figure("fit: operations of the covariance in float64 / time", 2 * n * d * d / times["fit"] / 1e12, "TFLOP/s"))
+        figures.append(
+            Figure(
+                "fit: operations of the covariance in float64 / time",
+                2 * n * d * d / times["fit"] / 1e12,
+                "TFLOP/s",
+            )
+        )
         copied = torch.empty_like(z[: n // 4])
         band = 2 * copied.nbytes / seconds(lambda: copied.copy_(z[: n // 4]), 5, 1)
         figures += [Figure("measured memory bandwidth, read and written", band / 1e9, "GB/s")]
-        figures += [Figure(f"{name}: bytes of the embeddings / time / bandwidth", 100 * z.nbytes / value / band, "%")
-                    for name, value in times.items()]
+        figures += [
+            Figure(
+                f"{name}: bytes of the embeddings / time / bandwidth",
+                100 * z.nbytes / value / band,
+                "%",
+            )
+            for name, value in times.items()
+        ]
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         judge()
-        figures.append(Figure("memory for the log-density, beside the embeddings", (torch.cuda.max_memory_allocated() - held) / 1e9, "GB"))
+        figures.append(
+            Figure(
+                "memory for the log-density, beside the embeddings",
+                (torch.cuda.max_memory_allocated() - held) / 1e9,
+                "GB",
+            )
+        )
     for precision in (torch.float32, torch.float64):
-        same, other = z[:few].cpu().to(precision).numpy(), PCA(len(density.subspace.axes), svd_solver="covariance_eigh")
-        theirs = {"fit": seconds(lambda other=other, same=same: other.fit(same), 1, 0),
-                  "log-density": seconds(lambda other=other, same=same: other.score_samples(same), 1, 0)}
+        same = z[:few].cpu().to(precision).numpy()
+        other = PCA(len(density.subspace.axes), svd_solver="covariance_eigh")
+        theirs = {
+            "fit": seconds(lambda other=other, same=same: other.fit(same), 1, 0),
+            "log-density": seconds(lambda other=other, same=same: other.score_samples(same), 1, 0),
+        }
         kind = str(precision).removeprefix("torch.")
-        figures += [Figure(f"{name}: scikit-learn's PCA in {kind} on the CPU / ours, time for each embedding",
-                           theirs[name] / few / (ours / n), "times") for name, ours in times.items()]
+        figures += [
+            Figure(
+                f"{name}: scikit-learn's PCA in {kind} on the CPU / ours, time for each embedding",
+                theirs[name] / few / (ours / n),
+                "times",
+            )
+            for name, ours in times.items()
+        ]
     # Both in float64, and fitted to the same: in float32 scikit-learn's loses whole nats.
     same = z[:20_000].cpu().double()
     ours = GaussianDensity.fit_stream([same], [same], pca=0.95)
     other = PCA(len(ours.subspace.axes), svd_solver="covariance_eigh").fit(same.numpy())
     apart = (torch.as_tensor(other.score_samples(same.numpy())) - ours.log_prob(same)).abs().max()
-    figures.append(Figure("largest difference to scikit-learn's log-density in float64", apart.item(), "nats"))
+    figures.append(
+        Figure("largest difference to scikit-learn's log-density in float64", apart.item(), "nats")
+    )
     return figures
 
 
 def precision_part() -> list[Figure]:
     """Both papers' loops, from the same start with the same noise: only the networks' precision differs."""
     kinds = [torch.float32, torch.bfloat16] + ([torch.float16] if DEVICE.type == "cuda" else [])
-    seeds, ends = range(1 if TINY else 3), {}
+    seeds = range(1 if TINY else 3)
+    ends = {}
     for dtype in kinds:
         pipe = load("menagerie", DEVICE, dtype)
         rows: dict[str, list[Tensor]] = {"ConceptLab": [], "steering": []}
         density = fit_baseline(load("menagerie", DEVICE), "a photo of a pet")
         for seed in seeds:
             learned = LearnConfig(steps=4 if TINY else 120, concepts=4)
-            totals = [run.step.terms.total for run in iter_learn(pipe, "pet", ["cat", "dog", "bird"], learned, seed) if run.step]
+            totals = [
+                run.step.terms.total
+                for run in iter_learn(pipe, "pet", ["cat", "dog", "bird"], learned, seed)
+                if run.step
+            ]
             rows["ConceptLab"].append(torch.stack(totals[-10:]).mean(0).cpu())
             # Without the goal's stop: a target that no run reaches.
             steered = SteerConfig(steps=4 if TINY else 60, dial=3.0)
-            totals = [run.step.z for run in iter_steer(pipe, "pet", density, steered, seed) if run.step]
-            rows["steering"].append(torch.stack([density.surprisal(z).median(1).values for z in totals[-10:]]).mean(0).cpu())
+            totals = [
+                run.step.z for run in iter_steer(pipe, "pet", density, steered, seed) if run.step
+            ]
+            rows["steering"].append(
+                torch.stack([density.surprisal(z).median(1).values for z in totals[-10:]])
+                .mean(0)
+                .cpu()
+            )
         ends[dtype] = {name: torch.cat(values) for name, values in rows.items()}
     figures = []
     for name, unit in (("ConceptLab", "of the loss"), ("steering", "nats of surprisal")):
@@ -323,7 +503,14 @@ def precision_part() -> list[Figure]:
             # As much as the mean of so many runs wavers by itself.
             bar = round(2 * between / len(whole) ** 0.5, 4)
             kind = str(dtype).removeprefix("torch.")
-            figures.append(at_most(f"{name}: how far {kind} ends from float32, in the mean of runs", apart, unit, bar))
+            figures.append(
+                at_most(
+                    f"{name}: how far {kind} ends from float32, in the mean of runs",
+                    apart,
+                    unit,
+                    bar,
+                )
+            )
     return figures
 
 
@@ -333,15 +520,25 @@ def memory_part() -> list[Figure]:
     return peaks(DEVICE) if DEVICE.type == "cuda" else counts()
 
 
-PARTS = {"step": step_part, "rate": rate_part, "prior": prior_part, "density": density_part, "precision": precision_part,
-         "memory": memory_part}
+PARTS = {
+    "step": step_part,
+    "rate": rate_part,
+    "prior": prior_part,
+    "density": density_part,
+    "precision": precision_part,
+    "memory": memory_part,
+}
 
 if __name__ == "__main__":
     for chosen in asked(__doc__ or "", PARTS):
         found = PARTS[chosen]()
         if TINY:
-            print(*(f"{figure.name}: {figure.value:.4g} {figure.unit}" for figure in found), sep="\n")
+            print(
+                *(f"{figure.name}: {figure.value:.4g} {figure.unit}" for figure in found), sep="\n"
+            )
         else:
-            publish(f"kandinsky-{chosen}-{'gpu' if DEVICE.type == 'cuda' else 'cpu'}", found, seed=0)
+            publish(
+                f"kandinsky-{chosen}-{'gpu' if DEVICE.type == 'cuda' else 'cpu'}", found, seed=0
+            )
         if DEVICE.type == "cuda":
             torch.cuda.empty_cache()

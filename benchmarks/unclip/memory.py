@@ -29,29 +29,64 @@ from creativelib.unclip.pipeline import Pipeline
 
 # As in the models' published configurations, and in diffusers' scripts that converted them.
 UNET: dict[str, Any] = {
-    "sample_size": 64, "in_channels": 4, "out_channels": 8, "layers_per_block": 3, "block_out_channels": (384, 768, 1152, 1536),
-    "cross_attention_dim": 768, "attention_head_dim": 64, "resnet_time_scale_shift": "scale_shift",
+    "sample_size": 64,
+    "in_channels": 4,
+    "out_channels": 8,
+    "layers_per_block": 3,
+    "block_out_channels": (384, 768, 1152, 1536),
+    "cross_attention_dim": 768,
+    "attention_head_dim": 64,
+    "resnet_time_scale_shift": "scale_shift",
     "down_block_types": ("ResnetDownsampleBlock2D", *("SimpleCrossAttnDownBlock2D",) * 3),
     "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
-    "up_block_types": (*("SimpleCrossAttnUpBlock2D",) * 3, "ResnetUpsampleBlock2D")}
+    "up_block_types": (*("SimpleCrossAttnUpBlock2D",) * 3, "ResnetUpsampleBlock2D"),
+}
 MOVQ: dict[str, Any] = {
-    "down_block_types": (*("DownEncoderBlock2D",) * 3, "AttnDownEncoderBlock2D"), "norm_type": "spatial", "num_vq_embeddings": 16384,
-    "up_block_types": ("AttnUpDecoderBlock2D", *("UpDecoderBlock2D",) * 3), "block_out_channels": (128, 256, 256, 512),
-    "vq_embed_dim": 4, "layers_per_block": 2, "latent_channels": 4}
-EYES = Preprocess(224, 224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    "down_block_types": (*("DownEncoderBlock2D",) * 3, "AttnDownEncoderBlock2D"),
+    "norm_type": "spatial",
+    "num_vq_embeddings": 16384,
+    "up_block_types": ("AttnUpDecoderBlock2D", *("UpDecoderBlock2D",) * 3),
+    "block_out_channels": (128, 256, 256, 512),
+    "vq_embed_dim": 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+}
+EYES = Preprocess(
+    224, 224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+)
 NAMES = {"kandinsky-2-1": "Kandinsky 2.1", "kandinsky-2-2": "Kandinsky 2.2"}
 
 
 def clip(name: str, tokenizer: Any) -> tuple[Any, Any]:
     """Text and image encoder: ViT-L/14 of OpenAI, or ViT-bigG/14 of LAION."""
     large = name == "kandinsky-2-2"
-    text: dict[str, Any] = dict(zip(("hidden_size", "num_hidden_layers", "num_attention_heads"),
-                                    (1280, 32, 20) if large else (768, 12, 12), strict=True))
-    eyes: dict[str, Any] = dict(zip(("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
-                                    (1664, 48, 16, 8192) if large else (1024, 24, 16, 4096), strict=True))
+    text: dict[str, Any] = dict(
+        zip(
+            ("hidden_size", "num_hidden_layers", "num_attention_heads"),
+            (1280, 32, 20) if large else (768, 12, 12),
+            strict=True,
+        )
+    )
+    eyes: dict[str, Any] = dict(
+        zip(
+            ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+            (1664, 48, 16, 8192) if large else (1024, 24, 16, 4096),
+            strict=True,
+        )
+    )
     width = text["hidden_size"]
-    ends: dict[str, Any] = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    told = CLIPTextConfig(vocab_size=49408, intermediate_size=4 * width, projection_dim=width, max_position_embeddings=77, **text, **ends)
+    ends: dict[str, Any] = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    told = CLIPTextConfig(
+        vocab_size=49408,
+        intermediate_size=4 * width,
+        projection_dim=width,
+        max_position_embeddings=77,
+        **text,
+        **ends,
+    )
     seen = CLIPVisionConfig(patch_size=14, image_size=224, projection_dim=width, **eyes)
     return CLIPTextModelWithProjection(told), CLIPVisionModelWithProjection(seen)
 
@@ -63,9 +98,18 @@ def parts(name: str, tokenizer: Any) -> dict[str, Any]:
     text, eyes = clip(name, tokenizer)
     wide = text.config.hidden_size
     kind, hidden = ("image", 1280) if wide == 1280 else ("text_image", 1024)
-    told: dict[str, Any] = {"addition_embed_type": kind, "encoder_hid_dim": hidden, "encoder_hid_dim_type": f"{kind}_proj"}
-    return {"text encoder": text, "image encoder": eyes, "prior": PriorTransformer(embedding_dim=wide),
-            "UNet": UNet2DConditionModel(**UNET, **told), "MoVQ": VQModel(**MOVQ)}
+    told: dict[str, Any] = {
+        "addition_embed_type": kind,
+        "encoder_hid_dim": hidden,
+        "encoder_hid_dim_type": f"{kind}_proj",
+    }
+    return {
+        "text encoder": text,
+        "image encoder": eyes,
+        "prior": PriorTransformer(embedding_dim=wide),
+        "UNet": UNet2DConditionModel(**UNET, **told),
+        "MoVQ": VQModel(**MOVQ),
+    }
 
 
 def words() -> Any:
@@ -77,7 +121,14 @@ def words() -> Any:
 def counts() -> list[Figure]:
     """Weights by part, in millions, counted without memory for one of them."""
     from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
-    from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2VisionConfig, BlipConfig, BlipForQuestionAnswering, T5Config
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2VisionConfig,
+        BlipConfig,
+        BlipForQuestionAnswering,
+        T5Config,
+    )
 
     def millions(network: torch.nn.Module) -> float:
         return sum(p.numel() for p in network.parameters()) / 1e6
@@ -85,18 +136,77 @@ def counts() -> list[Figure]:
     figures = []
     with torch.device("meta"):
         for name, title in NAMES.items():
-            figures += [Figure(f"{title}: {part}", millions(network), "million weights") for part, network in parts(name, words()).items()]
-        figures.append(Figure("Kandinsky 2.1: second text encoder, read once", millions(MultilingualCLIP(MCLIPConfig(
-            vocab_size=250_002, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
-            max_position_embeddings=514, type_vocab_size=1))), "million weights"))
-        figures.append(Figure("BLIP VQA, base", millions(BlipForQuestionAnswering(BlipConfig(
-            text_config={"hidden_size": 768, "encoder_hidden_size": 768, "vocab_size": 30524},
-            vision_config={"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-                           "image_size": 384, "patch_size": 16}))), "million weights"))
-        figures.append(Figure("BLIP-2 with Flan-T5-XL", millions(Blip2ForConditionalGeneration(Blip2Config(
-            vision_config=Blip2VisionConfig().to_dict(), text_config=T5Config(
-                vocab_size=32128, d_model=2048, d_kv=64, d_ff=5120, num_layers=24, num_heads=32, feed_forward_proj="gated-gelu",
-            ).to_dict() | {"tie_word_embeddings": False}))), "million weights"))
+            figures += [
+                Figure(f"{title}: {part}", millions(network), "million weights")
+                for part, network in parts(name, words()).items()
+            ]
+        figures.append(
+            Figure(
+                "Kandinsky 2.1: second text encoder, read once",
+                millions(
+                    MultilingualCLIP(
+                        MCLIPConfig(
+                            vocab_size=250_002,
+                            hidden_size=1024,
+                            num_hidden_layers=24,
+                            num_attention_heads=16,
+                            intermediate_size=4096,
+                            max_position_embeddings=514,
+                            type_vocab_size=1,
+                        )
+                    )
+                ),
+                "million weights",
+            )
+        )
+        figures.append(
+            Figure(
+                "BLIP VQA, base",
+                millions(
+                    BlipForQuestionAnswering(
+                        BlipConfig(
+                            text_config={
+                                "hidden_size": 768,
+                                "encoder_hidden_size": 768,
+                                "vocab_size": 30524,
+                            },
+                            vision_config={
+                                "hidden_size": 768,
+                                "num_hidden_layers": 12,
+                                "num_attention_heads": 12,
+                                "intermediate_size": 3072,
+                                "image_size": 384,
+                                "patch_size": 16,
+                            },
+                        )
+                    )
+                ),
+                "million weights",
+            )
+        )
+        figures.append(
+            Figure(
+                "BLIP-2 with Flan-T5-XL",
+                millions(
+                    Blip2ForConditionalGeneration(
+                        Blip2Config(
+                            vision_config=Blip2VisionConfig().to_dict(),
+                            text_config=T5Config(
+                                vocab_size=32128,
+                                d_model=2048,
+                                d_kv=64,
+                                d_ff=5120,
+                                num_layers=24,
+                                num_heads=32,
+                                feed_forward_proj="gated-gelu",
+                            ).to_dict()
+                            | {"tie_word_embeddings": False},
+                        )
+                    )
+                ),
+                "million weights",
+            )
+        )
     return figures
 
 
@@ -104,7 +214,8 @@ def stack(name: str, device: torch.device, dtype: torch.dtype) -> Pipeline:
     """A model of the real size with random weights."""
     from diffusers import DDPMScheduler, UnCLIPScheduler
 
-    tokenizer, usual = words(), torch.get_default_dtype()
+    tokenizer = words()
+    usual = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     try:
@@ -121,11 +232,28 @@ def stack(name: str, device: torch.device, dtype: torch.dtype) -> Pipeline:
         torch.set_default_dtype(usual)
     for network in made.values():
         network.to(dtype).eval().requires_grad_(False)
-    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=True)
-    noise = UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0)
+    scheduler = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=True
+    )
+    noise = UnCLIPScheduler(
+        variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0
+    )
     own = (made["UNet"], scheduler, made["MoVQ"])
-    return Pipeline(name, name, False, {}, device, dtype, tokenizer, made["text encoder"], made["image encoder"], EYES,
-                    prior, noise, Kandinsky21(*own, *told) if wide == 768 else Kandinsky22(*own))
+    return Pipeline(
+        name,
+        name,
+        False,
+        {},
+        device,
+        dtype,
+        tokenizer,
+        made["text encoder"],
+        made["image encoder"],
+        EYES,
+        prior,
+        noise,
+        Kandinsky21(*own, *told) if wide == 768 else Kandinsky22(*own),
+    )
 
 
 def peaks(device: torch.device) -> list[Figure]:
@@ -133,7 +261,10 @@ def peaks(device: torch.device) -> list[Figure]:
     figures = []
     for name, title in NAMES.items():
         torch.cuda.empty_cache()
-        figures += [Figure(f"{title}: {figure.name}", figure.value, figure.unit) for figure in peaks_of(name, device)]
+        figures += [
+            Figure(f"{title}: {figure.name}", figure.value, figure.unit)
+            for figure in peaks_of(name, device)
+        ]
     return figures
 
 
@@ -147,31 +278,66 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         run()
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start = torch.cuda.Event(enable_timing=True)
+        end = torch.cuda.Event(enable_timing=True)
         start.record()
         run()
         end.record()
         torch.cuda.synchronize()
-        figures.append(Figure(f"{what}, memory beside the weights", (torch.cuda.max_memory_allocated() - held) / 1e9, "GB"))
+        figures.append(
+            Figure(
+                f"{what}, memory beside the weights",
+                (torch.cuda.max_memory_allocated() - held) / 1e9,
+                "GB",
+            )
+        )
         figures.append(Figure(what, start.elapsed_time(end) / 1000 / times, "s"))
 
-    config, prompt = SteerConfig(), "a photo of a pet"
+    config = SteerConfig()
+    prompt = "a photo of a pet"
     with torch.no_grad():
         measure("2,000 embeddings and their density", lambda: fit_baseline(pipe, prompt, config))
-        z = pipe.sample_prior(pipe.encode_text([prompt]), 2000, noise=torch.Generator().manual_seed(0))
+        z = pipe.sample_prior(
+            pipe.encode_text([prompt]), 2000, noise=torch.Generator().manual_seed(0)
+        )
         # Spread out: random networks draw embeddings so alike that every move would be rare beyond all measure.
-        density = GaussianDensity.fit(z.cpu() + torch.randn(z.shape, generator=torch.Generator().manual_seed(0)), pca=config.pca)
-        there, target = density.to(device), density.quantile(0.99)
-        objective = Rarity(there, target) + config.anchor * Anchor(pipe, prompt) + config.spread * Repulsion(there)
+        density = GaussianDensity.fit(
+            z.cpu() + torch.randn(z.shape, generator=torch.Generator().manual_seed(0)),
+            pca=config.pca,
+        )
+        there = density.to(device)
+        target = density.quantile(0.99)
+        objective = (
+            Rarity(there, target)
+            + config.anchor * Anchor(pipe, prompt)
+            + config.spread * Repulsion(there)
+        )
         start = init(pipe, config.kind, "pet", config.concepts, torch.Generator().manual_seed(0))
         runs = optimize(pipe, start, objective, ["a photo of a {}"], 10**6, 1e-6, 0, config.samples)
-        measure("10 steps of steering, 4 concepts x 6 samples, each step", lambda: [next(runs) for _ in range(10)], times=10)
-        learned = iter_learn(pipe, "pet", ["cat", "dog", "rabbit"], LearnConfig(templates=("a photo of a {}",)), 0)
-        measure("10 steps of ConceptLab, 4 concepts x 2 samples, each step", lambda: [next(learned) for _ in range(10)], times=10)
+        measure(
+            "10 steps of steering, 4 concepts x 6 samples, each step",
+            lambda: [next(runs) for _ in range(10)],
+            times=10,
+        )
+        learned = iter_learn(
+            pipe, "pet", ["cat", "dog", "rabbit"], LearnConfig(templates=("a photo of a {}",)), 0
+        )
+        measure(
+            "10 steps of ConceptLab, 4 concepts x 2 samples, each step",
+            lambda: [next(learned) for _ in range(10)],
+            times=10,
+        )
         z = z[:, :4]
-        measure("4 pictures of 512 pixels in 25 steps", lambda: pipe.decode(z, generator=torch.Generator().manual_seed(0), steps=25))
+        measure(
+            "4 pictures of 512 pixels in 25 steps",
+            lambda: pipe.decode(z, generator=torch.Generator().manual_seed(0), steps=25),
+        )
         pictures = torch.rand(4, 3, 512, 512, device=device)
         measure("CLIP's embeddings of 4 pictures", lambda: pipe.encode_images(pictures))
-        measure("1 picture guided in the decoder, 10 steps", lambda: guide_decoder(
-            pipe, z[:, :1], there, target, generator=torch.Generator().manual_seed(0), steps=10))
+        measure(
+            "1 picture guided in the decoder, 10 steps",
+            lambda: guide_decoder(
+                pipe, z[:, :1], there, target, generator=torch.Generator().manual_seed(0), steps=10
+            ),
+        )
     return figures

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-GUIDANCE, STEPS, LR, DECAY, CEILING, FLOOR = 4.0, 5, 1e-4, 1e-2, 0.28, 0.2
+GUIDANCE = 4.0
+STEPS = 5
+LR = 1e-4
+DECAY = 1e-2
+CEILING = 0.28
+FLOOR = 0.2
 
 
 @dataclass
@@ -34,11 +39,14 @@ class Parts:
     place: int  # the concept's id, which stands in the prompt
 
 
-def released_step(parts: Parts, cached: bool = False, one_vector: bool = False) -> Callable[[], float]:
+def released_step(
+    parts: Parts, cached: bool = False, one_vector: bool = False
+) -> Callable[[], float]:
     """The step as a function that takes it and gives the loss. `cached`: the constraints are encoded once; `one_vector`: nothing but the
     concept's row is optimised, and pooled at each text's own end."""
     table = parts.text_encoder.get_input_embeddings()
-    dtype, device = parts.prior.dtype, parts.ids.device
+    dtype = parts.prior.dtype
+    device = parts.ids.device
     original = table.weight.detach().float().clone()
     rows = nn.Parameter(original[parts.place][None].clone() if one_vector else original.clone())
     optimizer = torch.optim.AdamW([rows], lr=LR, weight_decay=DECAY)
@@ -65,20 +73,30 @@ def released_step(parts: Parts, cached: bool = False, one_vector: bool = False) 
             hook.remove()
         hidden = said.last_hidden_state
         at = ends if one_vector else ends[:1]
-        pooled = parts.text_encoder.text_projection(hidden[torch.arange(len(hidden), device=device), at])
+        pooled = parts.text_encoder.text_projection(
+            hidden[torch.arange(len(hidden), device=device), at]
+        )
         parts.scheduler.set_timesteps(STEPS, device=device)
         z = torch.randn(1, parts.prior.config.embedding_dim, device=device)
         times = parts.scheduler.timesteps
         for i, t in enumerate(times):
-            clean = parts.prior(torch.cat([z, z]).to(dtype), timestep=t, proj_embedding=pooled, encoder_hidden_states=hidden,
-                                attention_mask=parts.mask).predicted_image_embedding
+            clean = parts.prior(
+                torch.cat([z, z]).to(dtype),
+                timestep=t,
+                proj_embedding=pooled,
+                encoder_hidden_states=hidden,
+                attention_mask=parts.mask,
+            ).predicted_image_embedding
             guided = clean[1:] + GUIDANCE * (clean[:1] - clean[1:])
-            z = parts.scheduler.step(guided.float(), t, z, prev_timestep=times[i + 1] if i + 1 < STEPS else None).prev_sample
+            z = parts.scheduler.step(
+                guided.float(), t, z, prev_timestep=times[i + 1] if i + 1 < STEPS else None
+            ).prev_sample
         unit = normalize(parts.prior.post_process_latents(z), dim=-1)
         cosines = (once if once is not None else constraints()).float() @ unit[0]
         for value in cosines:
             value.item()
-        positive, negative = 1 - cosines[0].clamp_max(CEILING), cosines[1:].clamp_min(FLOOR)
+        positive = 1 - cosines[0].clamp_max(CEILING)
+        negative = cosines[1:].clamp_min(FLOOR)
         loss = 0.5 * (negative.mean() + negative.max()) + positive
         loss.backward()
         optimizer.step()

@@ -31,13 +31,18 @@ class Create:
         from .creation import create
 
         creation = create(self.prompt, self.out, self.seed, self.count, self.model, self.device)
-        typical, creative = creation.report["typical"], creation.report["creative"]
+        typical = creation.report["typical"]
+        creative = creation.report["creative"]
         print(f"{self.out / 'gallery.png'}: typical pictures above, creative ones below")
-        print(f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, beyond "
-              f"{creative['percentile']:.1f} % of what the model usually makes")
+        print(
+            f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, beyond "
+            f"{creative['percentile']:.1f} % of what the model usually makes"
+        )
         if "valid" in creative:
-            print(f"valid {100 * creative['valid']:.0f} %, novel in form {100 * creative['novel_in_form']:.0f} % "
-                  f"(typical: {100 * typical['valid']:.0f} %, {100 * typical['novel_in_form']:.0f} %)")
+            print(
+                f"valid {100 * creative['valid']:.0f} %, novel in form {100 * creative['novel_in_form']:.0f} % "
+                f"(typical: {100 * typical['valid']:.0f} %, {100 * typical['novel_in_form']:.0f} %)"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,12 @@ class World:
         from ..notebook.plots import grid
         from ..world import sheet
 
-        drawn = {"species": sheet.species, "wild": sheet.wild, "styles": sheet.in_styles}[self.show](self.category, seed=self.seed)
+        drawn = {"species": sheet.species, "wild": sheet.wild, "styles": sheet.in_styles}[
+            self.show
+        ](self.category, seed=self.seed)
         file = self.out or Path(f"{self.category}-{self.show}.png".replace(" ", "-"))
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise InputError(f"out is {file}; allowed are names that end in .png, .jpg or .jpeg")
+            raise InputError(f"out is {file}; expected names that end in .png, .jpg or .jpeg")
         try:
             grid(drawn.pictures, drawn.titles, drawn.columns).savefig(file)
         except OSError as error:
@@ -105,9 +112,21 @@ class Concept:
         from .concepts import learn
 
         base = STYLE_CONFIG if self.style else LEARN_DEFAULTS
-        config = replace(base, concepts=self.concepts, steps=base.steps if self.steps is None else self.steps)
-        report = learn(load(self.model, self.device), self.word, self.out, self.negatives, config, self.seed, self.count, self.vqa,
-                       self.style, self.settle)
+        config = replace(
+            base, concepts=self.concepts, steps=base.steps if self.steps is None else self.steps
+        )
+        report = learn(
+            load(self.model, self.device),
+            self.word,
+            self.out,
+            self.negatives,
+            config,
+            self.seed,
+            self.count,
+            self.vqa,
+            self.style,
+            self.settle,
+        )
         for i, words in enumerate(report["negatives"]):
             print(f"concept {i} is none of: {', '.join(words)}")
         _say(self.out, report)
@@ -138,8 +157,18 @@ class Mix:
         from ..unclip.pipeline import load
         from .concepts import mix
 
-        _say(self.out, mix(load(self.model, self.device), self.parents, self.out, self.weights, self.word, seed=self.seed,
-                               count=self.count))
+        _say(
+            self.out,
+            mix(
+                load(self.model, self.device),
+                self.parents,
+                self.out,
+                self.weights,
+                self.word,
+                seed=self.seed,
+                count=self.count,
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +192,9 @@ class Evolve:
         from ..unclip.pipeline import load
         from .concepts import evolve
 
-        report = evolve(load(self.model, self.device), self.founders, self.out, seed=self.seed, count=self.count)
+        report = evolve(
+            load(self.model, self.device), self.founders, self.out, seed=self.seed, count=self.count
+        )
         print(f"{self.out / 'family.png'}: {len(report['family'])} members")
         _say(self.out, report)
 
@@ -191,7 +222,17 @@ class Draw:
         from ..unclip.pipeline import load
         from .concepts import draw
 
-        _say(self.out, draw(load(self.model, self.device), self.concept, self.prompt, self.out, self.seed, self.count))
+        _say(
+            self.out,
+            draw(
+                load(self.model, self.device),
+                self.concept,
+                self.prompt,
+                self.out,
+                self.seed,
+                self.count,
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -228,8 +269,16 @@ class Semantica:
     def run(self) -> None:
         from ..semantica.folders import FolderConfig, learn
 
-        config = FolderConfig(self.size, self.steps, self.batch, seed=self.seed, low=self.low, high=self.high, channels=self.channels,
-                              layers=self.layers)
+        config = FolderConfig(
+            self.size,
+            self.steps,
+            self.batch,
+            seed=self.seed,
+            low=self.low,
+            high=self.high,
+            channels=self.channels,
+            layers=self.layers,
+        )
         facts = learn(self.pages, self.out, self.encoder, self.movq, config, self.device)
         print(f"{self.out}: {facts['steps']} steps, loss {facts['losses']['loss']:.3f}")
 
@@ -258,18 +307,37 @@ class Vary:
     def run(self) -> None:
         from .concepts import vary
 
-        vary(self.pictures, self.out, self.semantica, self.seed, self.count, self.guidance, self.steps, self.device)
+        vary(
+            self.pictures,
+            self.out,
+            self.semantica,
+            self.seed,
+            self.count,
+            self.guidance,
+            self.steps,
+            self.device,
+        )
         print(f"{self.out / 'gallery.png'}: {len(self.pictures)} shown, {self.count} drawn")
 
 
 def _say(out: Path, report: dict[str, Any]) -> None:
     print(f"{out / 'gallery.png'}: {report['count']} pictures of each concept")
     if "truth" in report:
-        print(f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %")
+        print(
+            f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %"
+        )
 
 
-COMMANDS = {"create": Create, "concept": Concept, "mix": Mix, "evolve": Evolve, "draw": Draw, "semantica": Semantica, "vary": Vary,
-            "world": World}
+COMMANDS = {
+    "create": Create,
+    "concept": Concept,
+    "mix": Mix,
+    "evolve": Evolve,
+    "draw": Draw,
+    "semantica": Semantica,
+    "vary": Vary,
+    "world": World,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

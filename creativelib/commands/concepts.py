@@ -30,8 +30,18 @@ from .report import json_value, summarise, versions
 COUNT = 8  # pictures of a concept, unless told otherwise
 
 
-def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), config: LearnConfig | None = None, seed: int = 0,
-          count: int = COUNT, vqa: str | Path = "menagerie", style: bool = False, settled: bool = False) -> dict[str, Any]:
+def learn(
+    pipe: Pipeline,
+    word: str,
+    out: Path,
+    negatives: Sequence[str] = (),
+    config: LearnConfig | None = None,
+    seed: int = 0,
+    count: int = COUNT,
+    vqa: str | Path = "menagerie",
+    style: bool = False,
+    settled: bool = False,
+) -> dict[str, Any]:
     """Learn concepts of a word, or a `style`, and write them, `count` pictures of each, a gallery and a report into `out`.
 
     What they must not be is given as `negatives`; without any, a VQA finds it out on the way. A run that was cut off goes on from
@@ -44,24 +54,52 @@ def learn(pipe: Pipeline, word: str, out: Path, negatives: Sequence[str] = (), c
     for each in negatives:
         check_text(pipe, "negatives", each)
     if style and settled:
-        raise InputError("settled is True with a style; allowed is one of the two")
+        raise InputError("settled is True with a style; expected one of the two")
     make_writable("out", out)
     config = config or (STYLE_CONFIG if style else LearnConfig())
     asks = None if negatives else BlipVqa.load(vqa, pipe.device)
     clock = time.monotonic()
-    result = learn_concept(pipe, word, negatives, config, seed, vqa=asks, question=STYLE_QUESTION if style else None,
-                           checkpoint=out / "run.safetensors", progress=True)
+    result = learn_concept(
+        pipe,
+        word,
+        negatives,
+        config,
+        seed,
+        vqa=asks,
+        question=STYLE_QUESTION if style else None,
+        checkpoint=out / "run.safetensors",
+        progress=True,
+    )
     seconds = time.monotonic() - clock
-    concept = settle(pipe, word, result.concept, result.negatives, seed, progress=True) if settled else result.concept
+    concept = (
+        settle(pipe, word, result.concept, result.negatives, seed, progress=True)
+        if settled
+        else result.concept
+    )
     concept.save(out)
-    about = {"word": word, "seed": seed, "settings": asdict(config), "settled": settled, "steps": result.steps,
-             "negatives": result.negatives, "history": [asdict(answer) for answer in result.history],
-             "seconds": {"learn": round(seconds, 2)}}
+    about = {
+        "word": word,
+        "seed": seed,
+        "settings": asdict(config),
+        "settled": settled,
+        "steps": result.steps,
+        "negatives": result.negatives,
+        "history": [asdict(answer) for answer in result.history],
+        "seconds": {"learn": round(seconds, 2)},
+    }
     return show(pipe, concept, out, about, count, config.templates[0], seed)
 
 
-def mix(pipe: Pipeline, parents: Sequence[str], out: Path, weights: Sequence[float] | None = None, word: str | None = None,
-            config: MixConfig = MIX, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+def mix(
+    pipe: Pipeline,
+    parents: Sequence[str],
+    out: Path,
+    weights: Sequence[float] | None = None,
+    word: str | None = None,
+    config: MixConfig = MIX,
+    seed: int = 0,
+    count: int = COUNT,
+) -> dict[str, Any]:
     """Learn a mixture of parents, each a concept's folder, a picture's file or a word, and write it as `learn` does.
 
     `word` is what the mixture begins as: by default the word of the first parent that has one. Of a folder with several concepts the first
@@ -70,24 +108,52 @@ def mix(pipe: Pipeline, parents: Sequence[str], out: Path, weights: Sequence[flo
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     if len(parents) < 2:
-        raise InputError(f"parents is {list(parents)}; allowed are at least two")
+        raise InputError(f"parents is {list(parents)}; expected at least two")
     make_writable("out", out)
     found = [parent_of(pipe, each) for each in parents]
     start = word or next((each.word for each in found if isinstance(each, Concept)), None)
     if start is None:
-        raise InputError("word is None with pictures alone; allowed is the word of what the mixture shall be, such as 'pet'")
+        raise InputError(
+            "word is None with pictures alone; expected the word of what the mixture shall be, such as 'pet'"
+        )
     check_text(pipe, "word", start)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        rows = [picture_embeddings(pipe, each, generator=generator, config=config)[0] if isinstance(each, Concept)
-                else pipe.encode_images(each).expand(config.each, -1) for each in found]
-    child = evolution.mix(pipe, start, torch.stack(rows)[None], weights, config, seed, progress=True)
+        rows = [
+            picture_embeddings(pipe, each, generator=generator, config=config)[0]
+            if isinstance(each, Concept)
+            else pipe.encode_images(each).expand(config.each, -1)
+            for each in found
+        ]
+    child = evolution.mix(
+        pipe, start, torch.stack(rows)[None], weights, config, seed, progress=True
+    )
     child.save(out)
-    return show(pipe, child, out, {"parents": list(parents), "weights": weights, "word": start, "seed": seed, "settings": asdict(config)},
-                count, config.templates[0], seed)
+    return show(
+        pipe,
+        child,
+        out,
+        {
+            "parents": list(parents),
+            "weights": weights,
+            "word": start,
+            "seed": seed,
+            "settings": asdict(config),
+        },
+        count,
+        config.templates[0],
+        seed,
+    )
 
 
-def evolve(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+def evolve(
+    pipe: Pipeline,
+    founders: Path,
+    out: Path,
+    config: MixConfig = MIX,
+    seed: int = 0,
+    count: int = COUNT,
+) -> dict[str, Any]:
     """Let the concepts of a folder have children until one is left; write the family, its tree and pictures of the youngest.
 
     Every generation is kept in `out` as it is born, and a run that was cut off goes on from there. Raises InputError before any long work.
@@ -98,29 +164,55 @@ def evolve(pipe: Pipeline, founders: Path, out: Path, config: MixConfig = MIX, s
     at_least("count", count, 1)
     concept = load(founders, pipe)
     if len(concept) < 2:
-        raise InputError(f"founders {str(founders)!r} holds 1 concept; allowed is a folder with at least two")
+        raise InputError(
+            f"founders {str(founders)!r} holds 1 concept; expected a folder with at least two"
+        )
     make_writable("out", out)
     family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
-    born = [member.concept for member in family.members[:len(concept)]]
-    if any(each.kind != concept.kind or not torch.equal(value[i], each.tensors[name][0])
-           for i, each in enumerate(born) for name, value in concept.tensors.items()):
-        raise InputError(f"out {str(out)!r} holds a family of other founders; allowed is another folder")
+    born = [member.concept for member in family.members[: len(concept)]]
+    if any(
+        each.kind != concept.kind or not torch.equal(value[i], each.tensors[name][0])
+        for i, each in enumerate(born)
+        for name, value in concept.tensors.items()
+    ):
+        raise InputError(
+            f"out {str(out)!r} holds a family of other founders; expected another folder"
+        )
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config, seed, progress=True)
         family.save(out)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        z = torch.cat([member.concept.sample(pipe, config.templates[0], 1, noise=generator, sampling=config.sampling) for member in family.members])
+        z = torch.cat(
+            [
+                member.concept.sample(
+                    pipe, config.templates[0], 1, noise=generator, sampling=config.sampling
+                )
+                for member in family.members
+            ]
+        )
         portraits = pipe.decode(z, generator=generator)[:, 0]
-    family_tree(portraits, [member.parents for member in family.members]).savefig(out / "family.png")
+    family_tree(portraits, [member.parents for member in family.members]).savefig(
+        out / "family.png"
+    )
     last = family.members[-1].concept
     last.save(out)
-    about = {"founders": founders.name, "word": last.word, "seed": seed, "settings": asdict(config),
-             "family": [{"parents": member.parents, "generation": member.generation} for member in family.members]}
+    about = {
+        "founders": founders.name,
+        "word": last.word,
+        "seed": seed,
+        "settings": asdict(config),
+        "family": [
+            {"parents": member.parents, "generation": member.generation}
+            for member in family.members
+        ],
+    }
     return show(pipe, last, out, about, count, config.templates[0], seed)
 
 
-def draw(pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, count: int = COUNT) -> dict[str, Any]:
+def draw(
+    pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, count: int = COUNT
+) -> dict[str, Any]:
     """Draw learned concepts in a prompt with {} in their place. Raises InputError before any long work."""
     at_least("seed", seed, 0)
     at_least("count", count, 1)
@@ -128,16 +220,26 @@ def draw(pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, co
     concept = load(folder, pipe)
     check_text(pipe, "prompt", prompt.replace("{}", concept.word))
     make_writable("out", out)
-    return show(pipe, concept, out, {"prompt": prompt, "word": concept.word, "seed": seed}, count, prompt, seed)
+    return show(
+        pipe,
+        concept,
+        out,
+        {"prompt": prompt, "word": concept.word, "seed": seed},
+        count,
+        prompt,
+        seed,
+    )
 
 
 def check_text(pipe: Pipeline, name: str, text: str) -> None:
     """Raise InputError for an empty text, one that is too long, and for the bundled model's, one with words it never saw."""
     if not text.strip():
-        raise InputError(f"{name} is {text!r}; allowed is a text")
+        raise InputError(f"{name} is {text!r}; expected a text")
     pipe.token_ids([text])
     if pipe.has_truth and (unknown := pipe.unknown_words(text)):
-        raise InputError(f"{name} is {text!r}, with words that {pipe.name} never saw: {', '.join(map(repr, unknown))}")
+        raise InputError(
+            f"{name} is {text!r}, with words that {pipe.name} never saw: {', '.join(map(repr, unknown))}"
+        )
 
 
 def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']":
@@ -151,8 +253,16 @@ def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']"
     return TokenConcept.init(pipe, name)
 
 
-def vary(shown: Sequence[Path], out: Path, semantica: str = "menagerie", seed: int = 0, count: int = COUNT, guidance: float = 1.0,
-         steps: int = 20, device: str | None = None) -> None:
+def vary(
+    shown: Sequence[Path],
+    out: Path,
+    semantica: str = "menagerie",
+    seed: int = 0,
+    count: int = COUNT,
+    guidance: float = 1.0,
+    steps: int = 20,
+    device: str | None = None,
+) -> None:
     """Draw variations of pictures that stand for one page; write them, and a gallery below what was shown. Raises InputError before any
     long work."""
     from ..semantica.model import Semantica
@@ -160,14 +270,20 @@ def vary(shown: Sequence[Path], out: Path, semantica: str = "menagerie", seed: i
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     if not shown:
-        raise InputError("pictures is empty; allowed is at least one picture")
+        raise InputError("pictures is empty; expected at least one picture")
     pictures = [picture_of("pictures", file) for file in shown]
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
     side = model.encoder.preprocess.crop
     picture_embeddings = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
     with torch.no_grad():
-        varied = model.vary(picture_embeddings[None], count, generator=torch.Generator().manual_seed(seed), guidance=guidance, steps=steps)[0].cpu()
+        varied = model.vary(
+            picture_embeddings[None],
+            count,
+            generator=torch.Generator().manual_seed(seed),
+            guidance=guidance,
+            steps=steps,
+        )[0].cpu()
     for i, picture in enumerate(varied):
         save_picture(picture, out / f"variation-{i:0{1 + int(math.log10(count))}}.png")
     save_gallery({"shown": picture_embeddings, "varied": varied}, out / "gallery.png")
@@ -181,7 +297,15 @@ def picture_of(name: str, file: Path) -> Float[Tensor, "3 h w"]:
         raise InputError(f"{name} has {str(file)!r}, which cannot be read as a picture") from None
 
 
-def show(pipe: Pipeline, concept: Concept, out: Path, about: dict[str, Any], count: int, template: str, seed: int) -> dict[str, Any]:
+def show(
+    pipe: Pipeline,
+    concept: Concept,
+    out: Path,
+    about: dict[str, Any],
+    count: int,
+    template: str,
+    seed: int,
+) -> dict[str, Any]:
     """Draw each concept `count` times and write pictures, gallery and report; returns the report."""
     from ..world import CATEGORIES
     from ..world.oracle import Oracle
@@ -190,19 +314,35 @@ def show(pipe: Pipeline, concept: Concept, out: Path, about: dict[str, Any], cou
     with torch.no_grad():
         z = concept.sample(pipe, template, count, noise=generator)
         pictures = pipe.decode(z, generator=generator)
-    rows = [{"file": f"concept-{i}-{j:0{1 + int(math.log10(count))}}.png", "concept": i} for i in range(len(concept)) for j in range(count)]
+    rows = [
+        {"file": f"concept-{i}-{j:0{1 + int(math.log10(count))}}.png", "concept": i}
+        for i in range(len(concept))
+        for j in range(count)
+    ]
     for row, picture in zip(rows, pictures.flatten(0, 1), strict=True):
         save_picture(picture, out / row["file"])
     save_gallery({f"concept {i}": each for i, each in enumerate(pictures)}, out / "gallery.png")
-    report = {**about, "template": template, "count": count,
-              "model": {"name": pipe.name, "fingerprint": pipe.fingerprint, "revisions": dict(pipe.revisions),
-                  "device": str(pipe.device), "dtype": str(pipe.dtype).removeprefix("torch.")}, "versions": versions()}
+    report = {
+        **about,
+        "template": template,
+        "count": count,
+        "model": {
+            "name": pipe.name,
+            "fingerprint": pipe.fingerprint,
+            "revisions": dict(pipe.revisions),
+            "device": str(pipe.device),
+            "dtype": str(pipe.dtype).removeprefix("torch."),
+        },
+        "versions": versions(),
+    }
     if pipe.has_truth and concept.word in [category.name for category in CATEGORIES]:
         judged = Oracle.load().judge(pictures.flatten(0, 1).cpu(), concept.word)
         for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob"):
             for row, value in zip(rows, getattr(judged, name).tolist(), strict=True):
                 row[name] = json_value(value)
-        report["truth"] = summarise([{name: value for name, value in row.items() if name != "concept"} for row in rows])
+        report["truth"] = summarise(
+            [{name: value for name, value in row.items() if name != "concept"} for row in rows]
+        )
     report["pictures"] = rows
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report

@@ -14,8 +14,14 @@ from ..density import Density
 from ..unclip.pipeline import Pipeline
 
 
-def describe(kind: str, z: Float[Tensor, "n d"], pictures: Float[Tensor, "n 3 h w"], density: Density, pipe: Pipeline,
-             category: str | None) -> list[dict[str, Any]]:
+def describe(
+    kind: str,
+    z: Float[Tensor, "n d"],
+    pictures: Float[Tensor, "n 3 h w"],
+    density: Density,
+    pipe: Pipeline,
+    category: str | None,
+) -> list[dict[str, Any]]:
     """One row for each picture: its file's name, its surprisal (nats) and percentile, and the oracle's judgement if the world has one.
 
     `surprisal` is the drawn embedding's; `surprisal_seen` is that of the embedding which CLIP reads back from the picture.
@@ -30,18 +36,27 @@ def describe(kind: str, z: Float[Tensor, "n d"], pictures: Float[Tensor, "n 3 h 
         from ..world.oracle import Oracle
 
         judgement = Oracle.load().judge(pictures.cpu(), category)
-        columns |= {name: getattr(judgement, name) for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob")}
+        columns |= {
+            name: getattr(judgement, name)
+            for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob")
+        }
     values = {name: column.tolist() for name, column in columns.items()}
     files = [f"{kind}-{i:02d}.png" for i in range(len(z))]
-    return [{"file": file, "kind": kind, **{name: json_value(values[name][i]) for name in values}} for i, file in enumerate(files)]
+    return [
+        {"file": file, "kind": kind, **{name: json_value(values[name][i]) for name in values}}
+        for i, file in enumerate(files)
+    ]
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Medians of what is measured, shares of what is true or false."""
     names = [name for name in rows[0] if name not in ("file", "kind")]
     columns = {name: [row[name] for row in rows if row[name] is not None] for name in names}
-    return {name: statistics.fmean(column) if isinstance(column[0], bool) else statistics.median(column)
-            for name, column in columns.items() if column}
+    return {
+        name: statistics.fmean(column) if isinstance(column[0], bool) else statistics.median(column)
+        for name, column in columns.items()
+        if column
+    }
 
 
 def json_value(value: float | bool) -> float | bool | None:
@@ -55,5 +70,9 @@ def versions() -> dict[str, str]:
     """What ran: Python, creativelib and the libraries its results depend on."""
     from .. import __version__
 
-    return {"python": platform.python_version(), "creativelib": __version__, "torch": torch.__version__,
-            **{name: version(name) for name in ("diffusers", "transformers")}}
+    return {
+        "python": platform.python_version(),
+        "creativelib": __version__,
+        "torch": torch.__version__,
+        **{name: version(name) for name in ("diffusers", "transformers")},
+    }

@@ -39,7 +39,15 @@ class Concept(ABC):
         """The same concept with other tensors."""
 
     @abstractmethod
-    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
+    def sample(
+        self,
+        pipe: Pipeline,
+        template: str,
+        n: int,
+        *,
+        noise: NoiseSource,
+        sampling: PriorSampling = PriorSampling(),
+    ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the tensors."""
 
     def __len__(self) -> int:
@@ -51,11 +59,14 @@ class Concept(ABC):
 
     def where(self, rows: Bool[Tensor, " k"], other: "Concept") -> "Concept":
         """These concepts where `rows` is True, the others' elsewhere."""
+
         def rows_of(one: Tensor, two: Tensor) -> Tensor:
             return torch.where(rows.to(one.device).view(-1, *[1] * (one.ndim - 1)), one, two)
 
         theirs = other.tensors
-        return self.with_tensors({name: rows_of(value, theirs[name]) for name, value in self.tensors.items()})
+        return self.with_tensors(
+            {name: rows_of(value, theirs[name]) for name, value in self.tensors.items()}
+        )
 
     def metadata(self) -> dict[str, Any]:
         """What the tensors do not say; goes into concept.json."""
@@ -63,17 +74,24 @@ class Concept(ABC):
 
     def save(self, folder: Path) -> None:
         """Write concept.safetensors and concept.json into an existing folder."""
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}, folder / "concept.safetensors")
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in self.tensors.items()},
+            folder / "concept.safetensors",
+        )
         (folder / "concept.json").write_text(json.dumps(self.metadata(), indent=2) + "\n")
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `save` wrote. Raises InputError for a folder that holds no concept, or one of an unknown kind."""
     if not (folder / "concept.json").is_file() or not (folder / "concept.safetensors").is_file():
-        raise InputError(f"folder {str(folder)!r} holds no concept; allowed is a folder with concept.json and concept.safetensors")
+        raise InputError(
+            f"folder {str(folder)!r} holds no concept; expected a folder with concept.json and concept.safetensors"
+        )
     about = json.loads((folder / "concept.json").read_text())
     if about.get("kind") not in KINDS:
-        raise InputError(f"folder {str(folder)!r} holds a concept of kind {about.get('kind')!r}; allowed are {', '.join(KINDS)}")
+        raise InputError(
+            f"folder {str(folder)!r} holds a concept of kind {about.get('kind')!r}; expected {', '.join(KINDS)}"
+        )
     return about, load_file(folder / "concept.safetensors")
 
 
@@ -84,16 +102,32 @@ def load(folder: Path, pipe: Pipeline) -> Concept:
     about, tensors = read(folder)
     match about["kind"]:
         case "lora":
-            empty = LoraConcept.init(pipe, about["word"], len(next(iter(tensors.values()))), torch.Generator(), about["rank"])
+            empty = LoraConcept.init(
+                pipe,
+                about["word"],
+                len(next(iter(tensors.values()))),
+                torch.Generator(),
+                about["rank"],
+            )
             return empty.with_tensors(tensors)
         case "embedding":
-            return EmbeddingConcept(about["word"], tensors["vectors"].to(pipe.device), about["scale"])
+            return EmbeddingConcept(
+                about["word"], tensors["vectors"].to(pipe.device), about["scale"]
+            )
         case kind:
-            return TokenConcept(about["word"], tensors["vectors"].to(pipe.device), about["scale"], kind)
+            return TokenConcept(
+                about["word"], tensors["vectors"].to(pipe.device), about["scale"], kind
+            )
 
 
-def init(pipe: Pipeline, kind: str, word: str, k: int = 1, generator: torch.Generator | None = None,
-         template: str = "a photo of a {}") -> Concept:
+def init(
+    pipe: Pipeline,
+    kind: str,
+    word: str,
+    k: int = 1,
+    generator: torch.Generator | None = None,
+    template: str = "a photo of a {}",
+) -> Concept:
     """Start k concepts of a kind at what the word means. Raises InputError for an unknown kind and as the kinds' own `init` do."""
     from . import EmbeddingConcept, LoraConcept, TokenConcept
 

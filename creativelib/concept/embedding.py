@@ -23,14 +23,23 @@ class EmbeddingConcept(Concept):
     kind = "embedding"
 
     @classmethod
-    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None,
-             template: str = "a photo of a {}") -> "EmbeddingConcept":
+    def init(
+        cls,
+        pipe: Pipeline,
+        word: str,
+        k: int = 1,
+        generator: torch.Generator | None = None,
+        template: str = "a photo of a {}",
+    ) -> "EmbeddingConcept":
         """Start at k embeddings that the prior draws for the word. Raises InputError for k below 1 and without a generator."""
         at_least("k", k, 1)
         if generator is None:
             raise InputError("generator is None; free embeddings need one to be drawn with")
         with torch.no_grad():
-            return cls.at(word, pipe.sample_prior(pipe.encode_text([template.format(word)]), k, noise=generator)[0])
+            return cls.at(
+                word,
+                pipe.sample_prior(pipe.encode_text([template.format(word)]), k, noise=generator)[0],
+            )
 
     @classmethod
     def at(cls, word: str, vectors: Float[Tensor, "k d"]) -> "EmbeddingConcept":
@@ -44,6 +53,14 @@ class EmbeddingConcept(Concept):
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> "EmbeddingConcept":
         return replace(self, vectors=tensors["vectors"])
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
+    def sample(
+        self,
+        pipe: Pipeline,
+        template: str,
+        n: int,
+        *,
+        noise: NoiseSource,
+        sampling: PriorSampling = PriorSampling(),
+    ) -> Float[Tensor, "k n d"]:
         """Each embedding n times; nothing is drawn."""
         return self.vectors[:, None].expand(-1, n, -1)

@@ -37,7 +37,14 @@ class LoraConcept(Concept):
     kind = "lora"
 
     @classmethod
-    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None, rank: int = RANK) -> "LoraConcept":
+    def init(
+        cls,
+        pipe: Pipeline,
+        word: str,
+        k: int = 1,
+        generator: torch.Generator | None = None,
+        rank: int = RANK,
+    ) -> "LoraConcept":
         """Start k adapters that change nothing: random down, zero up. Raises InputError for k or rank below 1 and without a generator."""
         from peft import LoraConfig
 
@@ -47,15 +54,24 @@ class LoraConcept(Concept):
             raise InputError("generator is None; adapters need one to start apart")
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are what is wanted
+            warnings.filterwarnings(
+                "ignore", "Already found a `peft_config`"
+            )  # several adapters are what is wanted
             for i in range(k):
-                prior.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), adapter_name=adapter(i))
+                prior.add_adapter(
+                    LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS),
+                    adapter_name=adapter(i),
+                )
         prior.requires_grad_(False)
-        factors, squares = {}, []
+        factors = {}
+        squares = []
         for name, layer in prior.named_modules():
             if hasattr(layer, "lora_A") and len(layer.lora_A):
                 out, width = layer.weight.shape
-                down = torch.randn(k, rank, width, generator=generator, device=generator.device) / width**0.5
+                down = (
+                    torch.randn(k, rank, width, generator=generator, device=generator.device)
+                    / width**0.5
+                )
                 factors[f"{name}.down"] = down.to(pipe.device)
                 factors[f"{name}.up"] = torch.zeros(k, out, rank, device=pipe.device)
                 squares.append(layer.weight.float().square().mean())
@@ -81,11 +97,27 @@ class LoraConcept(Concept):
         for name, value in self.factors.items():
             layer, way = name.rsplit(".", 1)
             for i in range(k):
-                weights[f"{layer}.lora_{'A' if way == 'down' else 'B'}.{adapter(i)}.weight"] = value[i].to(pipe.dtype)
+                weights[f"{layer}.lora_{'A' if way == 'down' else 'B'}.{adapter(i)}.weight"] = (
+                    value[i].to(pipe.dtype)
+                )
         told = Adapters(self.prior, tuple(adapter(i) for i in range(k)), weights)
-        return TextCondition(plain.pooled.expand(k, -1), plain.tokens.expand(k, -1, -1), plain.mask.expand(k, -1), plain.used, told)
+        return TextCondition(
+            plain.pooled.expand(k, -1),
+            plain.tokens.expand(k, -1, -1),
+            plain.mask.expand(k, -1),
+            plain.used,
+            told,
+        )
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
+    def sample(
+        self,
+        pipe: Pipeline,
+        template: str,
+        n: int,
+        *,
+        noise: NoiseSource,
+        sampling: PriorSampling = PriorSampling(),
+    ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the adapters."""
         return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 

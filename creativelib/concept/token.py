@@ -51,8 +51,14 @@ class TokenConcept(Concept):
         return replace(self, vectors=tensors["vectors"])
 
     @classmethod
-    def init(cls, pipe: Pipeline, word: str, k: int = 1, generator: torch.Generator | None = None,
-             kind: str = "subject") -> "TokenConcept":
+    def init(
+        cls,
+        pipe: Pipeline,
+        word: str,
+        k: int = 1,
+        generator: torch.Generator | None = None,
+        kind: str = "subject",
+    ) -> "TokenConcept":
         """Start k concepts at the word's own token embedding; all but the first get a little noise, for which k > 1 needs a generator.
 
         Raises InputError for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not exactly one token of
@@ -60,17 +66,23 @@ class TokenConcept(Concept):
         """
         at_least("k", k, 1)
         if kind not in PHRASES:
-            raise InputError(f"kind is {kind!r}; allowed are {', '.join(PHRASES)}")
+            raise InputError(f"kind is {kind!r}; expected {', '.join(PHRASES)}")
         tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
         if len(tokens) != 1:
-            raise InputError(f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; allowed is exactly one token")
+            raise InputError(
+                f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; expected exactly one token"
+            )
         table = pipe.token_table.float()
         scale = table.square().mean().sqrt().item()
         vectors = table[pipe.tokenizer.convert_tokens_to_ids(tokens)].repeat(k, 1)
         if k > 1:
             if generator is None:
-                raise InputError(f"generator is None; k = {k} concepts need one, so that they start apart")
-            noise = torch.randn(k - 1, vectors.shape[1], generator=generator, device=generator.device)
+                raise InputError(
+                    f"generator is None; k = {k} concepts need one, so that they start apart"
+                )
+            noise = torch.randn(
+                k - 1, vectors.shape[1], generator=generator, device=generator.device
+            )
             vectors[1:] += JITTER * scale * noise.to(vectors)
         return cls(word, vectors, scale, kind)
 
@@ -84,7 +96,15 @@ class TokenConcept(Concept):
         place = len(pipe.tokenizer(before).input_ids) - 1 - (self.kind != "adjective")
         return pipe.encode_spliced(template.replace("{}", self.phrase), place, self.vectors)
 
-    def sample(self, pipe: Pipeline, template: str, n: int, *, noise: NoiseSource, sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "k n d"]:
+    def sample(
+        self,
+        pipe: Pipeline,
+        template: str,
+        n: int,
+        *,
+        noise: NoiseSource,
+        sampling: PriorSampling = PriorSampling(),
+    ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings of each concept in a prompt's place; differentiable in the vectors."""
         return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 
@@ -93,11 +113,15 @@ class TokenConcept(Concept):
         """Read what `save` wrote. Raises InputError where there is no token concept."""
         about, tensors = read(folder)
         if about["kind"] not in PHRASES:
-            raise InputError(f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; allowed are {', '.join(PHRASES)}")
+            raise InputError(
+                f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; expected {', '.join(PHRASES)}"
+            )
         return cls(about["word"], tensors["vectors"], about["scale"], about["kind"])
 
 
 def check_template(template: str) -> None:
     """Raise InputError for a template without exactly one free-standing {}."""
     if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
-        raise InputError(f"template is {template!r}; allowed is a text with exactly one {{}} as a word of its own: the concept's place")
+        raise InputError(
+            f"template is {template!r}; expected a text with exactly one {{}} as a word of its own: the concept's place"
+        )

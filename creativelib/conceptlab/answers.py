@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from ..english import singular
 from ..unclip.pipeline import Pipeline
 
-ADDED, EMPTY, ITSELF, KNOWN, WEAK, LONG = ("added", "empty", "the category itself", "known already", "too weak to constrain",
-                                           "too long for the text encoder")
+ADDED = "added"
+EMPTY = "empty"
+ITSELF = "the category itself"
+KNOWN = "known already"
+WEAK = "too weak to constrain"
+LONG = "too long for the text encoder"
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,15 @@ def normalize_answer(said: str, pipe: Pipeline) -> str:
 def fits_context(word: str, pipe: Pipeline, templates: Sequence[str]) -> bool:
     """Whether the text encoder takes the word in all templates."""
     most = pipe.tokenizer.model_max_length
-    return all(len(pipe.tokenizer(template.format(word), verbose=False).input_ids) <= most for template in templates)
+    return all(
+        len(pipe.tokenizer(template.format(word), verbose=False).input_ids) <= most
+        for template in templates
+    )
 
 
-def verdict(word: str, similarity: float, category: str, known: tuple[str, ...], floor: float) -> str:
+def verdict(
+    word: str, similarity: float, category: str, known: tuple[str, ...], floor: float
+) -> str:
     """Whether a word is added to a concept's `known` negatives, or why not.
 
     One whose cosine to what it is meant to name lies below the floor, from which on negatives count, would not pull: the name is too

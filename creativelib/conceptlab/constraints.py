@@ -36,9 +36,17 @@ class TextEmbeddings:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
         if new:
             with torch.no_grad():
-                self.known.update(zip(new, normalize(self.pipe.encode_text(new).pooled.float(), dim=-1), strict=True))
+                self.known.update(
+                    zip(
+                        new,
+                        normalize(self.pipe.encode_text(new).pooled.float(), dim=-1),
+                        strict=True,
+                    )
+                )
         if not prompts:
-            return torch.empty(0, self.pipe.text_encoder.config.projection_dim, device=self.pipe.device)
+            return torch.empty(
+                0, self.pipe.text_encoder.config.projection_dim, device=self.pipe.device
+            )
         return torch.stack([self.known[prompt] for prompt in prompts])
 
 
@@ -85,13 +93,22 @@ class Negative(Term):
         return torch.where(count > 0, mean.mean(1), 0)
 
 
-def negative_term(words: Callable[[str, Sequence[str]], Tensor], template: str, lists: Sequence[Sequence[str]], floor: float,
-              use_max: bool = True) -> Negative:
+def negative_term(
+    words: Callable[[str, Sequence[str]], Tensor],
+    template: str,
+    lists: Sequence[Sequence[str]],
+    floor: float,
+    use_max: bool = True,
+) -> Negative:
     """The term for k lists of words of any lengths, which `words` (`Words` or `spaces.Collected`) turns into unit embeddings."""
     longest = max(map(len, lists))
     rows = [words(template, each) for each in lists]
-    texts = torch.stack([torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows])
-    present = torch.tensor([[i < len(each) for i in range(longest)] for each in lists], dtype=torch.bool).view(len(lists), longest)
+    texts = torch.stack(
+        [torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows]
+    )
+    present = torch.tensor(
+        [[i < len(each) for i in range(longest)] for each in lists], dtype=torch.bool
+    ).view(len(lists), longest)
     return Negative(texts, present.to(texts.device), floor, use_max)
 
 
@@ -107,8 +124,16 @@ class Thresholds:
 SHARE = 1 / 3
 
 
-def calibrate(pipe: Pipeline, word: str, template: str = "a photo of a {}", n: int = 64, *, generator: torch.Generator,
-              sampling: PriorSampling = PriorSampling(), space: str = "prior") -> Thresholds:
+def calibrate(
+    pipe: Pipeline,
+    word: str,
+    template: str = "a photo of a {}",
+    n: int = 64,
+    *,
+    generator: torch.Generator,
+    sampling: PriorSampling = PriorSampling(),
+    space: str = "prior",
+) -> Thresholds:
     """Thresholds from a CLIP's own cosines; the paper's 0.28 and 0.2 are those of ViT-L/14 and mean nothing elsewhere.
 
     The ceiling is the median cosine between the word's text and what the prior makes of it: more like a pet than an ordinary pet counts
@@ -119,6 +144,10 @@ def calibrate(pipe: Pipeline, word: str, template: str = "a photo of a {}", n: i
         cond = pipe.encode_text([template.format(word), ""])
         z = embed_in_space(space, pipe, cond, n, generator=generator, sampling=sampling)
         ceiling = cosine_similarity(z[0], cond.pooled[0].float(), dim=-1).median().item()
-        unlike = cond.pooled[0].float() if space != "decoder" else CollectedImages(pipe)(template, [word])[0]
+        unlike = (
+            cond.pooled[0].float()
+            if space != "decoder"
+            else CollectedImages(pipe)(template, [word])[0]
+        )
         match, chance = cosine_similarity(z, unlike, dim=-1).median(1).values.tolist()
     return Thresholds(ceiling, chance + SHARE * (match - chance))

@@ -52,15 +52,27 @@ class MixConfig:
 MIX = MixConfig()
 
 
-def picture_embeddings(pipe: Pipeline, concept: Concept, *, generator: Generators, config: MixConfig = MIX) -> Float[Tensor, "k n d"]:
+def picture_embeddings(
+    pipe: Pipeline, concept: Concept, *, generator: Generators, config: MixConfig = MIX
+) -> Float[Tensor, "k n d"]:
     """CLIP's embeddings of `config.each` pictures of each concept."""
     with torch.no_grad():
-        z = concept.sample(pipe, config.templates[0], config.each, noise=generator, sampling=config.sampling)
+        z = concept.sample(
+            pipe, config.templates[0], config.each, noise=generator, sampling=config.sampling
+        )
         return pipe.encode_images(pipe.decode(z, generator=generator))
 
 
-def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: Sequence[float] | None = None, config: MixConfig = MIX,
-        seed: int = 0, *, progress: bool = False) -> Concept:
+def mix(
+    pipe: Pipeline,
+    word: str,
+    parents: Float[Tensor, "k p n d"],
+    weights: Sequence[float] | None = None,
+    config: MixConfig = MIX,
+    seed: int = 0,
+    *,
+    progress: bool = False,
+) -> Concept:
     """Learn k concepts of a word, each a mixture of its p parents, which are given as embeddings of n pictures each (equation 5).
 
     In another template than the first the parents' embeddings are moved as `settle.shifts` says, so that a mixture can be drawn in any way.
@@ -70,12 +82,26 @@ def mix(pipe: Pipeline, word: str, parents: Float[Tensor, "k p n d"], weights: S
     k, p, n, _ = parents.shape
     share = torch.tensor([1.0] * p if weights is None else list(weights))
     if len(share) != p or (share < 0).any() or not share.sum() > 0:
-        raise InputError(f"weights is {weights}; allowed are {p} numbers, one for each parent, of which none is below and one above 0")
-    start = init(pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.templates[0])
+        raise InputError(
+            f"weights is {weights}; expected {p} numbers, one for each parent, of which none is below and one above 0"
+        )
+    start = init(
+        pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.templates[0]
+    )
     own = (share / share.sum()).repeat_interleave(n) / n
     moved = template_offsets(pipe, word, config.templates, config.sampling)
     terms = [Similarity(parents.flatten(1, 2) + shift, own) for shift in moved]
-    steps = optimize(pipe, start, terms, config.templates, config.steps, config.lr, 1000 * seed, config.samples, config.sampling)
+    steps = optimize(
+        pipe,
+        start,
+        terms,
+        config.templates,
+        config.steps,
+        config.lr,
+        1000 * seed,
+        config.samples,
+        config.sampling,
+    )
     *_, last = tqdm(steps, total=config.steps, desc="mixing", disable=not progress)
     return last.concept
 
@@ -111,7 +137,9 @@ class Family:
         for i, member in enumerate(self.members):
             (folder / str(i)).mkdir(exist_ok=True)
             member.concept.save(folder / str(i))
-        tree = [{"parents": member.parents, "generation": member.generation} for member in self.members]
+        tree = [
+            {"parents": member.parents, "generation": member.generation} for member in self.members
+        ]
         (folder / "family.json").write_text(json.dumps(tree, indent=1) + "\n")
 
     @classmethod
@@ -119,27 +147,56 @@ class Family:
         """Read what `save` wrote. Raises InputError for a folder without a family."""
         file = folder / "family.json"
         if not file.is_file():
-            raise InputError(f"folder {str(folder)!r} holds no family; allowed is a folder with family.json")
-        return cls(tuple(Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
-                         for i, row in enumerate(json.loads(file.read_text()))))
+            raise InputError(
+                f"folder {str(folder)!r} holds no family; expected a folder with family.json"
+            )
+        return cls(
+            tuple(
+                Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
+                for i, row in enumerate(json.loads(file.read_text()))
+            )
+        )
 
 
-def next_generation(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0, *, progress: bool = False) -> Family:
+def next_generation(
+    pipe: Pipeline,
+    family: Family,
+    config: MixConfig = MIX,
+    seed: int = 0,
+    *,
+    progress: bool = False,
+) -> Family:
     """Let the youngest have one child, two by two; who is left over without a partner has none. All children are learned in one batch.
 
     Raises InputError for a family with a single youngest member.
     """
     youngest = family.last_generation()
     if len(youngest) < 2:
-        raise InputError("family has a single youngest member; allowed are at least two, who can have a child")
+        raise InputError(
+            "family has a single youngest member; expected at least two, who can have a child"
+        )
     pairs = list(zip(youngest[::2], youngest[1::2], strict=False))
     seed += len(family.members)
     generator = torch.Generator().manual_seed(seed)
-    pictures = {i: picture_embeddings(pipe, family.members[i].concept, generator=generator, config=config)[0] for pair in pairs for i in pair}
+    pictures = {
+        i: picture_embeddings(pipe, family.members[i].concept, generator=generator, config=config)[
+            0
+        ]
+        for pair in pairs
+        for i in pair
+    }
     parents = torch.stack([torch.stack([pictures[i] for i in pair]) for pair in pairs])
     first = family.members[youngest[0]]
     children = mix(pipe, first.concept.word, parents, config=config, seed=seed, progress=progress)
-    return Family((*family.members, *(Member(children.select([i]), pair, first.generation + 1) for i, pair in enumerate(pairs))))
+    return Family(
+        (
+            *family.members,
+            *(
+                Member(children.select([i]), pair, first.generation + 1)
+                for i, pair in enumerate(pairs)
+            ),
+        )
+    )
 
 
 def evolve(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0) -> Family:

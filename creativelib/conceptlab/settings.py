@@ -1,6 +1,5 @@
 """ConceptLab's settings."""
 
-
 from dataclasses import dataclass
 
 from ..errors import InputError, at_least
@@ -8,7 +7,14 @@ from ..unclip.prior import PriorSampling
 from .spaces import SPACES
 
 # As many plain ones as edits: the concept shall be one thing in all of them.
-TEMPLATES = ("a photo of a {}", "a picture of a {}", "a {}", "a pencil sketch of a {}", "a watercolor painting of a {}", "a photo of a {}")
+TEMPLATES = (
+    "a photo of a {}",
+    "a picture of a {}",
+    "a {}",
+    "a pencil sketch of a {}",
+    "a watercolor painting of a {}",
+    "a photo of a {}",
+)
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,41 @@ class LearnConfig:
     sampling: PriorSampling = PriorSampling()
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "ask_every": 1, "pictures_per_question": 1, "patience": 1, "weight": 0}
+        limits = {
+            "concepts": 1,
+            "samples": 1,
+            "steps": 1,
+            "ask_every": 1,
+            "pictures_per_question": 1,
+            "patience": 1,
+            "weight": 0,
+        }
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         if not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; allowed is a number above 0")
+            raise InputError(f"lr is {self.lr}; expected a number above 0")
         if self.space not in SPACES:
-            raise InputError(f"space is {self.space!r}; allowed are {', '.join(SPACES)}")
+            raise InputError(f"space is {self.space!r}; expected {', '.join(SPACES)}")
         if self.space != "prior" and self.kind == "embedding":
-            raise InputError(f"space is {self.space!r} with kind 'embedding', which no text stands for; allowed is 'prior'")
+            raise InputError(
+                f"space is {self.space!r} with kind 'embedding', which no text stands for; expected 'prior'"
+            )
         if not self.templates or isinstance(self.templates, str):
-            raise InputError(f"templates is {self.templates!r}; allowed are one or more texts with {{}}")
+            raise InputError(
+                f"templates is {self.templates!r}; expected one or more texts with {{}}"
+            )
 
 
 LEARN_DEFAULTS = LearnConfig()
 
 # A style is learned like a thing, over many things: the place is where the style's name stands in the bundled world's captions. Other
 # models know "a painting of a dog in the style of {}", and begin at "painting" (the paper).
-STYLE_TEMPLATES = ("a {} of a pet", "a {} of a fruit", "a {} of a plant", "a {} of a building", "a {} of a vehicle", "a {} of a handbag")
+STYLE_TEMPLATES = (
+    "a {} of a pet",
+    "a {} of a fruit",
+    "a {} of a plant",
+    "a {} of a building",
+    "a {} of a vehicle",
+    "a {} of a handbag",
+)
 STYLE_CONFIG = LearnConfig(kind="subject", templates=STYLE_TEMPLATES, steps=300)

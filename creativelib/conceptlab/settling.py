@@ -33,8 +33,14 @@ def most_novel(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> F
     """For each concept, of the half of its m samples that are most like the category, the one that is least like its negatives."""
     k, m, d = z.shape
     each = z.reshape(k * m, 1, d)
-    own = Negative(unlike.texts.repeat_interleave(m, 0), unlike.present.repeat_interleave(m, 0), unlike.floor, unlike.use_max)
-    positive, negative = like.loss(each).view(k, m), own.loss(each).view(k, m)
+    own = Negative(
+        unlike.texts.repeat_interleave(m, 0),
+        unlike.present.repeat_interleave(m, 0),
+        unlike.floor,
+        unlike.use_max,
+    )
+    positive = like.loss(each).view(k, m)
+    negative = own.loss(each).view(k, m)
     allowed = positive <= positive.median(1, keepdim=True).values
     return z[torch.arange(k), torch.where(allowed, negative, torch.inf).argmin(1)]
 
@@ -43,34 +49,58 @@ def most_novel(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> F
 _known: WeakKeyDictionary[Pipeline, dict[tuple[Any, ...], Tensor]] = WeakKeyDictionary()
 
 
-def template_offsets(pipe: Pipeline, word: str, templates: tuple[str, ...], sampling: PriorSampling = PriorSampling()) -> Float[Tensor, "t d"]:
+def template_offsets(
+    pipe: Pipeline, word: str, templates: tuple[str, ...], sampling: PriorSampling = PriorSampling()
+) -> Float[Tensor, "t d"]:
     """What each template makes different from the first, for a word: the difference of the means of what the prior draws."""
-    known, key = _known.setdefault(pipe, {}), (word, templates, sampling)
+    known = _known.setdefault(pipe, {})
+    key = (word, templates, sampling)
     if key not in known:
         with torch.no_grad():
-            usual = pipe.sample_prior(pipe.encode_text([template.format(word) for template in templates]), SHIFT,
-                                      noise=torch.Generator().manual_seed(0), sampling=sampling).mean(1)
+            usual = pipe.sample_prior(
+                pipe.encode_text([template.format(word) for template in templates]),
+                SHIFT,
+                noise=torch.Generator().manual_seed(0),
+                sampling=sampling,
+            ).mean(1)
         known[key] = usual - usual[0]
     return known[key]
 
 
-def settle(pipe: Pipeline, word: str, concept: Concept, lists: Sequence[Sequence[str]], seed: int = 0, *, steps: int = 90,
-           lr: float = 0.01, samples: int = 4, templates: tuple[str, ...] = TEMPLATES, sampling: PriorSampling = PriorSampling(),
-           progress: bool = False) -> Concept:
+def settle(
+    pipe: Pipeline,
+    word: str,
+    concept: Concept,
+    lists: Sequence[Sequence[str]],
+    seed: int = 0,
+    *,
+    steps: int = 90,
+    lr: float = 0.01,
+    samples: int = 4,
+    templates: tuple[str, ...] = TEMPLATES,
+    sampling: PriorSampling = PriorSampling(),
+    progress: bool = False,
+) -> Concept:
     """k concepts of a word, each with its own negatives, settled in `steps` steps; seeds and `lr` as in `optimize`.
 
     What is learned is the embedding of one picture of the chosen sample. In another template it is moved by the difference that the
     template makes (see `shifts`): so the concept can still be drawn in any way.
     """
-    words, plain = TextEmbeddings(pipe), templates[0]
+    words = TextEmbeddings(pipe)
+    plain = templates[0]
     with torch.no_grad():
         noise = [step_generator(1000 * seed + i, -1) for i in range(len(concept))]
         z = concept.sample(pipe, plain, CANDIDATES, noise=noise, sampling=sampling)
-        chosen = most_novel(z, Positive(words(plain, [word])), negative_term(words, plain, lists, floor=-1.0))
+        chosen = most_novel(
+            z, Positive(words(plain, [word])), negative_term(words, plain, lists, floor=-1.0)
+        )
         # An embedding between known things can be drawn in several ways; that of a picture says which.
         target = pipe.encode_images(pipe.decode(chosen[:, None], generator=noise))[:, 0]
     start = init(pipe, "lora", word, len(concept), torch.Generator().manual_seed(seed))
-    objectives = [Similarity((target + shift)[:, None]) for shift in template_offsets(pipe, word, templates, sampling)]
+    objectives = [
+        Similarity((target + shift)[:, None])
+        for shift in template_offsets(pipe, word, templates, sampling)
+    ]
     run = optimize(pipe, start, objectives, templates, steps, lr, 1000 * seed, samples, sampling)
     *_, last = tqdm(run, total=steps, desc="settling", disable=not progress)
     return last.concept

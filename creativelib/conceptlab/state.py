@@ -1,6 +1,5 @@
 """Where a ConceptLab run stands, as one frozen state."""
 
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,10 +34,21 @@ class LearnState:
 
     def save(self, file: Path, about: Mapping[str, object]) -> None:
         """Write the state, and what the run is `about` so that no other run goes on from it. A crash leaves the old file."""
-        facts = {"negatives": self.negatives, "history": [asdict(answer) for answer in self.history], "asked_at": self.asked_at,
-                 "ask_seconds": self.ask_seconds, "ended": self.ended}
-        write_state(file, {"concept": self.concept, "result": self.result}, self.optimizer_state,
-                    {"questions_without_news": self.questions_without_news, "finished": self.finished}, facts, about)
+        facts = {
+            "negatives": self.negatives,
+            "history": [asdict(answer) for answer in self.history],
+            "asked_at": self.asked_at,
+            "ask_seconds": self.ask_seconds,
+            "ended": self.ended,
+        }
+        write_state(
+            file,
+            {"concept": self.concept, "result": self.result},
+            self.optimizer_state,
+            {"questions_without_news": self.questions_without_news, "finished": self.finished},
+            facts,
+            about,
+        )
 
     @classmethod
     def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "LearnState":
@@ -50,14 +60,28 @@ class LearnState:
 
     def at(self, step: Step) -> "LearnState":
         """The state in which the loop would repeat this step."""
-        return replace(self, concept=step.concept, optimizer_state=step.optimizer_state, step=step, result=self.result.where(self.finished, step.concept))
+        return replace(
+            self,
+            concept=step.concept,
+            optimizer_state=step.optimizer_state,
+            step=step,
+            result=self.result.where(self.finished, step.concept),
+        )
 
     def added(self, found: Sequence[Answer], patience: int, seconds: float) -> "LearnState":
         """The state after a question to which each concept that is not finished got one answer."""
-        lists, quiet = [list(words) for words in self.negatives], self.questions_without_news.clone()
+        lists = [list(words) for words in self.negatives]
+        quiet = self.questions_without_news.clone()
         for answer in found:
             new = answer.verdict == ADDED
             quiet[answer.concept] = 0 if new else quiet[answer.concept] + 1
             lists[answer.concept] += [answer.word] if new else []
-        return replace(self, negatives=tuple(map(tuple, lists)), questions_without_news=quiet, finished=quiet >= patience, history=(*self.history, *found),
-                       asked_at=self.optimizer_state.index, ask_seconds=self.ask_seconds + seconds)
+        return replace(
+            self,
+            negatives=tuple(map(tuple, lists)),
+            questions_without_news=quiet,
+            finished=quiet >= patience,
+            history=(*self.history, *found),
+            asked_at=self.optimizer_state.index,
+            ask_seconds=self.ask_seconds + seconds,
+        )

@@ -6,4 +6,12 @@ from .gaussian import GaussianDensity
 from .mixture import MixtureDensity
 from .moments import Moments
 
-__all__ = ["FORMAT", "Density", "FlowDensity", "GaussianDensity", "MixtureDensity", "Moments", "load"]
+__all__ = [
+    "FORMAT",
+    "Density",
+    "FlowDensity",
+    "GaussianDensity",
+    "MixtureDensity",
+    "Moments",
+    "load",
+]

@@ -44,21 +44,34 @@ class Subspace:
         vary in the kept components only.
         """
         if not 0 < pca <= 1:
-            raise InputError(f"pca is {pca}; allowed is a share of the variance in (0, 1]")
+            raise InputError(f"pca is {pca}; expected a share of the variance in (0, 1]")
         if moments.n < 3:
             raise InputError(f"z holds {moments.n} samples; a density needs at least 3")
-        if moments.scatter.trace() <= 1e-12 * (moments.scatter.trace() + moments.n * moments.mean.square().sum()):
-            raise InputError(f"z holds {moments.n} samples that are all equal; a density needs samples that vary")
+        if moments.scatter.trace() <= 1e-12 * (
+            moments.scatter.trace() + moments.n * moments.mean.square().sum()
+        ):
+            raise InputError(
+                f"z holds {moments.n} samples that are all equal; a density needs samples that vary"
+            )
         variance, directions = torch.linalg.eigh(moments.covariance)
-        variance, directions = variance.flip(0).clamp_min(0), directions.flip(1)
-        total, d = variance.sum(), len(variance)
+        variance = variance.flip(0).clamp_min(0)
+        directions = directions.flip(1)
+        total = variance.sum()
+        d = len(variance)
         # The tolerance keeps directions of rounding noise out when the whole variance is asked for.
         kept = int((variance.cumsum(0) < pca * total * (1 - 1e-12)).sum()) + 1
         rest = variance[kept:].sum() / max(d - kept, 1) if residual else variance.new_zeros(())
         if residual and kept < d and rest <= 1e-9 * total / d:
-            raise InputError(f"z varies in {kept} of {d} directions only, so the residual has no variance; give more samples, a pca below "
-                             f"{pca}, or residual=False")
-        return cls(moments.mean.cpu(), directions[:, :kept].T.contiguous().cpu(), variance[:kept].contiguous().cpu(), rest.cpu())
+            raise InputError(
+                f"z varies in {kept} of {d} directions only, so the residual has no variance; give more samples, a pca below "
+                f"{pca}, or residual=False"
+            )
+        return cls(
+            moments.mean.cpu(),
+            directions[:, :kept].T.contiguous().cpu(),
+            variance[:kept].contiguous().cpu(),
+            rest.cpu(),
+        )
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> "Subspace":
@@ -73,30 +86,50 @@ class Subspace:
     def project(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Coordinates in the components."""
         if z.shape[-1] != self.mean.numel():
-            raise InputError(f"z has width {z.shape[-1]}; allowed is {self.mean.numel()}, as in the fit")
+            raise InputError(
+                f"z has width {z.shape[-1]}; expected {self.mean.numel()}, as in the fit"
+            )
         z = to_float64(z)
         return (z - self.mean.to(z.device)) @ self.axes.to(z.device).T
 
-    def residual(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"]:
+    def residual(
+        self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
+    ) -> Float[Tensor, "*b d"]:
         """What the components leave of an embedding."""
         return to_float64(z) - self.mean.to(inside.device) - inside @ self.axes.to(inside.device)
 
-    def residual_log_prob(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"] | float:
+    def residual_log_prob(
+        self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
+    ) -> Float[Tensor, "*b"] | float:
         """Log-density of the other directions, in nats; 0 without them."""
         if self._residual_variance == 0:
             return 0.0
-        free, square = self.mean.numel() - len(self.axes), self.residual(z, inside).square().sum(-1)
-        return -0.5 * (square / self._residual_variance + free * math.log(2 * math.pi * self._residual_variance))
+        free = self.mean.numel() - len(self.axes)
+        square = self.residual(z, inside).square().sum(-1)
+        return -0.5 * (
+            square / self._residual_variance
+            + free * math.log(2 * math.pi * self._residual_variance)
+        )
 
-    def residual_score(self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b d"] | float:
-        return -self.residual(z, inside) / self._residual_variance if self._residual_variance > 0 else 0.0
+    def residual_score(
+        self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
+    ) -> Float[Tensor, "*b d"] | float:
+        return (
+            -self.residual(z, inside) / self._residual_variance
+            if self._residual_variance > 0
+            else 0.0
+        )
 
-    def reconstruct(self, inside: Float[Tensor, "n q"], generator: torch.Generator) -> Float[Tensor, "n d"]:
+    def reconstruct(
+        self, inside: Float[Tensor, "n q"], generator: torch.Generator
+    ) -> Float[Tensor, "n d"]:
         """Embeddings with these coordinates, and noise in the other directions."""
-        noise = torch.randn(len(inside), self.mean.numel(), generator=generator, dtype=torch.float64)
+        noise = torch.randn(
+            len(inside), self.mean.numel(), generator=generator, dtype=torch.float64
+        )
         axes = self.axes.cpu()
         noise = noise - noise @ axes.T @ axes
-        return self.mean.cpu() + inside @ axes + noise * self._residual_variance ** 0.5
+        return self.mean.cpu() + inside @ axes + noise * self._residual_variance**0.5
 
     @cached_property
     def _residual_variance(self) -> float:
@@ -147,7 +180,7 @@ class Density(ABC):
     def quantile(self, share: float) -> float:
         """The surprisal, in nats, that this share of the fit's samples stays below; share in [0, 1]."""
         if not 0 <= share <= 1:
-            raise InputError(f"share is {share}; allowed is a number in [0, 1]")
+            raise InputError(f"share is {share}; expected a number in [0, 1]")
         return torch.quantile(self.fit_surprisal, share).item()
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
@@ -158,13 +191,19 @@ class Density(ABC):
 
     def save(self, file: Path) -> None:
         """Write a safetensors file."""
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+        save_file(
+            {k: v.contiguous() for k, v in self.state_dict().items()},
+            file,
+            metadata={"creativelib": json.dumps({"kind": self.kind})},
+        )
 
     def to(self, device: torch.device) -> "Density":
         """The same density on a device, for embeddings that lie there: elsewhere its tensors are copied at every call."""
         if self.subspace.mean.device == device:
             return self
-        return type(self).from_state_dict({name: value.to(device) for name, value in self.state_dict().items()})
+        return type(self).from_state_dict(
+            {name: value.to(device) for name, value in self.state_dict().items()}
+        )
 
 
 def load(file: Path) -> Density:
@@ -175,6 +214,6 @@ def load(file: Path) -> Density:
         with safe_open(file, "pt") as stored:
             kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
             kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
-            return kind.from_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - it is no dict
+            return kind.from_state_dict({name: stored.get_tensor(name) for name in stored.keys()})
     except Exception as error:  # safetensors raises several kinds, none of them public
         raise InputError(f"file {str(file)!r} is no saved density ({error})") from None

@@ -13,7 +13,8 @@ from .base import Density, Subspace
 from .moments import Moments, to_float64
 
 HELD_OUT = 0.1  # share of the samples that decides when to stop
-LAYERS, HIDDEN = 3, (64, 64)
+LAYERS = 3
+HIDDEN = (64, 64)
 
 
 def build(q: int) -> Any:
@@ -36,8 +37,16 @@ class FlowDensity(Density):
     kind = "flow"
 
     @classmethod
-    def fit(cls, z: Float[Tensor, "*b d"], pca: float = 0.95, residual: bool = True, steps: int = 600, batch: int = 256, lr: float = 3e-3,
-            seed: int = 0) -> "FlowDensity":
+    def fit(
+        cls,
+        z: Float[Tensor, "*b d"],
+        pca: float = 0.95,
+        residual: bool = True,
+        steps: int = 600,
+        batch: int = 256,
+        lr: float = 3e-3,
+        seed: int = 0,
+    ) -> "FlowDensity":
         """Fit to image embeddings by maximum likelihood (Adam, a tenth of the samples held out, the best state on them is kept).
 
         A loss that is not finite ends the fit with the best state so far. Raises InputError as `GaussianDensity.fit` does, for fewer than
@@ -51,18 +60,26 @@ class FlowDensity(Density):
             raise InputError(f"pca is {pca}, which keeps 1 component; a flow needs at least 2")
         generator = torch.Generator().manual_seed(seed)
         x = (space.project(z) / space.variances.sqrt())[torch.randperm(len(z), generator=generator)]
-        held, seen = x[: int(HELD_OUT * len(x))], x[int(HELD_OUT * len(x)):]
+        held = x[: int(HELD_OUT * len(x))]
+        seen = x[int(HELD_OUT * len(x)) :]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             flow = build(x.shape[1])
         optimizer = torch.optim.Adam(flow.parameters(), lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        best, state = float("inf"), {k: v.clone() for k, v in flow.state_dict().items()}
+        best = float("inf")
+        state = {k: v.clone() for k, v in flow.state_dict().items()}
         for step in tqdm(range(steps), desc="flow", leave=False):
-            loss = -flow().log_prob(seen[torch.randint(len(seen), (batch,), generator=generator)]).mean()
+            loss = (
+                -flow()
+                .log_prob(seen[torch.randint(len(seen), (batch,), generator=generator)])
+                .mean()
+            )
             if not loss.isfinite():
                 if best == float("inf"):
-                    raise InputError(f"lr is {lr}: the flow's loss is not finite at step {step}; allowed is a smaller one")
+                    raise InputError(
+                        f"lr is {lr}: the flow's loss is not finite at step {step}; expected a smaller one"
+                    )
                 break
             optimizer.zero_grad()
             loss.backward()
@@ -73,7 +90,8 @@ class FlowDensity(Density):
                 with torch.no_grad():
                     cost = -flow().log_prob(held).mean().item()
                 if cost < best:
-                    best, state = cost, {k: v.clone() for k, v in flow.state_dict().items()}
+                    best = cost
+                    state = {k: v.clone() for k, v in flow.state_dict().items()}
         flow.load_state_dict(state)
         density = cls(space, flow.requires_grad_(False), z.new_zeros(0))
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
@@ -106,5 +124,7 @@ class FlowDensity(Density):
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
         space = Subspace.from_state_dict(tensors)
         flow = build(len(space.axes))
-        flow.load_state_dict({k.removeprefix("flow."): v for k, v in tensors.items() if k.startswith("flow.")})
+        flow.load_state_dict(
+            {k.removeprefix("flow."): v for k, v in tensors.items() if k.startswith("flow.")}
+        )
         return cls(space, flow.requires_grad_(False), tensors["fit_surprisal"])

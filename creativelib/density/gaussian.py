@@ -25,7 +25,9 @@ class GaussianDensity(Density):
     kind = "gaussian"
 
     @classmethod
-    def fit(cls, z: Float[Tensor, "*b d"], pca: float = 0.95, residual: bool = True) -> "GaussianDensity":
+    def fit(
+        cls, z: Float[Tensor, "*b d"], pca: float = 0.95, residual: bool = True
+    ) -> "GaussianDensity":
         """Fit to image embeddings; all leading axes count samples.
 
         `pca` is the share of the variance that the kept components explain, in (0, 1]. The covariance in the subspace is shrunk towards
@@ -42,8 +44,13 @@ class GaussianDensity(Density):
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
     @classmethod
-    def fit_stream(cls, parts: Iterable[Tensor], again: Iterable[Tensor], pca: float = 0.95,
-                   residual: bool = True) -> "GaussianDensity":
+    def fit_stream(
+        cls,
+        parts: Iterable[Tensor],
+        again: Iterable[Tensor],
+        pca: float = 0.95,
+        residual: bool = True,
+    ) -> "GaussianDensity":
         """Fit to more samples than memory holds.
 
         `parts` (*b d) is gone through once for the moments; then `again`, the same samples or as many of them as are to count, for the
@@ -52,7 +59,12 @@ class GaussianDensity(Density):
         """
         space = Subspace.fit(Moments.stream(parts), pca, residual)
         density = cls(space, space.variances.diag(), space.mean.new_zeros(0))
-        found = torch.cat([density.surprisal(to_float64(part).reshape(-1, part.shape[-1])).cpu() for part in again])
+        found = torch.cat(
+            [
+                density.surprisal(to_float64(part).reshape(-1, part.shape[-1])).cpu()
+                for part in again
+            ]
+        )
         return replace(density, fit_surprisal=found[:: math.ceil(len(found) / KEPT)].sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
@@ -75,18 +87,24 @@ class GaussianDensity(Density):
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64; without a residual they lie in the subspace."""
         white = torch.randn(n, len(self.covariance), generator=generator, dtype=torch.float64)
-        return self.subspace.reconstruct(white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator)
+        return self.subspace.reconstruct(
+            white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator
+        )
 
     def state_dict(self) -> dict[str, Tensor]:
         return super().state_dict() | {"covariance": self.covariance}
 
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "GaussianDensity":
-        return cls(Subspace.from_state_dict(tensors), tensors["covariance"], tensors["fit_surprisal"])
+        return cls(
+            Subspace.from_state_dict(tensors), tensors["covariance"], tensors["fit_surprisal"]
+        )
 
     def _white(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
         factor = self._factor.to(inside.device)
-        return torch.linalg.solve_triangular(factor, inside.reshape(-1, inside.shape[-1]).T, upper=False).T.reshape(inside.shape)
+        return torch.linalg.solve_triangular(
+            factor, inside.reshape(-1, inside.shape[-1]).T, upper=False
+        ).T.reshape(inside.shape)
 
     @cached_property
     def _factor(self) -> Float[Tensor, "q q"]:

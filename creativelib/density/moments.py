@@ -31,12 +31,12 @@ class Moments:
         """Of one part; all leading axes count samples. Raises InputError for no samples and for values that are not finite."""
         z = z.reshape(-1, z.shape[-1])
         if not len(z):
-            raise InputError("z holds no samples; allowed is at least 1")
+            raise InputError("z holds no samples; expected at least 1")
         # Around the part's own mean: squares of large means would swallow small variances.
         z = to_float64(z)
         mean = z.mean(0)
         if not mean.isfinite().all():
-            raise InputError("z holds values that are not finite; allowed are finite embeddings")
+            raise InputError("z holds values that are not finite; expected finite embeddings")
         centered = z - mean
         return cls(len(z), mean, centered.T @ centered)
 
@@ -47,15 +47,21 @@ class Moments:
         for part in parts:
             total = cls.of(part) if total is None else total + cls.of(part)
         if total is None:
-            raise InputError("parts is empty; allowed is at least 1 tensor of samples")
+            raise InputError("parts is empty; expected at least 1 tensor of samples")
         return total
 
     def __add__(self, other: "Moments") -> "Moments":
         if self.mean.shape != other.mean.shape:
-            raise InputError(f"samples of width {self.mean.numel()} and {other.mean.numel()} do not belong together")
-        n, apart = self.n + other.n, other.mean - self.mean
-        return Moments(n, self.mean + apart * (other.n / n),
-                       self.scatter + other.scatter + torch.outer(apart, apart) * (self.n * other.n / n))
+            raise InputError(
+                f"samples of width {self.mean.numel()} and {other.mean.numel()} do not belong together"
+            )
+        n = self.n + other.n
+        apart = other.mean - self.mean
+        return Moments(
+            n,
+            self.mean + apart * (other.n / n),
+            self.scatter + other.scatter + torch.outer(apart, apart) * (self.n * other.n / n),
+        )
 
     @property
     def covariance(self) -> Float[Tensor, "d d"]:

@@ -42,18 +42,26 @@ class Protocol:
     def __post_init__(self) -> None:
         for name, values in {"methods": self.methods, "categories": self.categories}.items():
             if not values or len(set(values)) < len(values):
-                raise InputError(f"{name} is {values!r}; allowed are one or more different names")
+                raise InputError(f"{name} is {values!r}; expected one or more different names")
         for name in ("seeds", "pictures"):
             at_least(name, getattr(self, name), 1)
 
     def cells(self) -> list[Cell]:
         """In an order in which any beginning compares all methods: seed by seed, category by category."""
-        return [Cell(method, category, seed, self.pictures) for seed in range(self.seeds) for category in self.categories
-                for method in self.methods]
+        return [
+            Cell(method, category, seed, self.pictures)
+            for seed in range(self.seeds)
+            for category in self.categories
+            for method in self.methods
+        ]
 
 
-def run_protocol(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path,
-        shard: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Any]]:
+def run_protocol(
+    protocol: Protocol,
+    make: Callable[[Cell], Mapping[str, Any]],
+    file: Path,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each cell: the cell's own values, then what `make` found. Rows that the file holds are read, others made and added.
 
     With a `share` (i, n) only the cells of every n-th category and seed are made, beginning with the i-th, so that n processes can divide
@@ -62,12 +70,14 @@ def run_protocol(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], 
     """
     mine, of = shard
     if not 0 <= mine < of:
-        raise InputError(f"share is {shard}; allowed is (i, n) with 0 <= i < n")
+        raise InputError(f"share is {shard}; expected (i, n) with 0 <= i < n")
     file.parent.mkdir(parents=True, exist_ok=True)
     return _run_protocol(protocol, make, file, mine, of)
 
 
-def _run_protocol(protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path, mine: int, of: int) -> Iterator[dict[str, Any]]:
+def _run_protocol(
+    protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path, mine: int, of: int
+) -> Iterator[dict[str, Any]]:
     if not file.exists():
         _append(file, {"protocol": asdict(protocol)})
     kept = {_cell(row): row for row in read_rows(protocol, file)}
@@ -87,7 +97,9 @@ def read_rows(protocol: Protocol, *files: Path) -> list[dict[str, Any]]:
         lines = _lines(file)
         declared = json.loads(json.dumps(asdict(protocol)))
         if not lines or lines[0].get("protocol") != declared:
-            raise InputError(f"file {str(file)!r} holds results of another protocol; allowed is another file, or that protocol")
+            raise InputError(
+                f"file {str(file)!r} holds results of another protocol; expected another file, or that protocol"
+            )
         found |= {_cell(row): row for row in lines[1:]}
     return [found[cell] for cell in protocol.cells() if cell in found]
 
@@ -99,7 +111,7 @@ def _cell(row: Mapping[str, Any]) -> Cell:
 def _lines(file: Path) -> list[dict[str, Any]]:
     """All whole lines; one that was cut short is taken off the file, or the next would be written behind it."""
     text = file.read_bytes()
-    whole = text[:text.rfind(b"\n") + 1]
+    whole = text[: text.rfind(b"\n") + 1]
     if len(whole) < len(text):
         with file.open("r+b") as stream:
             stream.truncate(len(whole))

@@ -53,25 +53,43 @@ class Reference:
     def of(cls, pipe: Pipeline, judge: Judge, word: str) -> "Reference":
         """Of a category of the Menagerie, always drawn with the same seeds, which belong to no run."""
         prompts = [photo(word), *map(photo, category(word).species)]
-        clip, other = normalize(pipe.encode_text(prompts).pooled, dim=-1), judge.encode_text(prompts)
+        clip = normalize(pipe.encode_text(prompts).pooled, dim=-1)
+        other = judge.encode_text(prompts)
         generator = torch.Generator().manual_seed(2**40)
         usual = pipe.sample_prior(pipe.encode_text(prompts[:1]), SEEN + FLOOR_SIZE, noise=generator)
         seen = pipe.encode_images(pipe.decode(usual, generator=generator)[0])
         real = judge.encode_images(draw(sample_scenes(SEEN, generator, category=word)))
-        return cls(word, fit_baseline(pipe, prompts[0]), seen[:SEEN], seen[SEEN:], real, clip[0], clip[1:], other[0], other[1:])
+        return cls(
+            word,
+            fit_baseline(pipe, prompts[0]),
+            seen[:SEEN],
+            seen[SEEN:],
+            real,
+            clip[0],
+            clip[1:],
+            other[0],
+            other[1:],
+        )
 
 
-def score(drawn: Samples, reference: Reference, pipe: Pipeline, judge: Judge, oracle: Oracle) -> dict[str, float]:
+def score(
+    drawn: Samples, reference: Reference, pipe: Pipeline, judge: Judge, oracle: Oracle
+) -> dict[str, float]:
     """All figures of one run. Shares are in [0, 1], similarities are cosines, divergences and surprisals nats.
 
     Metrics of sets depend on how many pictures a run has: compare runs of the same number. FewPicturesWarning says so where a run has
     fewer than the judge's embeddings have dimensions. Raises InputError for more than AGAIN pictures.
     """
-    n, generator = len(drawn.z), torch.Generator().manual_seed(0)
+    n = len(drawn.z)
+    generator = torch.Generator().manual_seed(0)
     if n > len(reference.floor_sample):
-        raise InputError(f"drawn holds {n} pictures; allowed are at most {len(reference.floor_sample)}, of which the reference has floors")
-    seen, other = pipe.encode_images(drawn.pictures), judge.encode_images(drawn.pictures)
-    truth, near = oracle.judge(drawn.pictures, reference.word), fidelity(other, reference.real, K)
+        raise InputError(
+            f"drawn holds {n} pictures; expected at most {len(reference.floor_sample)}, of which the reference has floors"
+        )
+    seen = pipe.encode_images(drawn.pictures)
+    other = judge.encode_images(drawn.pictures)
+    truth = oracle.judge(drawn.pictures, reference.word)
+    near = fidelity(other, reference.real, K)
     distance = kid(other, reference.real)
     warn_if_few("FID", n, other.shape[1])
 
@@ -83,18 +101,34 @@ def score(drawn: Samples, reference: Reference, pipe: Pipeline, judge: Judge, or
 
     return {
         "CLIP: positive similarity": mean(positive_similarity(seen, reference.text)),
-        "CLIP: relative typicality": mean(negative_distance(seen, reference.text, reference.members)),
+        "CLIP: relative typicality": mean(
+            negative_distance(seen, reference.text, reference.members)
+        ),
         "CLIP: surprisal": reference.density.surprisal(seen).median().item(),
-        "CLIP: KL above its floor": excess_over_floor(gaussian_kl, seen, reference.typical, reference.floor_sample[:n]),
-        "CLIP: JS above its floor": excess_over_floor(js, seen, reference.typical, reference.floor_sample[:n]),
+        "CLIP: KL above its floor": excess_over_floor(
+            gaussian_kl, seen, reference.typical, reference.floor_sample[:n]
+        ),
+        "CLIP: JS above its floor": excess_over_floor(
+            js, seen, reference.typical, reference.floor_sample[:n]
+        ),
         "CLIP: distance to the nearest": mean(nearest_distance(seen, reference.typical)),
         "positive similarity": mean(positive_similarity(other, reference.judge_text)),
-        "relative typicality": mean(negative_distance(other, reference.judge_text, reference.judge_members)),
-        "FID": frechet(other, reference.real), "KID": distance.value, "KID's standard error": distance.error,
-        "precision": near.precision, "recall": near.recall, "density": near.density, "coverage": near.coverage,
-        "Vendi, q = 1": vendi(other), "Vendi, q = 2": vendi(other, 2.0), "total variance": total_variance(other),
+        "relative typicality": mean(
+            negative_distance(other, reference.judge_text, reference.judge_members)
+        ),
+        "FID": frechet(other, reference.real),
+        "KID": distance.value,
+        "KID's standard error": distance.error,
+        "precision": near.precision,
+        "recall": near.recall,
+        "density": near.density,
+        "coverage": near.coverage,
+        "Vendi, q = 1": vendi(other),
+        "Vendi, q = 2": vendi(other, 2.0),
+        "total variance": total_variance(other),
         "distance to the nearest": mean(nearest_distance(other, reference.real)),
-        "true: valid": mean(truth.valid), "true: novel in form": mean(truth.novel_in_form),
+        "true: valid": mean(truth.valid),
+        "true: novel in form": mean(truth.novel_in_form),
         "true: valid and novel": mean(truth.valid & truth.novel_in_form),
         "true: surprisal": -truth.log_prob.median().item(),
     }

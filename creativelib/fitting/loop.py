@@ -19,7 +19,12 @@ from ..files import atomic_write, cache_folder
 from .muon import Muon
 from .precision import fast_precision
 
-MEMORY = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
+MEMORY = (
+    "step",
+    "exp_avg",
+    "exp_avg_sq",
+    "momentum_buffer",
+)  # what AdamW and Muon remember of a parameter
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Recipe:
     weight_decay: float = 0.01
     average: float = 0.998
     seed: int = 0
-    muon: float = 0.0  # learning rate of Muon for the matrices of transformer blocks; 0 leaves them to AdamW
+    muon: float = (
+        0.0  # learning rate of Muon for the matrices of transformer blocks; 0 leaves them to AdamW
+    )
     save_every: float = 60.0  # seconds
 
 
@@ -65,7 +72,10 @@ def inner(name: str, p: nn.Parameter) -> bool:
     """Whether a parameter is a matrix or a filter bank between a network's first and last layers, which is what Muon is for."""
     if p.ndim == 4:
         return not any(part in name for part in ("embedding", "conv_in", "conv_out"))
-    return p.ndim == 2 and any(part in name for part in (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions."))
+    return p.ndim == 2 and any(
+        part in name
+        for part in (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions.")
+    )
 
 
 def as_matrix(bank: Tensor, last: bool) -> Tensor:
@@ -85,12 +95,22 @@ class Optimizers:
         self.params = params
         banks = {k: p for k, p in params.items() if k in chosen and p.ndim == 4}
         self.last = {k: not p.is_contiguous() for k, p in banks.items()}
-        self.owned = params | {k: nn.Parameter(as_matrix(p.data, self.last[k])) for k, p in banks.items()}
+        self.owned = params | {
+            k: nn.Parameter(as_matrix(p.data, self.last[k])) for k, p in banks.items()
+        }
         rest = [p for k, p in self.owned.items() if k not in chosen]
-        adam = torch.optim.AdamW(rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+        adam = torch.optim.AdamW(
+            rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
         self.parts: list[torch.optim.Optimizer] = [adam]
         if chosen:
-            self.parts.append(Muon([self.owned[k] for k in chosen], lr=recipe.muon, weight_decay=recipe.weight_decay))
+            self.parts.append(
+                Muon(
+                    [self.owned[k] for k in chosen],
+                    lr=recipe.muon,
+                    weight_decay=recipe.weight_decay,
+                )
+            )
         self.peaks = [part.param_groups[0]["lr"] for part in self.parts]
         self.owner = {k: self.parts[k in chosen] for k in params}
 
@@ -99,18 +119,27 @@ class Optimizers:
         for part, peak in zip(self.parts, self.peaks, strict=True):
             part.param_groups[0]["lr"] = peak * rate
         for k, p in self.params.items():
-            self.owned[k].grad = as_matrix(p.grad, self.last[k]) if k in self.last and p.grad is not None else p.grad
+            self.owned[k].grad = (
+                as_matrix(p.grad, self.last[k]) if k in self.last and p.grad is not None else p.grad
+            )
         for part in self.parts:
             part.step()
 
     def state(self) -> dict[str, Tensor]:
-        return {f"{name}.{k}": value for k, p in self.owned.items() for name, value in self.owner[k].state[p].items()}
+        return {
+            f"{name}.{k}": value
+            for k, p in self.owned.items()
+            for name, value in self.owner[k].state[p].items()
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         for k, p in self.owned.items():
             # A count of steps stays on the CPU, where AdamW keeps it.
-            self.owner[k].state[p] = {name: state[f"{name}.{k}"] if name == "step" else state[f"{name}.{k}"].to(p.device)
-                                      for name in MEMORY if f"{name}.{k}" in state}
+            self.owner[k].state[p] = {
+                name: state[f"{name}.{k}"] if name == "step" else state[f"{name}.{k}"].to(p.device)
+                for name in MEMORY
+                if f"{name}.{k}" in state
+            }
 
 
 def generator(recipe: Recipe, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -122,7 +151,9 @@ def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None
     """Write a safetensors file with json facts in its header; a crash leaves the old file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as part:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
+        save_file(
+            {k: v.contiguous() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)}
+        )
 
 
 def read_facts(file: Path) -> dict:
@@ -132,8 +163,14 @@ def read_facts(file: Path) -> dict:
         return json.loads(f.metadata()["facts"])
 
 
-def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]], recipe: Recipe,
-          carried: Mapping[str, Tensor] | None = None, file: Path | None = None, minutes: float | None = None) -> dict:
+def train(
+    model: nn.Module,
+    loss: Callable[[int, torch.Generator], dict[str, Tensor]],
+    recipe: Recipe,
+    carried: Mapping[str, Tensor] | None = None,
+    file: Path | None = None,
+    minutes: float | None = None,
+) -> dict:
     """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
 
     `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint
@@ -175,12 +212,16 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
 
     def check() -> None:
         if not torch.isfinite(smooth["loss"]):
-            raise FloatingPointError(f"{recipe.name}: the loss is {smooth['loss'].item()} at step {step}; "
-                                     f"last good state in {file}")
+            raise FloatingPointError(
+                f"{recipe.name}: the loss is {smooth['loss'].item()} at step {step}; "
+                f"last good state in {file}"
+            )
 
     def save() -> None:
         check()
-        state = {f"model.{k}": p.data for k, p in params.items()} | {f"average.{k}": a for k, a in average.items()}
+        state = {f"model.{k}": p.data for k, p in params.items()} | {
+            f"average.{k}": a for k, a in average.items()
+        }
         about = {"step": step, "seconds": seconds, "lost": lost, "losses": losses()}
         save_atomically(state | carried | optimizers.state(), about, file)
 
@@ -200,7 +241,10 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
         for p in params.values():
             p.grad = None
         terms["loss"].backward()
-        smooth = {k: v.detach() if k not in smooth else smooth[k].lerp(v.detach().to(smooth[k]), 0.02) for k, v in terms.items()}
+        smooth = {
+            k: v.detach() if k not in smooth else smooth[k].lerp(v.detach().to(smooth[k]), 0.02)
+            for k, v in terms.items()
+        }
         # Once not finite, the smoothed loss stays so. A look at it makes a GPU wait, so there it is taken now and then.
         seen = place.type == "cpu" or step % 20 == 0 or step < settled
         if seen:
@@ -226,5 +270,11 @@ def train(model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Ten
     for k, p in params.items():
         p.data.copy_(average[k])
     model.eval()
-    return {"steps": step, "batch": recipe.batch, "lr": recipe.lr, "seed": recipe.seed, "seconds": round(seconds),
-            "losses": losses()}
+    return {
+        "steps": step,
+        "batch": recipe.batch,
+        "lr": recipe.lr,
+        "seed": recipe.seed,
+        "seconds": round(seconds),
+        "losses": losses(),
+    }

@@ -8,7 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic's coefficients in Jordan's post: steep at zero, singular values end near 1
+NEWTON_SCHULZ = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # the quintic's coefficients in Jordan's post: steep at zero, singular values end near 1
 ITERATIONS = 5
 
 

@@ -8,10 +8,11 @@ from torch import nn
 
 def fast_precision(device: str = "cpu") -> torch.autocast:
     """bfloat16 on GPUs, and on processors that multiply in it; on others, where it is ten times slower than float32, float32."""
-    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-
+    return torch.autocast(
+        device,
+        torch.bfloat16,
+        enabled=device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    )
 
 
 # Of transformers and diffusers: what networks are made of.
@@ -20,7 +21,9 @@ BLOCKS = ("CLIPEncoderLayer", "BasicTransformerBlock", "ResnetBlock2D")
 
 def prepare() -> None:
     """Settings of a training process: products of matrices in TensorFloat-32, and the fastest convolutions."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the pool's workers are processes already
+    os.environ.setdefault(
+        "TOKENIZERS_PARALLELISM", "false"
+    )  # the pool's workers are processes already
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True

@@ -24,7 +24,9 @@ def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
     z = z.double().cpu()
     covariance = torch.from_numpy(ledoit_wolf(z.numpy())[0])
     if covariance.trace() <= 1e-12:
-        raise InputError(f"z holds {len(z)} embeddings that are all equal; a Gaussian needs some that vary")
+        raise InputError(
+            f"z holds {len(z)} embeddings that are all equal; a Gaussian needs some that vary"
+        )
     return MultivariateNormal(z.mean(0), covariance)
 
 
@@ -33,27 +35,41 @@ def gaussian_kl(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) ->
     return kl_divergence(fitted(drawn), fitted(reference)).item()
 
 
-def gaussian_js(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], *, generator: torch.Generator, draws: int = 20_000) -> float:
+def gaussian_js(
+    drawn: Float[Tensor, "n d"],
+    reference: Float[Tensor, "m d"],
+    *,
+    generator: torch.Generator,
+    draws: int = 20_000,
+) -> float:
     """The Jensen-Shannon divergence of the two Gaussians, between 0 and log 2 nats.
 
     Their mixture is no Gaussian, so it is a mean over `draws` samples of each, with a standard error of at most 0.005 at the default.
     """
+
     def half(own: MultivariateNormal, other: MultivariateNormal) -> float:
         white = torch.randn(draws, len(own.loc), generator=generator, dtype=torch.float64)
         x = own.loc + white @ own.scale_tril.T
         both = torch.stack([own.log_prob(x), other.log_prob(x)])
         return (both[0] - both.logsumexp(0) + math.log(2)).mean().item()
 
-    one, other = fitted(drawn), fitted(reference)
+    one = fitted(drawn)
+    other = fitted(reference)
     return (half(one, other) + half(other, one)) / 2
 
 
-def excess_over_floor(divergence: Callable[[Tensor, Tensor], float], drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"],
-                floor_sample: Float[Tensor, "n2 d"]) -> float:
+def excess_over_floor(
+    divergence: Callable[[Tensor, Tensor], float],
+    drawn: Float[Tensor, "n d"],
+    reference: Float[Tensor, "m d"],
+    floor_sample: Float[Tensor, "n2 d"],
+) -> float:
     """A divergence less that of `again`, another set of what is usually drawn, of as many pictures: 0 for a method that changes nothing.
 
     Raises InputError if there are not as many.
     """
     if len(floor_sample) != len(drawn):
-        raise InputError(f"again holds {len(floor_sample)} embeddings; allowed are as many as were drawn, {len(drawn)}: fewer look farther off")
+        raise InputError(
+            f"again holds {len(floor_sample)} embeddings; expected as many as were drawn, {len(drawn)}: fewer look farther off"
+        )
     return divergence(drawn, reference) - divergence(floor_sample, reference)

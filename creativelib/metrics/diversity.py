@@ -16,9 +16,9 @@ def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
     with n: compare sets of the same size. Raises InputError for an empty set and a q that is not above 0.
     """
     if not len(z):
-        raise InputError("z holds no embeddings; allowed is at least one")
+        raise InputError("z holds no embeddings; expected at least one")
     if not q > 0:
-        raise InputError(f"q is {q}; allowed is a number above 0")
+        raise InputError(f"q is {q}; expected a number above 0")
     rows = normalize(z.double(), dim=-1)
     # The smaller of the two matrices of products has the same eigenvalues but for zeros.
     small = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
@@ -32,5 +32,5 @@ def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
 def total_variance(z: Float[Tensor, "n d"]) -> float:
     """The trace of the covariance, unbiased: half the mean squared distance of two of the set. Raises InputError for fewer than two."""
     if len(z) < 2:
-        raise InputError(f"z holds {len(z)} embeddings; allowed are at least 2")
+        raise InputError(f"z holds {len(z)} embeddings; expected at least 2")
     return z.double().var(0).sum().item()

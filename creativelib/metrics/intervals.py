@@ -25,8 +25,12 @@ class FewPicturesWarning(UserWarning):
     """A metric of too few pictures, that says more about their number than about them."""
 
 
-def bootstrap(values: Float[Tensor, "n *s"], statistic: Callable[[Tensor], Tensor] | None = None, level: float = 0.95,
-              draws: int = 1000) -> Interval:
+def bootstrap(
+    values: Float[Tensor, "n *s"],
+    statistic: Callable[[Tensor], Tensor] | None = None,
+    level: float = 0.95,
+    draws: int = 1000,
+) -> Interval:
     """A statistic over the first axis, by default the mean of it all, and its percentile bootstrap interval (Efron 1979).
 
     What is drawn anew has to be independent: runs, categories, participants, not the pictures of one run. Metrics of neighbours must not
@@ -34,19 +38,25 @@ def bootstrap(values: Float[Tensor, "n *s"], statistic: Callable[[Tensor], Tenso
     InputError for no values and a level out of (0, 1).
     """
     if not len(values):
-        raise InputError("values is empty; allowed is at least one")
+        raise InputError("values is empty; expected at least one")
     if not 0 < level < 1:
-        raise InputError(f"level is {level}; allowed is a number in (0, 1)")
+        raise InputError(f"level is {level}; expected a number in (0, 1)")
     statistic = statistic or torch.mean
     values = values.double()
-    rows = torch.randint(len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0))
+    rows = torch.randint(
+        len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0)
+    )
     spread = torch.stack([statistic(values[chosen]) for chosen in rows]).double()
-    low, high = spread.quantile((1 - level) / 2).item(), spread.quantile((1 + level) / 2).item()
+    low = spread.quantile((1 - level) / 2).item()
+    high = spread.quantile((1 + level) / 2).item()
     return Interval(statistic(values).item(), low, high, len(values))
 
 
 def warn_if_few(metric: str, pictures: int, least: int) -> None:
     """Warn that a metric of so few pictures is not to be compared with the same of more. Once for each metric and number."""
     if pictures < least:
-        warnings.warn(f"{metric} of {pictures} pictures: below {least} it depends on their number; compare with the same number only",
-                      FewPicturesWarning, stacklevel=3)
+        warnings.warn(
+            f"{metric} of {pictures} pictures: below {least} it depends on their number; compare with the same number only",
+            FewPicturesWarning,
+            stacklevel=3,
+        )

@@ -35,14 +35,21 @@ def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5
     """
     for name, rows in (("drawn", drawn), ("real", real)):
         if len(rows) <= k:
-            raise InputError(f"{name} holds {len(rows)} pictures; allowed are more than k = {k}")
-    drawn, real = drawn.double(), real.double()
+            raise InputError(f"{name} holds {len(rows)} pictures; expected more than k = {k}")
+    drawn = drawn.double()
+    real = real.double()
     apart = torch.cdist(drawn, real, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
-    around_drawn, around_real = (torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values
-                                 for rows in (drawn, real))
+    around_drawn, around_real = (
+        torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values
+        for rows in (drawn, real)
+    )
     inside = apart <= around_real
-    return Fidelity(precision=inside.any(1).double().mean().item(), recall=(apart <= around_drawn[:, None]).any(0).double().mean().item(),
-                    density=inside.sum(1).double().mean().item() / k, coverage=inside.any(0).double().mean().item())
+    return Fidelity(
+        precision=inside.any(1).double().mean().item(),
+        recall=(apart <= around_drawn[:, None]).any(0).double().mean().item(),
+        density=inside.sum(1).double().mean().item() / k,
+        coverage=inside.any(0).double().mean().item(),
+    )
 
 
 def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
@@ -50,11 +57,15 @@ def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
 
     Few pictures make it larger: compare sets of the same size only. Raises InputError for sets of fewer than two.
     """
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_fid import (
+        KEY_METRIC_FID,
+        fid_features_to_statistics,
+        fid_statistics_to_metric,
+    )
 
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 2:
-            raise InputError(f"{name} holds {len(rows)} pictures; allowed are at least 2")
+            raise InputError(f"{name} holds {len(rows)} pictures; expected at least 2")
     one, other = (fid_features_to_statistics(rows.double().cpu()) for rows in (a, b))
     return fid_statistics_to_metric(one, other, verbose=False)[KEY_METRIC_FID]
 
@@ -75,14 +86,19 @@ def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
     """
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 3:
-            raise InputError(f"{name} holds {len(rows)} pictures; allowed are at least 3")
-    a, b = a.double(), b.double()
+            raise InputError(f"{name} holds {len(rows)} pictures; expected at least 3")
+    a = a.double()
+    b = b.double()
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
-    across, n, m = kernel(a, b), len(a), len(b)
-    inside = [(k := kernel(x, x)).sum(1) - k.diagonal() for x in (a, b)]  # of each picture with the others of its set
+    across = kernel(a, b)
+    n = len(a)
+    m = len(b)
+    inside = [
+        (k := kernel(x, x)).sum(1) - k.diagonal() for x in (a, b)
+    ]  # of each picture with the others of its set
 
     def estimate(of_a: Tensor, of_b: Tensor, cross: Tensor, n: int, m: int) -> Tensor:
         return of_a / (n * (n - 1)) + of_b / (m * (m - 1)) - 2 * cross / (n * m)
@@ -90,5 +106,8 @@ def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
     sums = inside[0].sum(), inside[1].sum(), across.sum()
     without_a = estimate(sums[0] - 2 * inside[0], sums[1], sums[2] - across.sum(1), n - 1, m)
     without_b = estimate(sums[0], sums[1] - 2 * inside[1], sums[2] - across.sum(0), n, m - 1)
-    variance = sum((k - 1) / k * (left - left.mean()).square().sum() for k, left in ((n, without_a), (m, without_b)))
+    variance = sum(
+        (k - 1) / k * (left - left.mean()).square().sum()
+        for k, left in ((n, without_a), (m, without_b))
+    )
     return Kid(estimate(*sums, n, m).item(), float(variance) ** 0.5)

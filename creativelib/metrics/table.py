@@ -1,7 +1,7 @@
 """Methods side by side: means over matched runs with intervals, as a DataFrame, and as text for Markdown or LaTeX.
 
-    frame = compare(rows, ["valid", "novel"])
-    print(shown(frame).to_markdown())          # or .to_latex()
+frame = compare(rows, ["valid", "novel"])
+print(shown(frame).to_markdown())          # or .to_latex()
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,9 @@ from .intervals import bootstrap
 RUN = ("category", "seed", "pictures")
 
 
-def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str | None = None) -> pd.DataFrame:
+def compare(
+    rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str | None = None
+) -> pd.DataFrame:
     """One line for each method, in the rows' order: of each metric the mean over its runs, and a 95 % interval, bootstrapped over runs.
 
     Rows are as `protocol.run` yields them, a number for each metric. With `than`, a method, all values are differences to that method's on
@@ -27,16 +29,20 @@ def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str
     for row in rows:
         runs.setdefault(row["method"], {})[tuple(row[name] for name in RUN)] = row
     if not runs:
-        raise InputError("rows is empty; allowed is at least one row")
+        raise InputError("rows is empty; expected at least one row")
     if than is not None and than not in runs:
-        raise InputError(f"than is {than!r}; allowed are {', '.join(runs)}")
+        raise InputError(f"than is {than!r}; expected {', '.join(runs)}")
     same = set(next(iter(runs.values())))
     for method, own in runs.items():
         if set(own) != same:
-            raise InputError(f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike the first method's")
+            raise InputError(
+                f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike the first method's"
+            )
     for row in rows:
         if lacking := [name for name in metrics if name not in row]:
-            raise InputError(f"metrics is {list(metrics)}; a row of {row['method']!r} has no {', '.join(lacking)}")
+            raise InputError(
+                f"metrics is {list(metrics)}; a row of {row['method']!r} has no {', '.join(lacking)}"
+            )
     order = list(next(iter(runs.values())))
     found = {}
     for method, own in runs.items():
@@ -54,9 +60,14 @@ def compare(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str
 
 def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """The table as text: "0.52 (0.49–0.55)", with so many significant digits."""
+
     def cell(method: str, name: str) -> str:
-        value, low, high = (f"{frame.loc[method, (name, part)]:.{digits}g}" for part in ("value", "low", "high"))
+        value, low, high = (
+            f"{frame.loc[method, (name, part)]:.{digits}g}" for part in ("value", "low", "high")
+        )
         return f"{value} ({low}–{high})"
 
     names = frame.columns.get_level_values(0).unique()
-    return pd.DataFrame({name: [cell(method, name) for method in frame.index] for name in names}, index=frame.index)
+    return pd.DataFrame(
+        {name: [cell(method, name) for method in frame.index] for name in names}, index=frame.index
+    )

@@ -19,9 +19,15 @@ class FewShot:
     distance: float
 
 
-def fewshot(drawn: Float[Tensor, "n d"], rest: Float[Tensor, "m d"], shown: Float[Tensor, "s d"], k: int = 3) -> FewShot:
+def fewshot(
+    drawn: Float[Tensor, "n d"], rest: Float[Tensor, "m d"], shown: Float[Tensor, "s d"], k: int = 3
+) -> FewShot:
     """Judge variations by embeddings of an encoder that had no part in making them.
 
     What was shown must not be among the rest, or copies of it count as being of the set. Raises InputError as `fidelity` and `frechet` do.
     """
-    return FewShot(frechet(drawn, rest), fidelity(drawn, rest, k), torch.cdist(drawn, shown).amin(1).mean().item())
+    return FewShot(
+        frechet(drawn, rest),
+        fidelity(drawn, rest, k),
+        torch.cdist(drawn, shown).amin(1).mean().item(),
+    )

@@ -21,14 +21,18 @@ def usable_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device is {str(device)!r}, which does not work here ({reason}); allowed are cpu, and cuda with a GPU") from None
+        raise InputError(
+            f"device is {str(device)!r}, which does not work here ({reason}); expected cpu, and cuda with a GPU"
+        ) from None
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
     """float32 on a CPU, bfloat16 on a GPU whose hardware has it, and float16 on others, such as a T4, which only emulate it."""
     if device.type == "cpu":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return (
+        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    )
 
 
 def gigabytes(folder: Path, dtype: torch.dtype) -> float:
@@ -36,13 +40,20 @@ def gigabytes(folder: Path, dtype: torch.dtype) -> float:
     total = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as stored:
-            total += sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118 - it is no dict
+            total += sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())
     return total * dtype.itemsize / 1e9
 
 
-def load_frozen(cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
+def load_frozen(
+    cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Any:
     """A network of a class of diffusers or transformers from its folder, ready for use and not for training."""
-    return cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True).to(device).eval().requires_grad_(False)
+    return (
+        cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+        .to(device)
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 @contextmanager
@@ -59,10 +70,6 @@ def hide_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-
-
-
-
 def save_half(model: Any, folder: Path) -> None:
     """Write a `from_pretrained` folder in float16 and leave the model itself in float16."""
     model.half().save_pretrained(folder)
@@ -72,7 +79,12 @@ def save_half(model: Any, folder: Path) -> None:
 def encode_latents(movq: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c k k"]:
     """Latents of pictures in [0, 1], in float16, a few at a time."""
     with fast_precision(pictures.device.type):
-        return torch.cat([movq.encode(part * 2 - 1).latents.half() for part in pictures.split(rows_at_once(pictures))])
+        return torch.cat(
+            [
+                movq.encode(part * 2 - 1).latents.half()
+                for part in pictures.split(rows_at_once(pictures))
+            ]
+        )
 
 
 def rows_at_once(pictures: Tensor) -> int:

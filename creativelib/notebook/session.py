@@ -19,7 +19,7 @@ def setup(seed: int = 0) -> None:
     import torch
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - libraries read the global state
+    np.random.seed(seed)
     torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(THREADS, os.cpu_count() or 1))))
     _store_small_figures()
@@ -34,9 +34,11 @@ def machine() -> str:
 
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        device, memory = properties.name, properties.total_memory
+        device = properties.name
+        memory = properties.total_memory
     else:
-        device, memory = f"CPU, threads: {torch.get_num_threads()}", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        device = f"CPU, threads: {torch.get_num_threads()}"
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, creativelib {__version__}"
 
 
@@ -52,14 +54,19 @@ def can_run(name: str) -> bool:
     from ..models.names import MODELS
 
     if name not in MODELS:
-        raise InputError(f"name is {name!r}; allowed are {', '.join(MODELS)}")
-    model, missing = MODELS[name], ""
+        raise InputError(f"name is {name!r}; expected {', '.join(MODELS)}")
+    model = MODELS[name]
+    missing = ""
     if not torch.cuda.is_available():
         missing = "and this machine has none"
     elif torch.cuda.get_device_properties(0).total_memory < 1e9 * model.memory:
-        missing = f"and this one has {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB"
+        missing = (
+            f"and this one has {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB"
+        )
     if missing:
-        print(f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: its cells do nothing")
+        print(
+            f"{model.about} needs a GPU with {model.memory:.0f} GB, {missing}: its cells do nothing"
+        )
         return False
     try:
         locate(name)
@@ -89,7 +96,11 @@ def _store_small_figures() -> None:
         return None if _holds_pictures(figure) else print_figure(figure, "png", base64=True)
 
     def jpeg(figure: Figure) -> str | bytes | None:
-        return print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": JPEG_QUALITY}) if _holds_pictures(figure) else None
+        return (
+            print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": JPEG_QUALITY})
+            if _holds_pictures(figure)
+            else None
+        )
 
     formats["image/png"].for_type(Figure, png)
     formats["image/jpeg"].for_type(Figure, jpeg)

@@ -29,14 +29,17 @@ def _file(name: str, ending: str) -> Path:
     folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
     if not (folder / f"{name}{ending}").is_file():
         known = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
-        raise InputError(f"name is {name!r}; allowed are {', '.join(known)}")
+        raise InputError(f"name is {name!r}; expected {', '.join(known)}")
     return folder / f"{name}{ending}"
 
 
 def figures(name: str) -> dict[str, Figure]:
     """All figures of benchmarks/results/NAME.json by their names. Raises InputError for another name."""
     figures = json.loads(_file(name, ".json").read_text())["figures"]
-    return {f["name"]: Figure(*(f[name] for name in ("value", "unit", "low", "high", "bar", "holds"))) for f in figures}
+    return {
+        f["name"]: Figure(*(f[name] for name in ("value", "unit", "low", "high", "bar", "holds")))
+        for f in figures
+    }
 
 
 def results(name: str) -> list[dict[str, Any]]:

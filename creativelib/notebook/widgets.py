@@ -16,10 +16,12 @@ QUALITY = 80
 WIDEST_WEBP = 16383
 
 # Shows frame number `value` by sliding the strip behind the picture's window.
-_MOVE = ("const figure = this.closest('figure'), label = this.dataset.labels.split('|')[this.value];"
-         "figure.querySelector('img').style.objectPosition = 100 * this.value / this.max + '% 0';"
-         "figure.querySelector('output').textContent = label;"
-         "this.setAttribute('aria-valuetext', label)")
+_MOVE = (
+    "const figure = this.closest('figure'), label = this.dataset.labels.split('|')[this.value];"
+    "figure.querySelector('img').style.objectPosition = 100 * this.value / this.max + '% 0';"
+    "figure.querySelector('output').textContent = label;"
+    "this.setAttribute('aria-valuetext', label)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +40,18 @@ class FrameSlider:
     width: int = 256
 
     def __post_init__(self) -> None:
-        n, most = len(self.frames), WIDEST_WEBP // self.width
+        n = len(self.frames)
+        most = WIDEST_WEBP // self.width
         if not 2 <= n <= most:
-            raise InputError(f"frames holds {n} pictures; allowed are 2 to {most} at a width of {self.width} pixels")
+            raise InputError(
+                f"frames holds {n} pictures; expected 2 to {most} at a width of {self.width} pixels"
+            )
         if len(self.labels) != n:
-            raise InputError(f"labels holds {len(self.labels)} texts for {n} frames; allowed is one for each frame")
+            raise InputError(
+                f"labels holds {len(self.labels)} texts for {n} frames; expected one for each frame"
+            )
         if any("|" in label for label in self.labels):
-            raise InputError(f"labels is {list(self.labels)}; allowed are texts without '|'")
+            raise InputError(f"labels is {list(self.labels)}; expected texts without '|'")
         if not self.alt.strip():
             raise InputError("alt is empty; it has to say in words what there is to see")
 
@@ -53,7 +60,11 @@ class FrameSlider:
 
     def _repr_html_(self) -> str:
         h, w = self.frames.shape[-2:]
-        labels, name, first = html.escape("|".join(self.labels)), html.escape(self.name), html.escape(self.labels[0])
+        labels, name, first = (
+            html.escape("|".join(self.labels)),
+            html.escape(self.name),
+            html.escape(self.labels[0]),
+        )
         return (
             f'<figure class="frame-slider" style="margin:0;width:{self.width}px;max-width:100%">'
             f'<img src="{self._strip()}" alt="{html.escape(self.alt)}" '
@@ -69,9 +80,17 @@ class FrameSlider:
         h, w = self.frames.shape[-2:]
         size = (self.width, round(self.width * h / w))
         strip = Image.new("RGB", (size[0] * len(self.frames), size[1]))
-        pixels = (self.frames.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        pixels = (
+            (self.frames.detach().cpu().clamp(0, 1) * 255)
+            .round()
+            .byte()
+            .permute(0, 2, 3, 1)
+            .numpy()
+        )
         for index, frame in enumerate(pixels):
-            strip.paste(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS), (index * size[0], 0))
+            strip.paste(
+                Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS), (index * size[0], 0)
+            )
         data = io.BytesIO()
         strip.save(data, "webp", quality=QUALITY)
         return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()

@@ -63,7 +63,8 @@ class Objective:
     parts: tuple[tuple[Weight, Term], ...]
 
     def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
-        total, named = z.new_zeros(len(z)), {}
+        total = z.new_zeros(len(z))
+        named = {}
         for weight, term in self.parts:
             same = sum(name.split(" ")[0] == term.name for name in named)
             value = term.loss(z)
@@ -100,7 +101,9 @@ class Rarity(Term):
         surprisal = self.density.surprisal(z)
         if self.target is None:
             return -surprisal.mean(1)
-        return smooth_l1_loss(surprisal, torch.full_like(surprisal, self.target), beta=SOFT_NATS, reduction="none").mean(1)
+        return smooth_l1_loss(
+            surprisal, torch.full_like(surprisal, self.target), beta=SOFT_NATS, reduction="none"
+        ).mean(1)
 
 
 class Anchor(Term):
@@ -132,7 +135,11 @@ class MeanAnchor(Term):
     name = "mean anchor"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        return (self.floor - cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1)).clamp_min(0).mean(1)
+        return (
+            (self.floor - cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1))
+            .clamp_min(0)
+            .mean(1)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,22 +173,37 @@ class Direction(Term):
     name = "direction"
 
     @classmethod
-    def of_embeddings(cls, density: Density, z: Float[Tensor, "*b d"], towards: bool = True) -> "Direction":
+    def of_embeddings(
+        cls, density: Density, z: Float[Tensor, "*b d"], towards: bool = True
+    ) -> "Direction":
         """To or from embeddings, as seen from the mean of the density's samples. Raises InputError for none."""
         z = z.reshape(-1, z.shape[-1]).detach().float()
         if not len(z):
-            raise InputError("z holds no embeddings; allowed is at least 1")
+            raise InputError("z holds no embeddings; expected at least 1")
         mean = density.subspace.mean.to(z)
         return cls(z - mean, mean, towards)
 
     @classmethod
-    def of_pictures(cls, density: Density, pipe: Pipeline, pictures: Float[Tensor, "n 3 h w"], towards: bool = True) -> "Direction":
+    def of_pictures(
+        cls,
+        density: Density,
+        pipe: Pipeline,
+        pictures: Float[Tensor, "n 3 h w"],
+        towards: bool = True,
+    ) -> "Direction":
         """To or from what pictures in [0, 1] show."""
         with torch.no_grad():
             return cls.of_embeddings(density, pipe.encode_images(pictures), towards)
 
     @classmethod
-    def of_words(cls, density: Density, pipe: Pipeline, prompts: Sequence[str], than: str, towards: bool = True) -> "Direction":
+    def of_words(
+        cls,
+        density: Density,
+        pipe: Pipeline,
+        prompts: Sequence[str],
+        than: str,
+        towards: bool = True,
+    ) -> "Direction":
         """To or from what prompts say more than the prompt `than` does: text differences (DALL-E 2, arXiv 2204.06125, section 3.3).
 
         Text and picture embeddings lie apart, so only differences of texts can tell a way for pictures.

@@ -1,6 +1,5 @@
 """What Semantica learns from: pages of pictures as tokens and latents, and the pairs of them."""
 
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,8 @@ from ..pictures import as_picture
 from ..vision.encoders import Encoder
 
 # Pictures looked at together: few fit a processor's cache; a GPU wants many.
-FEW, MANY = 32, 2048
+FEW = 32
+MANY = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         if not -1 <= self.low < self.high <= 1:
-            raise InputError(f"filter is {self.low} to {self.high}; allowed are -1 <= low < high <= 1")
+            raise InputError(f"filter is {self.low} to {self.high}; expected -1 <= low < high <= 1")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Pairs:
     target: Int[Tensor, " p"]
     shown: Int[Tensor, "p s"]
 
-    def sample(self, batch: int, m: int,
-               generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, "batch m"]]:
+    def sample(
+        self, batch: int, m: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " batch"], Int[Tensor, "batch m"]]:
         """Choose random targets, each with m different pictures to be shown.
 
         Where the page has no more, there are fewer, repeated.
@@ -88,7 +89,9 @@ def pairs(corpus: Corpus, keep: Filter) -> Pairs:
     target, shown = (torch.cat(part) for part in zip(*found, strict=True))
     usable = (shown >= 0).any(1)
     if not usable.any():
-        raise InputError(f"no two pictures of a page have a cosine within [{keep.low}, {keep.high}]; allow more")
+        raise InputError(
+            f"no two pictures of a page have a cosine within [{keep.low}, {keep.high}]; allow more"
+        )
     device = corpus.page.device
     return Pairs(target[usable].to(device), shown[usable].to(device))
 
@@ -100,8 +103,14 @@ def itself(corpus: Corpus) -> Pairs:
 
 
 @torch.no_grad()
-def encode(pictures: Any, page: Int[Tensor, " n"], encoder: Encoder, movq: Any, name: str = "pages",
-           many: int = FEW) -> Corpus:
+def encode(
+    pictures: Any,
+    page: Int[Tensor, " n"],
+    encoder: Encoder,
+    movq: Any,
+    name: str = "pages",
+    many: int = FEW,
+) -> Corpus:
     """A corpus of pictures (an array of n of them, (3, h, w) in bytes), `many` at a time."""
     latents = []
     tokens = []

@@ -1,7 +1,7 @@
 """Semantica trained on one's own pictures: a folder of pages, each of them a folder of pictures that belong together.
 
-    creativelib semantica my-pages --out out/semantica
-    creativelib vary picture.jpg --semantica out/semantica --out out/varied
+creativelib semantica my-pages --out out/semantica
+creativelib vary picture.jpg --semantica out/semantica --out out/varied
 """
 
 import json
@@ -58,23 +58,38 @@ class FolderConfig:
     def __post_init__(self) -> None:
         for name, least in {"size": 16, "steps": 1, "batch": 1, "seed": 0, "layers": 1}.items():
             at_least(name, getattr(self, name), least)
-        if any(width % 32 for width in self.channels[1:]) or any(width % 16 for width in self.channels):
-            raise InputError(f"channels is {self.channels}; allowed are a multiple of 16 and one of 32")
+        if any(width % 32 for width in self.channels[1:]) or any(
+            width % 16 for width in self.channels
+        ):
+            raise InputError(
+                f"channels is {self.channels}; expected a multiple of 16 and one of 32"
+            )
         Filter(self.low, self.high)
 
 
 def read(folder: Path, size: int) -> Pictures:
     """Read every page below a folder. Raises InputError, naming the file, for what is no picture and for one smaller than `size`, and for
     a folder without pages, or a page with a single picture."""
-    if not folder.is_dir() or not (pages := sorted(path for path in folder.iterdir() if path.is_dir())):
-        raise InputError(f"pages is {str(folder)!r}; allowed is a folder of folders of pictures, one for each page")
-    files = {page: sorted(file for file in page.iterdir() if file.suffix.lower() in SUFFIXES) for page in pages}
+    if not folder.is_dir() or not (
+        pages := sorted(path for path in folder.iterdir() if path.is_dir())
+    ):
+        raise InputError(
+            f"pages is {str(folder)!r}; expected a folder of folders of pictures, one for each page"
+        )
+    files = {
+        page: sorted(file for file in page.iterdir() if file.suffix.lower() in SUFFIXES)
+        for page in pages
+    }
     for page, found in files.items():
         if len(found) < 2:
-            raise InputError(f"page {str(page)!r} holds {len(found)} pictures ({', '.join(SUFFIXES)}); allowed are at least 2")
+            raise InputError(
+                f"page {str(page)!r} holds {len(found)} pictures ({', '.join(SUFFIXES)}); expected at least 2"
+            )
     with tqdm([file for found in files.values() for file in found], desc="reading") as every:
         pixels = np.stack([_fitted(file, size) for file in every])
-    return Pictures(pixels, torch.tensor([i for i, found in enumerate(files.values()) for _ in found]))
+    return Pictures(
+        pixels, torch.tensor([i for i, found in enumerate(files.values()) for _ in found])
+    )
 
 
 def _fitted(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
@@ -83,12 +98,20 @@ def _fitted(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
     except OSError:
         raise InputError(f"pages has {str(file)!r}, which cannot be read as a picture") from None
     if min(picture.shape[1:]) < size:
-        raise InputError(f"pages has {str(file)!r} of {picture.shape[2]} x {picture.shape[1]} pixels; allowed are at least {size} x {size}")
+        raise InputError(
+            f"pages has {str(file)!r} of {picture.shape[2]} x {picture.shape[1]} pixels; expected at least {size} x {size}"
+        )
     return (fit_picture(picture[None], size, size)[0] * 255 + 0.5).to(torch.uint8).numpy()
 
 
-def learn(folder: Path, out: Path, encoder: str = "clip", movq: str = "menagerie", config: FolderConfig | None = None,
-          device: str | None = None) -> dict[str, Any]:
+def learn(
+    folder: Path,
+    out: Path,
+    encoder: str = "clip",
+    movq: str = "menagerie",
+    config: FolderConfig | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Train a Semantica on a folder of pages and write it to `out`, where a run that was cut off goes on; returns facts of the training.
 
     `encoder` is a name or folder as in `Encoder.load`, `movq` a folder with a VQModel, or the bundled one. Raises InputError before any
@@ -99,23 +122,60 @@ def learn(folder: Path, out: Path, encoder: str = "clip", movq: str = "menagerie
     config = config or FolderConfig()
     place = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
-    seeing, bundled = Encoder.load(encoder, place), MODELS["menagerie"].folder
+    seeing = Encoder.load(encoder, place)
+    bundled = MODELS["menagerie"].folder
     if movq != "menagerie" and not (Path(movq) / "config.json").is_file():
-        raise InputError(f"movq is {movq!r}; allowed are 'menagerie' and a folder with a VQModel")
-    autoencoder = load_frozen(VQModel, bundled / "decoder" / "movq" if movq == "menagerie" and bundled else Path(movq), place)
-    settings, noted = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}, out / "settings.json"
+        raise InputError(f"movq is {movq!r}; expected 'menagerie' and a folder with a VQModel")
+    autoencoder = load_frozen(
+        VQModel,
+        bundled / "decoder" / "movq" if movq == "menagerie" and bundled else Path(movq),
+        place,
+    )
+    settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
+    noted = out / "settings.json"
     if noted.is_file() and json.loads(noted.read_text()) != json.loads(json.dumps(settings)):
-        raise InputError(f"out {str(out)!r} holds a training with other settings; allowed is another folder, or the same settings")
+        raise InputError(
+            f"out {str(out)!r} holds a training with other settings; expected another folder, or the same settings"
+        )
     pictures = read(folder, config.size)
     noted.write_text(json.dumps(settings, indent=1) + "\n")
     corpus = encode(pictures.pixels, pictures.page, seeing, autoencoder, folder.name)
     learned = pairs(corpus, Filter(config.low, config.high))
     torch.manual_seed(config.seed)
-    unet = build(seeing.width, corpus.latents.shape[1], corpus.latents.shape[2], config.channels, config.layers).to(place)
-    recipe = Recipe("semantica", config.steps, config.batch, config.lr, warmup=min(200, config.steps // 10 + 1), seed=config.seed,
-                    muon=2 * config.lr)
-    facts = train(unet, lesson(corpus, unet, learned, _shots(learned.shown), config.batch), recipe, file=out / "checkpoint.safetensors")
-    keep(unet, out, encoder, movq, {"low": config.low, "high": config.high, "pages": int(corpus.page.max()) + 1, "training": facts})
+    unet = build(
+        seeing.width,
+        corpus.latents.shape[1],
+        corpus.latents.shape[2],
+        config.channels,
+        config.layers,
+    ).to(place)
+    recipe = Recipe(
+        "semantica",
+        config.steps,
+        config.batch,
+        config.lr,
+        warmup=min(200, config.steps // 10 + 1),
+        seed=config.seed,
+        muon=2 * config.lr,
+    )
+    facts = train(
+        unet,
+        lesson(corpus, unet, learned, _shots(learned.shown), config.batch),
+        recipe,
+        file=out / "checkpoint.safetensors",
+    )
+    keep(
+        unet,
+        out,
+        encoder,
+        movq,
+        {
+            "low": config.low,
+            "high": config.high,
+            "pages": int(corpus.page.max()) + 1,
+            "training": facts,
+        },
+    )
     return facts
 
 

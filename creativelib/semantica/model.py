@@ -48,18 +48,27 @@ def level(t: Float[Tensor, "..."]) -> Level:
 Denoise = Callable[[Tensor, Tensor, bool], Tensor]
 
 
-def denoise(unet: Any, x: Float[Tensor, "n c h w"], t: Float[Tensor, " n"], tokens: Float[Tensor, "n l d"],
-            count: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+def denoise(
+    unet: Any,
+    x: Float[Tensor, "n c h w"],
+    t: Float[Tensor, " n"],
+    tokens: Float[Tensor, "n l d"],
+    count: Int[Tensor, " n"],
+) -> Float[Tensor, "n c h w"]:
     """What the network takes the clean latents to be, shown the tokens of `count` pictures; of none, they are taken for zeros.
 
     It has to be told how many: attention is an average, and that of four pictures that agree is that of one. More than it was trained with
     count as that many. It counts time in thousandths, as its embedding of times expects.
     """
     most = unet.config.num_class_embeds - 1
-    return unet(x, 1000 * t, tokens * (count > 0)[:, None, None], class_labels=count.clamp(max=most)).sample
+    return unet(
+        x, 1000 * t, tokens * (count > 0)[:, None, None], class_labels=count.clamp(max=most)
+    ).sample
 
 
-def sample(predict: Denoise, noise: Float[Tensor, "n c h w"], steps: int = 20, guidance: float = 1.0) -> Float[Tensor, "n c h w"]:
+def sample(
+    predict: Denoise, noise: Float[Tensor, "n c h w"], steps: int = 20, guidance: float = 1.0
+) -> Float[Tensor, "n c h w"]:
     """DDIM (arXiv 2010.02502) from pure noise to clean latents. With a guidance above 1 each step is led away from what is drawn when
     nothing is shown."""
     x = noise
@@ -70,7 +79,8 @@ def sample(predict: Denoise, noise: Float[Tensor, "n c h w"], steps: int = 20, g
         if guidance > 1:
             blind = predict(x, t, False)
             clean = blind + guidance * (clean - blind)
-        here, there = level(torch.tensor(now)), level(torch.tensor(then))
+        here = level(torch.tensor(now))
+        there = level(torch.tensor(then))
         x = there.signal * clean + there.noise * (x - here.signal * clean) / here.noise
     return x
 
@@ -84,7 +94,9 @@ class Semantica:
     movq: Any
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu") -> "Semantica":
+    def load(
+        cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu"
+    ) -> "Semantica":
         """The bundled model ("menagerie"), its control, which learned to reconstruct what it is shown ("control"), or a folder that
         `training.semantica` wrote. Raises InputError for an unknown name or device, and damaged bundled files."""
         from diffusers import UNet2DConditionModel, VQModel
@@ -96,18 +108,33 @@ class Semantica:
         else:
             folder = Path(name_or_path)
         if not (folder / "semantica.json").is_file():
-            raise InputError(f"semantica is {str(name_or_path)!r}; allowed are {', '.join(BUNDLED)} and a folder with semantica.json")
+            raise InputError(
+                f"semantica is {str(name_or_path)!r}; expected {', '.join(BUNDLED)} and a folder with semantica.json"
+            )
         about = json.loads((folder / "semantica.json").read_text())
         place = usable_device(device)
         # A bundled stack's name stands for its autoencoder, and its encoders go with that.
         stack = MODELS.get(about["movq"])
         whole = stack.folder if stack is not None else None
         autoencoder = Path(about["movq"]) if whole is None else whole / "decoder" / "movq"
-        encoder = Encoder.load(about["encoder"], place, stack="menagerie" if whole is None else about["movq"])
-        return cls(encoder, load_frozen(UNet2DConditionModel, folder, place), load_frozen(VQModel, autoencoder, place))
+        encoder = Encoder.load(
+            about["encoder"], place, stack="menagerie" if whole is None else about["movq"]
+        )
+        return cls(
+            encoder,
+            load_frozen(UNet2DConditionModel, folder, place),
+            load_frozen(VQModel, autoencoder, place),
+        )
 
-    def vary(self, pictures: Float[Tensor, "k m 3 h w"], n: int, *, generator: torch.Generator, guidance: float = 1.0,
-             steps: int = 20) -> Float[Tensor, "k n 3 hh ww"]:
+    def vary(
+        self,
+        pictures: Float[Tensor, "k m 3 h w"],
+        n: int,
+        *,
+        generator: torch.Generator,
+        guidance: float = 1.0,
+        steps: int = 20,
+    ) -> Float[Tensor, "k n 3 hh ww"]:
         """n pictures for each of k sets of m pictures in [0, 1], as if they stood on the same page (m = 1: variations of one picture).
 
         Raises InputError unless n, m and steps are at least 1.
@@ -115,15 +142,38 @@ class Semantica:
         k, m = pictures.shape[:2]
         for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
             at_least(name, value, 1)
-        tokens = self.encoder.encode(pictures.flatten(0, 1)).tokens.unflatten(0, (k, m)).flatten(1, 2)
+        tokens = (
+            self.encoder.encode(pictures.flatten(0, 1)).tokens.unflatten(0, (k, m)).flatten(1, 2)
+        )
         config = self.unet.config
-        noise = torch.randn(k * n, config.in_channels, config.sample_size, config.sample_size, generator=generator,
-                            device=generator.device).to(self.unet.device)
+        noise = torch.randn(
+            k * n,
+            config.in_channels,
+            config.sample_size,
+            config.sample_size,
+            generator=generator,
+            device=generator.device,
+        ).to(self.unet.device)
         owner = torch.arange(k, device=noise.device).repeat_interleave(n)
-        parts = [self._draw(x, tokens[rows], m, steps, guidance) for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)]
+        parts = [
+            self._draw(x, tokens[rows], m, steps, guidance)
+            for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)
+        ]
         return torch.cat(parts).unflatten(0, (k, n))
 
-    def _draw(self, noise: Float[Tensor, "r c h w"], tokens: Float[Tensor, "r l d"], m: int, steps: int, guidance: float) -> Tensor:
+    def _draw(
+        self,
+        noise: Float[Tensor, "r c h w"],
+        tokens: Float[Tensor, "r l d"],
+        m: int,
+        steps: int,
+        guidance: float,
+    ) -> Tensor:
         count = torch.full((len(noise),), m, device=noise.device)
-        latents = sample(lambda x, t, shown: denoise(self.unet, x, t, tokens, count * shown), noise, steps, guidance)
+        latents = sample(
+            lambda x, t, shown: denoise(self.unet, x, t, tokens, count * shown),
+            noise,
+            steps,
+            guidance,
+        )
         return (self.movq.decode(latents, force_not_quantize=True).sample * 0.5 + 0.5).clamp(0, 1)

@@ -21,7 +21,9 @@ from .settings import LR, STEER_DEFAULTS, SteerConfig
 from .state import PASSED, RUNNING, STOPPED, SteerState
 from .target import Target, anchor_floor, fit_baseline, rarity_target
 
-MAX_ANCHOR_SCALE = 16.0  # an anchor pulled this many times harder to no avail ends the run of its concept
+MAX_ANCHOR_SCALE = (
+    16.0  # an anchor pulled this many times harder to no avail ends the run of its concept
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,33 +41,86 @@ class SteerResult:
     check_seconds: float
 
 
-def iter_steer(pipe: Pipeline, word: str, density: Density, config: SteerConfig = STEER_DEFAULTS, seed: int = 0,
-             template: str = "a photo of a {}", *, vqa: Vqa | None = None, extra: Term | Objective | None = None,
-             start: Concept | None = None, checkpoint: Path | None = None) -> Iterator[SteerState]:
+def iter_steer(
+    pipe: Pipeline,
+    word: str,
+    density: Density,
+    config: SteerConfig = STEER_DEFAULTS,
+    seed: int = 0,
+    template: str = "a photo of a {}",
+    *,
+    vqa: Vqa | None = None,
+    extra: Term | Objective | None = None,
+    start: Concept | None = None,
+    checkpoint: Path | None = None,
+) -> Iterator[SteerState]:
     """Rarity steering step by step, for who wants to watch; `steer` takes what it ends with.
 
     `vqa` switches the semantic check on; `also` is added to the objective, such as a `Direction`; `start` is where to begin, such as
     a concept that stands for a picture. With a `checkpoint` the run is kept in that file, at every check and every `check_every` steps,
     and goes on from there if it was cut off. Raises InputError at once for a checkpoint of another run, and Diverged as `optimize` does.
     """
-    start = start or init(pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), template)
-    about = {"model": pipe.fingerprint, "word": word, "template": template, "seed": seed, "settings": asdict(config), "check": bool(vqa),
-             "target": asdict(rarity_target(density, config.dial)), "extra": [term.name for _, term in (1 * extra).parts] if extra else []}
-    run = SteerState.load(checkpoint, start, about) if checkpoint and checkpoint.exists() else SteerState.begin(start)
-    return _iter_steer(pipe, word, density, config, seed, template, vqa, extra, run, checkpoint, about)
+    start = start or init(
+        pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), template
+    )
+    about = {
+        "model": pipe.fingerprint,
+        "word": word,
+        "template": template,
+        "seed": seed,
+        "settings": asdict(config),
+        "check": bool(vqa),
+        "target": asdict(rarity_target(density, config.dial)),
+        "extra": [term.name for _, term in (1 * extra).parts] if extra else [],
+    }
+    run = (
+        SteerState.load(checkpoint, start, about)
+        if checkpoint and checkpoint.exists()
+        else SteerState.begin(start)
+    )
+    return _iter_steer(
+        pipe, word, density, config, seed, template, vqa, extra, run, checkpoint, about
+    )
 
 
-def _iter_steer(pipe: Pipeline, word: str, density: Density, config: SteerConfig, seed: int, template: str, vqa: Vqa | None,
-              extra: Term | Objective | None, run: SteerState, checkpoint: Path | None, about: dict[str, object]) -> Iterator[SteerState]:
-    prompt, there, density = template.format(word), rarity_target(density, config.dial), density.to(pipe.device)
-    plain = Rarity(density, there.surprisal) + config.spread * Repulsion(density) + (extra or Objective(()))
+def _iter_steer(
+    pipe: Pipeline,
+    word: str,
+    density: Density,
+    config: SteerConfig,
+    seed: int,
+    template: str,
+    vqa: Vqa | None,
+    extra: Term | Objective | None,
+    run: SteerState,
+    checkpoint: Path | None,
+    about: dict[str, object],
+) -> Iterator[SteerState]:
+    prompt = template.format(word)
+    there = rarity_target(density, config.dial)
+    density = density.to(pipe.device)
+    plain = (
+        Rarity(density, there.surprisal)
+        + config.spread * Repulsion(density)
+        + (extra or Objective(()))
+    )
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
     if run.ended:
         yield run  # read from its file
     while not run.ended:
         # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
-        loop = optimize(pipe, run.concept, plain + config.anchor * run.anchor_scale.to(pipe.device) * anchor, [template], steps=config.steps,
-                        lr=config.lr or LR[run.concept.kind], seed=1000 * seed, n=config.samples, optimizer_state=run.optimizer_state, sampling=config.sampling)
+        loop = optimize(
+            pipe,
+            run.concept,
+            plain + config.anchor * run.anchor_scale.to(pipe.device) * anchor,
+            [template],
+            steps=config.steps,
+            lr=config.lr or LR[run.concept.kind],
+            seed=1000 * seed,
+            n=config.samples,
+            optimizer_state=run.optimizer_state,
+            sampling=config.sampling,
+        )
         for step in loop:
             run = run.at(step)
             if run.rejected.any():
@@ -86,8 +141,16 @@ def _iter_steer(pipe: Pipeline, word: str, density: Density, config: SteerConfig
         run.save(checkpoint, about)
 
 
-def _advance(run: SteerState, step: Step, pipe: Pipeline, word: str, density: Density, there: Target, config: SteerConfig,
-             vqa: Vqa | None) -> SteerState:
+def _advance(
+    run: SteerState,
+    step: Step,
+    pipe: Pipeline,
+    word: str,
+    density: Density,
+    there: Target,
+    config: SteerConfig,
+    vqa: Vqa | None,
+) -> SteerState:
     """What a step means for the run: who has arrived, and what the check says."""
     surprisal = density.surprisal(step.z).median(1).values.cpu()
     if step.index == 0:
@@ -95,35 +158,72 @@ def _advance(run: SteerState, step: Step, pipe: Pipeline, word: str, density: De
     running = run.status == RUNNING
     arrived = running & (surprisal >= there.stop_at)
     if vqa is None:
-        return replace(run, result=run.result.where(~running, step.concept), status=torch.where(arrived, PASSED, run.status),
-                       surprisal=torch.where(running, surprisal, run.surprisal))
-    due = step.index in range(config.check_every, config.steps, config.check_every) or step.index == config.steps - 1
+        return replace(
+            run,
+            result=run.result.where(~running, step.concept),
+            status=torch.where(arrived, PASSED, run.status),
+            surprisal=torch.where(running, surprisal, run.surprisal),
+        )
+    due = (
+        step.index in range(config.check_every, config.steps, config.check_every)
+        or step.index == config.steps - 1
+    )
     asked = running if due else arrived
     if not asked.any():
         return run
     clock = time.monotonic()
     share = run.valid_share.clone()
-    share[asked] = valid_share(pipe, vqa, step.z[asked.to(step.z.device)][:, :config.check_samples], word, step.index)
+    share[asked] = valid_share(
+        pipe, vqa, step.z[asked.to(step.z.device)][:, : config.check_samples], word, step.index
+    )
     yes = asked & (share >= config.min_valid_share)
     no = asked & ~yes
-    valid, valid_surprisal = step.concept.where(yes, run.valid), torch.where(yes, surprisal, run.valid_surprisal)
+    valid = step.concept.where(yes, run.valid)
+    valid_surprisal = torch.where(yes, surprisal, run.valid_surprisal)
     pull = torch.where(no, 2 * run.anchor_scale, run.anchor_scale)
     stopped = no if config.on_invalid == "stop" else no & (pull > MAX_ANCHOR_SCALE)
-    return replace(run, valid=valid, valid_surprisal=valid_surprisal, result=valid.where(asked, run.result), anchor_scale=pull, valid_share=share,
-                   surprisal=torch.where(asked, valid_surprisal, run.surprisal), rejected=no & ~stopped,
-                   status=torch.where(yes & arrived, PASSED, torch.where(stopped, STOPPED, run.status)),
-                   check_seconds=run.check_seconds + time.monotonic() - clock)
+    return replace(
+        run,
+        valid=valid,
+        valid_surprisal=valid_surprisal,
+        result=valid.where(asked, run.result),
+        anchor_scale=pull,
+        valid_share=share,
+        surprisal=torch.where(asked, valid_surprisal, run.surprisal),
+        rejected=no & ~stopped,
+        status=torch.where(yes & arrived, PASSED, torch.where(stopped, STOPPED, run.status)),
+        check_seconds=run.check_seconds + time.monotonic() - clock,
+    )
 
 
 def result_of(run: SteerState, density: Density, dial: float) -> SteerResult:
     """What a run has come to."""
-    return SteerResult(run.result, density, rarity_target(density, dial), run.surprisal, run.status == PASSED, run.status == STOPPED,
-                       run.step.index if run.step else run.optimizer_state.index, run.check_seconds)
+    return SteerResult(
+        run.result,
+        density,
+        rarity_target(density, dial),
+        run.surprisal,
+        run.status == PASSED,
+        run.status == STOPPED,
+        run.step.index if run.step else run.optimizer_state.index,
+        run.check_seconds,
+    )
 
 
-def steer(pipe: Pipeline, word: str, density: Density | None = None, config: SteerConfig = STEER_DEFAULTS, seed: int = 0,
-          template: str = "a photo of a {}", *, vqa: Vqa | None = None, extra: Term | Objective | None = None,
-          start: Concept | None = None, checkpoint: Path | None = None, progress: bool = False) -> SteerResult:
+def steer(
+    pipe: Pipeline,
+    word: str,
+    density: Density | None = None,
+    config: SteerConfig = STEER_DEFAULTS,
+    seed: int = 0,
+    template: str = "a photo of a {}",
+    *,
+    vqa: Vqa | None = None,
+    extra: Term | Objective | None = None,
+    start: Concept | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+) -> SteerResult:
     """Steer k concepts of a word towards rare members of it; see `steering` for the arguments.
 
     Each concept is kept as it was when the median surprisal of its samples first passed the goal (see `aim`): going on would cost
@@ -131,13 +231,31 @@ def steer(pipe: Pipeline, word: str, density: Density | None = None, config: Ste
     longer finite ends there too, with what it had kept. `progress` shows a bar with the surprisal and the last check's share of yes.
     """
     density = density or fit_baseline(pipe, template.format(word), config)
-    runs = iter_steer(pipe, word, density, config, seed, template, vqa=vqa, extra=extra, start=start, checkpoint=checkpoint)
+    runs = iter_steer(
+        pipe,
+        word,
+        density,
+        config,
+        seed,
+        template,
+        vqa=vqa,
+        extra=extra,
+        start=start,
+        checkpoint=checkpoint,
+    )
     last = None
     with tqdm(runs, total=config.steps, desc="steering", disable=not progress) as bar:
         try:
             for last in bar:
-                shown = {"surprisal": f"{density.surprisal(last.step.z).median():.0f}"} if last.step else {}
-                bar.set_postfix(shown | ({"valid": f"{last.valid_share.nanmean():.0%}"} if vqa else {}), refresh=False)
+                shown = (
+                    {"surprisal": f"{density.surprisal(last.step.z).median():.0f}"}
+                    if last.step
+                    else {}
+                )
+                bar.set_postfix(
+                    shown | ({"valid": f"{last.valid_share.nanmean():.0%}"} if vqa else {}),
+                    refresh=False,
+                )
         except Diverged:
             if last is None:
                 raise

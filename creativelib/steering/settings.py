@@ -1,6 +1,5 @@
 """Rarity steering's settings."""
 
-
 from dataclasses import dataclass
 
 from ..concept import KINDS
@@ -56,19 +55,33 @@ class SteerConfig:
     on_invalid: str = "pull"
 
     def __post_init__(self) -> None:
-        limits = {"concepts": 1, "samples": 1, "steps": 1, "baseline_samples": 10, "candidates": 1, "dial": 0, "anchor": 0,
-                  "floor": 0, "spread": 0, "check_every": 1, "check_samples": 1, "min_valid_share": 0, "pullback": 0, "pullback_steps": 2}
+        limits = {
+            "concepts": 1,
+            "samples": 1,
+            "steps": 1,
+            "baseline_samples": 10,
+            "candidates": 1,
+            "dial": 0,
+            "anchor": 0,
+            "floor": 0,
+            "spread": 0,
+            "check_every": 1,
+            "check_samples": 1,
+            "min_valid_share": 0,
+            "pullback": 0,
+            "pullback_steps": 2,
+        }
         for name, least in limits.items():
             at_least(name, getattr(self, name), least)
         for name in ("pullback", "min_valid_share"):
             if getattr(self, name) > 1:
-                raise InputError(f"{name} is {getattr(self, name)}; allowed is a share from 0 to 1")
+                raise InputError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
         if self.kind not in KINDS:
-            raise InputError(f"kind is {self.kind!r}; allowed are {', '.join(KINDS)}")
+            raise InputError(f"kind is {self.kind!r}; expected {', '.join(KINDS)}")
         if self.on_invalid not in ON_INVALID:
-            raise InputError(f"on_no is {self.on_invalid!r}; allowed are {', '.join(ON_INVALID)}")
+            raise InputError(f"on_invalid is {self.on_invalid!r}; expected {', '.join(ON_INVALID)}")
         if self.lr is not None and not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; allowed is a number above 0, or None")
+            raise InputError(f"lr is {self.lr}; expected a number above 0, or None")
 
 
 STEER_DEFAULTS = SteerConfig()

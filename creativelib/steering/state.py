@@ -12,7 +12,9 @@ from ..concept import Concept
 from ..optimization.checkpoint import read_state, write_state
 from ..optimization.loop import OptimizerState, Step
 
-RUNNING, PASSED, STOPPED = 0, 1, 2
+RUNNING = 0
+PASSED = 1
+STOPPED = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,18 @@ class SteerState:
     def begin(cls, concept: Concept) -> "SteerState":
         k = len(concept)
         nothing = torch.full((k,), torch.nan)
-        return cls(concept, OptimizerState(), concept, concept, nothing, nothing, torch.zeros(k, dtype=torch.long), torch.ones(k), nothing,
-                   torch.zeros(k, dtype=torch.bool))
+        return cls(
+            concept,
+            OptimizerState(),
+            concept,
+            concept,
+            nothing,
+            nothing,
+            torch.zeros(k, dtype=torch.long),
+            torch.ones(k),
+            nothing,
+            torch.zeros(k, dtype=torch.bool),
+        )
 
     @property
     def done(self) -> bool:
@@ -53,8 +65,14 @@ class SteerState:
 
     def save(self, file: Path, about: Mapping[str, object]) -> None:
         """Write the state, and what the run is `about` so that no other run goes on from it. A crash leaves the old file."""
-        write_state(file, {part: getattr(self, part) for part in _PARTS}, self.optimizer_state, {name: getattr(self, name) for name in _ROWS},
-                    {"check_seconds": self.check_seconds, "ended": self.ended}, about)
+        write_state(
+            file,
+            {part: getattr(self, part) for part in _PARTS},
+            self.optimizer_state,
+            {name: getattr(self, name) for name in _ROWS},
+            {"check_seconds": self.check_seconds, "ended": self.ended},
+            about,
+        )
 
     @classmethod
     def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "SteerState":
@@ -68,12 +86,25 @@ class SteerState:
 
     def roll_back(self) -> "SteerState":
         """The state with the turned concepts as they were when last valid, and without the loop's memory of them."""
+
         def fresh(name: str, value: Tensor) -> Tensor:
             rows = self.rejected.to(value.device)
-            return value if name.endswith(".step") else torch.where(rows.view(-1, *[1] * (value.ndim - 1)), 0.0, value)
+            return (
+                value
+                if name.endswith(".step")
+                else torch.where(rows.view(-1, *[1] * (value.ndim - 1)), 0.0, value)
+            )
 
-        memory = OptimizerState(self.optimizer_state.index, {name: fresh(name, value) for name, value in self.optimizer_state.moments.items()})
-        return replace(self, concept=self.valid.where(self.rejected, self.concept), optimizer_state=memory, rejected=torch.zeros_like(self.rejected))
+        memory = OptimizerState(
+            self.optimizer_state.index,
+            {name: fresh(name, value) for name, value in self.optimizer_state.moments.items()},
+        )
+        return replace(
+            self,
+            concept=self.valid.where(self.rejected, self.concept),
+            optimizer_state=memory,
+            rejected=torch.zeros_like(self.rejected),
+        )
 
 
 _PARTS = ("concept", "valid", "result")

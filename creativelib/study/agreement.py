@@ -17,19 +17,28 @@ def krippendorff_alpha(answers: Float[Tensor, "raters units"], level: str) -> fl
     with two answers, and answers that are all alike, for which it is not defined.
     """
     if level not in LEVELS:
-        raise InputError(f"level is {level!r}; allowed are {', '.join(LEVELS)}")
+        raise InputError(f"level is {level!r}; expected {', '.join(LEVELS)}")
     values = answers[~answers.isnan()].unique().double()
-    given = (answers == values[:, None, None]).sum(1).double()  # (value, unit): how many raters gave it
+    given = (
+        (answers == values[:, None, None]).sum(1).double()
+    )  # (value, unit): how many raters gave it
     given = given[:, given.sum(0) >= 2]
     if not given.numel():
-        raise InputError("answers hold no unit with answers of two raters; allowed is at least one")
+        raise InputError("answers hold no unit with answers of two raters; expected at least one")
     share = given / (given.sum(0) - 1)
-    coincidences = share @ given.T - share.sum(1).diag()  # of a unit's answers in ordered pairs, none with itself
+    coincidences = (
+        share @ given.T - share.sum(1).diag()
+    )  # of a unit's answers in ordered pairs, none with itself
     margin = coincidences.sum(1)
     if (margin > 0).sum() < 2:
-        raise InputError("answers are all alike where two raters gave one; allowed are answers that vary")
+        raise InputError(
+            "answers are all alike where two raters gave one; expected answers that vary"
+        )
     # Ordinal: as far apart as the middles of the two values' ranks, so that what lies between counts by how often it was given.
     place = margin.cumsum(0) - margin / 2 if level == "ordinal" else values
-    distance = (place[:, None] != place).double() if level == "nominal" else (place[:, None] - place) ** 2
-    observed, expected = (coincidences * distance).sum(), (margin[:, None] * margin * distance).sum()
+    distance = (
+        (place[:, None] != place).double() if level == "nominal" else (place[:, None] - place) ** 2
+    )
+    observed = (coincidences * distance).sum()
+    expected = (margin[:, None] * margin * distance).sum()
     return (1 - (margin.sum() - 1) * observed / expected).item()

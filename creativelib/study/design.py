@@ -67,32 +67,50 @@ class Study:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise InputError(f"name is {self.name!r}; allowed is a text")
+            raise InputError(f"name is {self.name!r}; expected a text")
         for name in ("methods", "categories"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values) or not all(value.strip() for value in values):
-                raise InputError(f"{name} is {values}; allowed are one or more texts, no two alike")
+            if (
+                not values
+                or len(set(values)) < len(values)
+                or not all(value.strip() for value in values)
+            ):
+                raise InputError(f"{name} is {values}; expected one or more texts, no two alike")
         at_least("pictures", self.pictures, 1)
         if not 0 <= self.pairs <= self.pictures:
-            raise InputError(f"pairs is {self.pairs}; allowed is 0 to the number of pictures, {self.pictures}")
+            raise InputError(
+                f"pairs is {self.pairs}; expected 0 to the number of pictures, {self.pictures}"
+            )
         if self.pairs and len(self.methods) < 2:
-            raise InputError(f"pairs is {self.pairs} with 1 method; allowed is 0, or at least two methods")
-        most = len(self.categories) * (len(self.methods) * self.pictures + len(list(combinations(self.methods, 2))) * self.pairs)
+            raise InputError(
+                f"pairs is {self.pairs} with 1 method; expected 0, or at least two methods"
+            )
+        most = len(self.categories) * (
+            len(self.methods) * self.pictures
+            + len(list(combinations(self.methods, 2))) * self.pairs
+        )
         if not 1 <= self.checks <= most:
-            raise InputError(f"checks is {self.checks}; allowed is 1 to the number of other trials, {most}")
+            raise InputError(
+                f"checks is {self.checks}; expected 1 to the number of other trials, {most}"
+            )
 
 
 def rating_questions(category: str) -> tuple[Question, ...]:
     """The scales from 1 to 5 on which each picture is rated."""
+
     def scale(name: str, text: str, low: str, high: str) -> Question:
         return Question(name, text, (f"1 {low}", *map(str, range(2, SCALE)), f"{SCALE} {high}"))
 
-    return (scale("imaginative", "How imaginative is it?", "not at all", "very"),
-            scale("plausible", "How plausible is it?", "not at all", "very"),
-            scale("category", f"Is it {article(category)}?", "certainly not", "certainly"))
+    return (
+        scale("imaginative", "How imaginative is it?", "not at all", "very"),
+        scale("plausible", "How plausible is it?", "not at all", "very"),
+        scale("category", f"Is it {article(category)}?", "certainly not", "certainly"),
+    )
 
 
-COMPARISON = Question("prefer", "Which is more imaginative?", ("the left one", "about the same", "the right one"))
+COMPARISON = Question(
+    "prefer", "Which is more imaginative?", ("the left one", "about the same", "the right one")
+)
 
 
 @cache
@@ -104,10 +122,16 @@ def trials(study: Study) -> Mapping[str, Trial]:
     rng = random.Random(study.seed)
     pages: list[tuple[tuple[Item, ...], tuple[Question, ...], int | None]] = []
     for category in study.categories:
-        pages += [((Item(method, category, i),), rating_questions(category), None)
-                  for method in study.methods for i in range(study.pictures)]
-        pages += [((Item(left, category, i), Item(right, category, i)), (COMPARISON,), None)
-                  for left, right in permutations(study.methods, 2) for i in range(study.pairs)]
+        pages += [
+            ((Item(method, category, i),), rating_questions(category), None)
+            for method in study.methods
+            for i in range(study.pictures)
+        ]
+        pages += [
+            ((Item(left, category, i), Item(right, category, i)), (COMPARISON,), None)
+            for left, right in permutations(study.methods, 2)
+            for i in range(study.pairs)
+        ]
     for _ in range(study.checks):
         known = rng.randint(1, SCALE)
         text = f"No picture here: to show that you read the questions, choose {known}."
@@ -124,12 +148,18 @@ def plan(study: Study, participant_seed: int) -> list[Trial]:
     """
     rng = random.Random(f"{study.seed} {participant_seed}")
     found = {trial.items: trial for trial in trials(study).values()}
-    pages = [found[(Item(method, category, i),)]
-             for method in study.methods for category in study.categories for i in range(study.pictures)]
+    pages = [
+        found[(Item(method, category, i),)]
+        for method in study.methods
+        for category in study.categories
+        for i in range(study.pictures)
+    ]
     for one, other in combinations(study.methods, 2):
         places = [(category, i) for category in study.categories for i in range(study.pairs)]
         rng.shuffle(places)
-        turned = rng.randrange(2)  # of an odd number of pairs, who is on the left once more is random, too
+        turned = rng.randrange(
+            2
+        )  # of an odd number of pairs, who is on the left once more is random, too
         for n, (category, i) in enumerate(places):
             sides = (Item(one, category, i), Item(other, category, i))
             pages.append(found[sides[::-1] if (n + turned) % 2 else sides])
@@ -137,7 +167,9 @@ def plan(study: Study, participant_seed: int) -> list[Trial]:
     checks = [trial for trial in trials(study).values() if trial.known is not None]
     rng.shuffle(checks)
     ends = [len(pages) * k // len(checks) for k in range(len(checks) + 1)]
-    for k in reversed(range(len(checks))):  # from the back, so that the places in front stay where they are
+    for k in reversed(
+        range(len(checks))
+    ):  # from the back, so that the places in front stay where they are
         pages.insert(rng.randrange(ends[k], ends[k + 1]), checks[k])
     return pages
 
@@ -145,4 +177,6 @@ def plan(study: Study, participant_seed: int) -> list[Trial]:
 def fingerprint(study: Study) -> str:
     """Tells studies apart: a digest of the name and of every trial with its identifier and texts, so that votes of one study are never read
     as those of another."""
-    return hashlib.sha256(repr((study.name, tuple(trials(study).values()))).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((study.name, tuple(trials(study).values()))).encode()).hexdigest()[
+        :16
+    ]

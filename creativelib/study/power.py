@@ -19,8 +19,18 @@ class SampleSize:
     error: float
 
 
-def sample_size(difference: float, *, between: float, within: float, pictures: int, generator: torch.Generator, power: float = 0.8,
-                level: float = 0.05, most: int = 400, draws: int = 2000) -> SampleSize:
+def sample_size(
+    difference: float,
+    *,
+    between: float,
+    within: float,
+    pictures: int,
+    generator: torch.Generator,
+    power: float = 0.8,
+    level: float = 0.05,
+    most: int = 400,
+    draws: int = 2000,
+) -> SampleSize:
     """How many participants find a difference of so many points between two methods with the wanted power, by simulated studies.
 
     The model, in points of the scale: how much better a participant finds one method is normal, with mean `difference` and standard
@@ -40,22 +50,29 @@ def sample_size(difference: float, *, between: float, within: float, pictures: i
     at_least("most", most, LEAST)
     for name, value in (("power", power), ("level", level)):
         if not 0 < value < 1:
-            raise InputError(f"{name} is {value}; allowed is a number between 0 and 1")
+            raise InputError(f"{name} is {value}; expected a number between 0 and 1")
     if difference == 0 or between == within == 0:
-        raise InputError(f"difference is {difference}, between {between} and within {within}; allowed are a difference and a spread that "
-                         f"are not 0")
+        raise InputError(
+            f"difference is {difference}, between {between} and within {within}; expected a difference and a spread that "
+            f"are not 0"
+        )
     spread = (between**2 + 2 * within**2 / pictures) ** 0.5
     # Every number of participants sees the first of the same simulated ones, so that power hardly jumps from one number to the next.
-    studies = difference + spread * torch.randn(draws, most, generator=generator, dtype=torch.float64)
+    studies = difference + spread * torch.randn(
+        draws, most, generator=generator, dtype=torch.float64
+    )
 
     def found(participants: int) -> float:
         tests: Any = wilcoxon(studies[:, :participants].numpy(), axis=1)
         return float((tests.pvalue < level).mean())
 
-    low, high = LEAST, most
+    low = LEAST
+    high = most
     if (reached := found(high)) < power:
-        raise InputError(f"difference is {difference}; allowed is one that {most} participants find with power {power}; they find this one "
-                         f"with {reached:.2f}")
+        raise InputError(
+            f"difference is {difference}; expected one that {most} participants find with power {power}; they find this one "
+            f"with {reached:.2f}"
+        )
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if found(middle) >= power else (middle + 1, high)

@@ -26,36 +26,53 @@ def bradley_terry(wins: Float[Tensor, "m m"], ties: float = 0.0) -> Float[Tensor
         groups, label = connected_components(wins.numpy() > 0, connection="strong")
         if groups > 1:
             split = [[i for i, own in enumerate(label) if own == group] for group in range(groups)]
-            raise InputError(f"wins split the methods into groups {split} that do not win against each other both ways; allowed are wins "
-                             f"both ways between any two groups of methods, or ties above 0")
+            raise InputError(
+                f"wins split the methods into groups {split} that do not win against each other both ways; expected wins "
+                f"both ways between any two groups of methods, or ties above 0"
+            )
     return _most_likely(wins, ties)
 
 
-def bradley_terry_intervals(wins: Float[Tensor, "p m m"], *, generator: torch.Generator, ties: float = 1.0, draws: int = DRAWS,
-                            level: float = LEVEL) -> Intervals:
+def bradley_terry_intervals(
+    wins: Float[Tensor, "p m m"],
+    *,
+    generator: torch.Generator,
+    ties: float = 1.0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Intervals:
     """Strengths as `bradley_terry` gives, from all participants' wins, with a bootstrap interval over participants.
 
     One tied comparison is added to each two methods unless `ties` says otherwise, in every draw as in the value: by chance a draw can hold
     a method that never lost. Raises InputError for ties of 0 and less, negative wins, and fewer than two participants.
     """
     if not ties > 0:
-        raise InputError(f"ties is {ties}; allowed is a number above 0, because a draw of participants may hold a method that never lost")
+        raise InputError(
+            f"ties is {ties}; expected a number above 0, because a draw of participants may hold a method that never lost"
+        )
     _check_wins(wins, ties)
-    return percentile_ends(_most_likely(wins[resample(len(wins), generator, draws)].sum(1), ties), _most_likely(wins.sum(0), ties), level)
+    return percentile_ends(
+        _most_likely(wins[resample(len(wins), generator, draws)].sum(1), ties),
+        _most_likely(wins.sum(0), ties),
+        level,
+    )
 
 
 def _check_wins(wins: Float[Tensor, "*p m m"], ties: float) -> None:
     at_least("ties", ties, 0)
     at_least("the number of methods in wins", wins.shape[-1], 2)
     if not (wins >= 0).all():
-        raise InputError(f"wins holds {wins[~(wins >= 0)][0].item()}; allowed are numbers of 0 and more")
+        raise InputError(
+            f"wins holds {wins[~(wins >= 0)][0].item()}; expected numbers of 0 and more"
+        )
 
 
 def _most_likely(wins: Float[Tensor, "*b m m"], ties: float) -> Float[Tensor, "*b m"]:
     m = wins.shape[-1]
     apart = 1 - torch.eye(m, dtype=torch.float64)
     wins = (wins.double() + ties / 2) * apart
-    won, met = wins.sum(-1), wins + wins.mT
+    won = wins.sum(-1)
+    met = wins + wins.mT
     strength = torch.full_like(won, 1 / m)
     for _ in range(_STEPS):
         # Every strength at once: the comparisons won, over those expected at the present strengths for each unit of strength.

@@ -38,16 +38,24 @@ def position(study: Study, participant: str, answered: frozenset[str]) -> Positi
     return Position(left[0] if left else None, len(shown) - len(left), len(shown))
 
 
-def pictures_html(trial: Trial, study: Study, pictures: Mapping[str, Float[Tensor, "c n 3 h w"]]) -> str:
+def pictures_html(
+    trial: Trial, study: Study, pictures: Mapping[str, Float[Tensor, "c n 3 h w"]]
+) -> str:
     """A trial's pictures side by side as PNG inside the page. Their alternative texts tell the side and not the method."""
+
     def tag(picture: Float[Tensor, "3 h w"], alt: str) -> str:
-        image, data = to_image(picture), io.BytesIO()
+        image = to_image(picture)
+        data = io.BytesIO()
         scale = max(1.0, WIDTH / image.width)
-        image.resize((round(scale * image.width), round(scale * image.height)), Image.Resampling.LANCZOS).save(data, "png")
+        image.resize(
+            (round(scale * image.width), round(scale * image.height)), Image.Resampling.LANCZOS
+        ).save(data, "png")
         return f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}" alt="{alt}" style="max-width:100%">'
 
-    tags = [tag(pictures[item.method][study.categories.index(item.category), item.index], alt)
-            for item, alt in zip(trial.items, _ALTS.get(len(trial.items), ()), strict=True)]
+    tags = [
+        tag(pictures[item.method][study.categories.index(item.category), item.index], alt)
+        for item, alt in zip(trial.items, _ALTS.get(len(trial.items), ()), strict=True)
+    ]
     return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{"".join(tags)}</div>'
 
 
@@ -59,13 +67,21 @@ class RatingStudy(widgets.VBox):
     Tab, Space and Enter do what the mouse does. Raises InputError for pictures that are not the study's, and for what is no code.
     """
 
-    def __init__(self, votes: Votes, pictures: Mapping[str, Float[Tensor, "c n 3 h w"]], participant: str | None = None) -> None:
+    def __init__(
+        self,
+        votes: Votes,
+        pictures: Mapping[str, Float[Tensor, "c n 3 h w"]],
+        participant: str | None = None,
+    ) -> None:
         _check_pictures(pictures, votes.study)
         self.participant = new_code() if participant is None else participant
-        self._votes, self._pictures = votes, pictures
+        self._votes = votes
+        self._pictures = pictures
         self._position = position(votes.study, self.participant, votes.answered(self.participant))
         self._choices: dict[str, widgets.ToggleButtons] = {}
-        self._next = widgets.Button(description="Next", disabled=True, tooltip="Keep the answers and go on")
+        self._next = widgets.Button(
+            description="Next", disabled=True, tooltip="Keep the answers and go on"
+        )
         self._next.on_click(lambda _: self._keep())
         self._message = widgets.HTML()
         super().__init__()
@@ -76,35 +92,59 @@ class RatingStudy(widgets.VBox):
 
     def _show(self) -> None:
         """Draw the page anew. The Next button stays the same one, so that it keeps the keyboard's focus."""
-        trial, number, total = self._position.trial, self._position.answered + 1, self._position.total
+        trial = self._position.trial
+        number = self._position.answered + 1
+        total = self._position.total
         code = f"Your code is <b>{self.participant}</b>"
         if trial is None:
             self._choices = {}
-            self.children = [widgets.HTML(f'<p role="status">All {total} of {total} are answered. Thank you! {code}.</p>')]
+            self.children = [
+                widgets.HTML(
+                    f'<p role="status">All {total} of {total} are answered. Thank you! {code}.</p>'
+                )
+            ]
             return
-        self._choices = {question.name: widgets.ToggleButtons(
-            options=[(label, answer) for answer, label in enumerate(question.options, 1)], value=None, description=question.text,
-            tooltips=[f"{question.text} {label}" for label in question.options], style={"description_width": "initial",
-            "button_width": BUTTON}, layout={"width": "auto"}) for question in trial.questions}
+        self._choices = {
+            question.name: widgets.ToggleButtons(
+                options=[(label, answer) for answer, label in enumerate(question.options, 1)],
+                value=None,
+                description=question.text,
+                tooltips=[f"{question.text} {label}" for label in question.options],
+                style={"description_width": "initial", "button_width": BUTTON},
+                layout={"width": "auto"},
+            )
+            for question in trial.questions
+        }
         for choice in self._choices.values():
             choice.observe(lambda _: self._allow_next(), "value")
         self._allow_next()
         self._message.value = ""
-        self.children = [widgets.HTML(f'<p role="status"><b>{number} of {total}</b>. {code}: with it you can go on later.</p>'),
-                         widgets.HTML(pictures_html(trial, self._votes.study, self._pictures)), *self._choices.values(), self._next,
-                         self._message]
+        self.children = [
+            widgets.HTML(
+                f'<p role="status"><b>{number} of {total}</b>. {code}: with it you can go on later.</p>'
+            ),
+            widgets.HTML(pictures_html(trial, self._votes.study, self._pictures)),
+            *self._choices.values(),
+            self._next,
+            self._message,
+        ]
 
     def _allow_next(self) -> None:
         self._next.disabled = any(choice.value is None for choice in self._choices.values())
 
     def _keep(self) -> None:
-        trial, answers = self._position.trial, {name: choice.value for name, choice in self._choices.items() if choice.value is not None}
+        trial = self._position.trial
+        answers = {
+            name: choice.value for name, choice in self._choices.items() if choice.value is not None
+        }
         # The second click of a double click comes when the next trial stands there unanswered, or none at all.
         if trial is None or len(answers) < len(self._choices):
             return
         try:
             self._votes.add(ballot(self.participant, trial, answers, now()))
-            self._position = position(self._votes.study, self.participant, self._votes.answered(self.participant))
+            self._position = position(
+                self._votes.study, self.participant, self._votes.answered(self.participant)
+            )
         except sqlite3.OperationalError as error:
             self._message.value = f'<p role="alert">Your answers are not kept yet ({html.escape(str(error))}). Press Next once more.</p>'
             return
@@ -113,8 +153,12 @@ class RatingStudy(widgets.VBox):
 
 def _check_pictures(pictures: Mapping[str, Float[Tensor, "c n 3 h w"]], study: Study) -> None:
     if set(pictures) != set(study.methods):
-        raise InputError(f"pictures holds methods {sorted(pictures)}; allowed are the study's, {sorted(study.methods)}")
+        raise InputError(
+            f"pictures holds methods {sorted(pictures)}; expected the study's, {sorted(study.methods)}"
+        )
     wanted = (len(study.categories), study.pictures)
     for method, own in pictures.items():
         if tuple(own.shape[:2]) != wanted:
-            raise InputError(f"pictures of {method!r} are {tuple(own.shape[:2])} (categories, pictures); allowed are the study's {wanted}")
+            raise InputError(
+                f"pictures of {method!r} are {tuple(own.shape[:2])} (categories, pictures); expected the study's {wanted}"
+            )

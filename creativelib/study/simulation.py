@@ -16,7 +16,9 @@ from ..errors import InputError, at_least
 from .design import COMPARISON, SCALE, Item, Study, Trial, plan
 from .store import SIMULATED, Vote, ballot, seed_of
 
-REWARD, AVERSION, STEEPNESS = 0.75, 1.75, 4.0
+REWARD = 0.75
+AVERSION = 1.75
+STEEPNESS = 4.0
 PEAK = (REWARD + AVERSION) / 2
 SAME = 0.25  # points: a smaller difference is "about the same"
 _START = datetime(1970, 1, 1, tzinfo=UTC)  # no real vote is that old
@@ -28,6 +30,7 @@ def arousal(rarity: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
     `rarity` is surprisal as a share of the usual tail: 0 is the median of what is usual, 1 its 99th percentile.
     """
+
     def curve(x: Tensor) -> Tensor:
         return torch.sigmoid(STEEPNESS * (x - REWARD)) - torch.sigmoid(STEEPNESS * (x - AVERSION))
 
@@ -50,7 +53,9 @@ class Raters:
     def __post_init__(self) -> None:
         at_least("count", self.count, 1)
         if not 0 <= self.careless <= self.count:
-            raise InputError(f"careless is {self.careless}; allowed is 0 to the number of raters, {self.count}")
+            raise InputError(
+                f"careless is {self.careless}; expected 0 to the number of raters, {self.count}"
+            )
         at_least("bias", self.bias, 0)
         at_least("noise", self.noise, 0)
 
@@ -63,8 +68,14 @@ class Simulated:
     careless: tuple[str, ...]
 
 
-def simulate(study: Study, rarity: Float[Tensor, "m c n"], valid: Bool[Tensor, "m c n"], raters: Raters, *,
-             generator: torch.Generator) -> Simulated:
+def simulate(
+    study: Study,
+    rarity: Float[Tensor, "m c n"],
+    valid: Bool[Tensor, "m c n"],
+    raters: Raters,
+    *,
+    generator: torch.Generator,
+) -> Simulated:
     """Simulated raters take a study on n pictures of each of m methods and c categories, in the study's order.
 
     Imaginative follows `arousal` of the picture's `rarity`; plausible and "is it a" follow whether it is `valid`; the preferred picture of
@@ -74,25 +85,46 @@ def simulate(study: Study, rarity: Float[Tensor, "m c n"], valid: Bool[Tensor, "
     wanted = (len(study.methods), len(study.categories), study.pictures)
     for name, own in (("rarity", rarity), ("valid", valid)):
         if tuple(own.shape) != wanted:
-            raise InputError(f"{name} has shape {tuple(own.shape)}; allowed is the study's (methods, categories, pictures), {wanted}")
-    points = {"imaginative": 1 + (SCALE - 1) * arousal(rarity.double()), "plausible": 1 + (SCALE - 1) * valid.double()}
+            raise InputError(
+                f"{name} has shape {tuple(own.shape)}; expected the study's (methods, categories, pictures), {wanted}"
+            )
+    points = {
+        "imaginative": 1 + (SCALE - 1) * arousal(rarity.double()),
+        "plausible": 1 + (SCALE - 1) * valid.double(),
+    }
     points["category"] = points["plausible"]
-    codes = [f"{SIMULATED}{number:08x}" for number in torch.randint(2**32, (raters.count,), generator=generator).tolist()]
+    codes = [
+        f"{SIMULATED}{number:08x}"
+        for number in torch.randint(2**32, (raters.count,), generator=generator).tolist()
+    ]
     votes = []
     for number, code in enumerate(codes):
         bias = raters.bias * _normal(generator)
         for page, trial in enumerate(plan(study, seed_of(code))):
             if number < raters.careless:
-                answers = {question.name: int(torch.randint(len(question.options), (), generator=generator)) + 1
-                           for question in trial.questions}
+                answers = {
+                    question.name: int(
+                        torch.randint(len(question.options), (), generator=generator)
+                    )
+                    + 1
+                    for question in trial.questions
+                }
             else:
                 answers = _careful(trial, study, points, bias, raters.noise, generator)
-            votes += ballot(code, trial, answers, (_START + timedelta(seconds=_SECONDS * page)).isoformat())
-    return Simulated(votes, tuple(codes[:raters.careless]))
+            votes += ballot(
+                code, trial, answers, (_START + timedelta(seconds=_SECONDS * page)).isoformat()
+            )
+    return Simulated(votes, tuple(codes[: raters.careless]))
 
 
-def _careful(trial: Trial, study: Study, points: Mapping[str, Float[Tensor, "m c n"]], bias: float, noise: float,
-             generator: torch.Generator) -> dict[str, int]:
+def _careful(
+    trial: Trial,
+    study: Study,
+    points: Mapping[str, Float[Tensor, "m c n"]],
+    bias: float,
+    noise: float,
+    generator: torch.Generator,
+) -> dict[str, int]:
     """What a simulated rater who reads the questions answers to each, by the question's name. `points` are unbiased and without noise."""
     if trial.known is not None:
         return {question.name: trial.known for question in trial.questions}
@@ -104,7 +136,10 @@ def _careful(trial: Trial, study: Study, points: Mapping[str, Float[Tensor, "m c
     if len(trial.items) == 2:
         left, right = (felt("imaginative", item) for item in trial.items)
         return {COMPARISON.name: 2 if abs(left - right) < SAME else 1 if left > right else 3}
-    return {question.name: min(max(round(felt(question.name, trial.items[0]) + bias), 1), SCALE) for question in trial.questions}
+    return {
+        question.name: min(max(round(felt(question.name, trial.items[0]) + bias), 1), SCALE)
+        for question in trial.questions
+    }
 
 
 def _normal(generator: torch.Generator) -> float:

@@ -43,7 +43,9 @@ def new_code() -> str:
 def seed_of(participant: str) -> int:
     """The seed of a participant's plan. Raises InputError for what is no code, such as a name."""
     if not _CODE.fullmatch(participant):
-        raise InputError(f"participant is {participant!r}; allowed is a code of 8 hexadecimal digits, such as {'0badcafe'!r}, and no name")
+        raise InputError(
+            f"participant is {participant!r}; expected a code of 8 hexadecimal digits, such as {'0badcafe'!r}, and no name"
+        )
     return int(participant[-8:], 16)
 
 
@@ -54,7 +56,9 @@ def now() -> str:
 
 def ballot(participant: str, trial: Trial, answers: Mapping[str, int], time: str) -> list[Vote]:
     """The votes of one trial, from its answers by question name."""
-    return [Vote(participant, trial.id, question, answer, time) for question, answer in answers.items()]
+    return [
+        Vote(participant, trial.id, question, answer, time) for question, answer in answers.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,28 @@ class Votes:
     def __post_init__(self) -> None:
         name = f"file {str(self.file)!r}"
         if not self.file.parent.is_dir():
-            raise InputError(f"{name} is in a folder that does not exist; allowed is a file in one that does")
+            raise InputError(
+                f"{name} is in a folder that does not exist; expected a file in one that does"
+            )
         try:
             with self._transaction("rwc") as db:
                 tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
                 if not tables:
                     self._make(db)
                 elif not {"study", "votes"} <= tables:
-                    raise InputError(f"{name} is a database but no study; allowed is a new file or that of study {self.study.name!r}")
+                    raise InputError(
+                        f"{name} is a database but no study; expected a new file or that of study {self.study.name!r}"
+                    )
                 found, digest = db.execute("SELECT name, fingerprint FROM study").fetchone()
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{name} cannot be opened as a study ({error}); allowed is a new file or a study's") from error
+            raise InputError(
+                f"{name} cannot be opened as a study ({error}); expected a new file or a study's"
+            ) from error
         if digest != fingerprint(self.study):
-            raise InputError(f"{name} holds votes of study {found!r}, whose design or name is another than that of {self.study.name!r}; "
-                             f"allowed is a new file or that of the same study")
+            raise InputError(
+                f"{name} holds votes of study {found!r}, whose design or name is another than that of {self.study.name!r}; "
+                f"expected a new file or that of the same study"
+            )
 
     def add(self, votes: Sequence[Vote]) -> None:
         """Store complete trials in one transaction: all of the votes or, after a crash, none. Returns when they are on disk.
@@ -95,8 +107,10 @@ class Votes:
         """
         self._check(votes)
         with self._transaction() as db:
-            db.executemany("INSERT INTO votes VALUES (?, ?, ?, ?, ?) ON CONFLICT (participant, trial, question) DO NOTHING",
-                           map(astuple, votes))
+            db.executemany(
+                "INSERT INTO votes VALUES (?, ?, ?, ?, ?) ON CONFLICT (participant, trial, question) DO NOTHING",
+                map(astuple, votes),
+            )
 
     def read(self) -> list[Vote]:
         """All votes, in the order in which they were stored."""
@@ -106,7 +120,12 @@ class Votes:
     def answered(self, participant: str) -> frozenset[str]:
         """The identifiers of the trials that a participant has answered."""
         with self._transaction() as db:
-            return frozenset(row[0] for row in db.execute("SELECT trial FROM votes WHERE participant = ?", (participant,)))
+            return frozenset(
+                row[0]
+                for row in db.execute(
+                    "SELECT trial FROM votes WHERE participant = ?", (participant,)
+                )
+            )
 
     def export(self, file: Path) -> None:
         """Write all votes as CSV with a header. They are blind: which trial shows which method is in the study's design alone."""
@@ -119,34 +138,49 @@ class Votes:
         """A connection of its own for each transaction, which closing rolls back unless all went well."""
         uri = f"{self.file.resolve().as_uri()}?mode={mode}"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)) as db:
-            db.execute("BEGIN IMMEDIATE")  # waits for its turn here, and so never has to give up half-way
+            db.execute(
+                "BEGIN IMMEDIATE"
+            )  # waits for its turn here, and so never has to give up half-way
             yield db
             db.execute("COMMIT")
 
     def _make(self, db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE study (name TEXT NOT NULL, fingerprint TEXT NOT NULL)")
-        db.execute("CREATE TABLE votes (participant TEXT NOT NULL, trial TEXT NOT NULL, question TEXT NOT NULL, answer INTEGER NOT NULL, "
-                   "time TEXT NOT NULL, UNIQUE (participant, trial, question))")
+        db.execute(
+            "CREATE TABLE votes (participant TEXT NOT NULL, trial TEXT NOT NULL, question TEXT NOT NULL, answer INTEGER NOT NULL, "
+            "time TEXT NOT NULL, UNIQUE (participant, trial, question))"
+        )
         db.execute("INSERT INTO study VALUES (?, ?)", (self.study.name, fingerprint(self.study)))
 
     def _check(self, votes: Sequence[Vote]) -> None:
-        pages, given = trials(self.study), defaultdict[tuple[str, str], list[str]](list)
+        pages = trials(self.study)
+        given = defaultdict[tuple[str, str], list[str]](list)
         for vote in votes:
             seed_of(vote.participant)
             if vote.trial not in pages:
-                raise InputError(f"trial is {vote.trial!r}; allowed are those of study {self.study.name!r}")
-            options = {question.name: len(question.options) for question in pages[vote.trial].questions}
+                raise InputError(
+                    f"trial is {vote.trial!r}; expected those of study {self.study.name!r}"
+                )
+            options = {
+                question.name: len(question.options) for question in pages[vote.trial].questions
+            }
             if not 1 <= vote.answer <= options.get(vote.question, 0):
-                raise InputError(f"answer to {vote.question!r} of trial {vote.trial!r} is {vote.answer}; allowed are "
-                                 + ", ".join(f"1 to {count} to {name!r}" for name, count in options.items()))
+                raise InputError(
+                    f"answer to {vote.question!r} of trial {vote.trial!r} is {vote.answer}; expected "
+                    + ", ".join(f"1 to {count} to {name!r}" for name, count in options.items())
+                )
             if not _is_utc(vote.time):
-                raise InputError(f"time is {vote.time!r}; allowed is a time in UTC, such as '2025-01-31T12:00:00+00:00'")
+                raise InputError(
+                    f"time is {vote.time!r}; expected a time in UTC, such as '2025-01-31T12:00:00+00:00'"
+                )
             given[vote.participant, vote.trial].append(vote.question)
         for (participant, trial), names in given.items():
             wanted = [question.name for question in pages[trial].questions]
             if sorted(names) != sorted(wanted):
-                raise InputError(f"votes of participant {participant} on trial {trial!r} answer {names}; allowed is one answer to each of "
-                                 f"{wanted}")
+                raise InputError(
+                    f"votes of participant {participant} on trial {trial!r} answer {names}; expected one answer to each of "
+                    f"{wanted}"
+                )
 
 
 _COLUMNS = tuple(field.name for field in fields(Vote))
@@ -159,9 +193,14 @@ def read_csv(file: Path) -> list[Vote]:
             header, *rows = csv.reader(lines)
             if tuple(header) != _COLUMNS:
                 raise ValueError(f"its header is {header}")
-            return [Vote(participant, trial, question, int(answer), time) for participant, trial, question, answer, time in rows]
+            return [
+                Vote(participant, trial, question, int(answer), time)
+                for participant, trial, question, answer, time in rows
+            ]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"file {str(file)!r} cannot be read as votes ({error}); allowed is a CSV file with columns {_COLUMNS}") from error
+        raise InputError(
+            f"file {str(file)!r} cannot be read as votes ({error}); expected a CSV file with columns {_COLUMNS}"
+        ) from error
 
 
 def _is_utc(time: str) -> bool:

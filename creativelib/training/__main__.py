@@ -12,17 +12,40 @@ import torch
 from ..fitting.loop import Run
 from ..fitting.precision import prepare
 
-STAGES = ("stack", "clip", "vqmodel", "prior", "decoder", "finish",
-          "oracle-residual", "oracle-mix", "oracle",
-          "autoregressive", "dino", "semantica", "judge", "vqa", "unaided", "variants")
+STAGES = (
+    "stack",
+    "clip",
+    "vqmodel",
+    "prior",
+    "decoder",
+    "finish",
+    "oracle-residual",
+    "oracle-mix",
+    "oracle",
+    "autoregressive",
+    "dino",
+    "semantica",
+    "judge",
+    "vqa",
+    "unaided",
+    "variants",
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m creativelib.training", description=__doc__)
     parser.add_argument("stage", nargs="+", choices=STAGES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--minutes", type=float, help="end each stage after this time, its learning rate fallen")
-    parser.add_argument("--after", nargs="+", default=(), choices=("clip", "vqmodel"), help="wait for these stages' weights")
+    parser.add_argument(
+        "--minutes", type=float, help="end each stage after this time, its learning rate fallen"
+    )
+    parser.add_argument(
+        "--after",
+        nargs="+",
+        default=(),
+        choices=("clip", "vqmodel"),
+        help="wait for these stages' weights",
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -24,16 +24,35 @@ from . import clip, export, tokenizer
 from .prior import read_through, shortened
 from .stream import Pool, one_caption
 
-RECIPE = Recipe("autoregressive", steps=2000, batch=64, lr=1.5e-3, warmup=100, weight_decay=0.01,
-                average=0.997, seed=9, muon=8e-3)
+RECIPE = Recipe(
+    "autoregressive",
+    steps=2000,
+    batch=64,
+    lr=1.5e-3,
+    warmup=100,
+    weight_decay=0.01,
+    average=0.997,
+    seed=9,
+    muon=8e-3,
+)
 DROP = 0.10
 PAIRS = 10_000  # pictures and captions, at most, whose dot products are measured
 
 
 def build(codes: Codes) -> CodeModel:
-    return CodeModel(Sizes(dim=clip.DIM, text=clip.DIM, length=tokenizer.LENGTH, codes=len(codes),
-                           buckets=codes.buckets, dots=len(codes.edges) + 1,
-                           width=160, layers=4, heads=4))
+    return CodeModel(
+        Sizes(
+            dim=clip.DIM,
+            text=clip.DIM,
+            length=tokenizer.LENGTH,
+            codes=len(codes),
+            buckets=codes.buckets,
+            dots=len(codes.edges) + 1,
+            width=160,
+            layers=4,
+            heads=4,
+        )
+    )
 
 
 @torch.no_grad()
@@ -55,8 +74,9 @@ def main(run: Run) -> dict:
     text, vision, words = export.load_clip(device)
     end = words.eos_token_id
 
-    def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
-            ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    def see(
+        pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+    ) -> dict[str, Tensor]:
         return {"z": export.embed(vision, pictures), "ids": ids.short()}
 
     pool = Pool(see, device, RECIPE.batch)

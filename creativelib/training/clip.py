@@ -35,8 +35,20 @@ class Plan:
     read: float
 
 
-PLAN = Plan(Recipe("clip", steps=12_000, batch=1024, lr=1.2e-3, warmup=300, weight_decay=0.05, average=0.998, seed=1,
-                   muon=4e-3), read=1.5)
+PLAN = Plan(
+    Recipe(
+        "clip",
+        steps=12_000,
+        batch=1024,
+        lr=1.2e-3,
+        warmup=300,
+        weight_decay=0.05,
+        average=0.998,
+        seed=1,
+        muon=4e-3,
+    ),
+    read=1.5,
+)
 DIM = 128
 PATCH = 16
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
@@ -61,14 +73,20 @@ class Heads(nn.Module):
         total = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1)
         total = total + cross_entropy(self.category(x).float(), scenes.category)
         styles = self.style(x).float().split([len(v) for v in STYLES.values()], 1)
-        each = [cross_entropy(found, true) for found, true in zip(styles, scenes.style.T, strict=True)]
+        each = [
+            cross_entropy(found, true) for found, true in zip(styles, scenes.style.T, strict=True)
+        ]
         return total + torch.stack(each).mean()
 
 
 def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric cross-entropy over cosines in nats; equal captions (`same`, n x n) share their target."""
-    with torch.autocast(image.device.type, enabled=False):  # bfloat16 is too coarse for cosines times a hundred
-        logits = scale.float() * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
+    with torch.autocast(
+        image.device.type, enabled=False
+    ):  # bfloat16 is too coarse for cosines times a hundred
+        logits = (
+            scale.float() * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
+        )
     target = same.float() / same.float().sum(1, keepdim=True)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
@@ -90,18 +108,38 @@ class Clip(nn.Module):
         )
 
         super().__init__()
-        self.text = CLIPTextModelWithProjection(CLIPTextConfig(
-            vocab_size=len(words), hidden_size=DIM, intermediate_size=4 * DIM, projection_dim=DIM, num_hidden_layers=3,
-            num_attention_heads=4, max_position_embeddings=POSITIONS, bos_token_id=words.bos_token_id,
-            eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id))
-        self.vision = CLIPVisionModelWithProjection(CLIPVisionConfig(
-            hidden_size=192, intermediate_size=768, projection_dim=DIM, num_hidden_layers=6, num_attention_heads=6,
-            image_size=SIDE, patch_size=PATCH))
+        self.text = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=len(words),
+                hidden_size=DIM,
+                intermediate_size=4 * DIM,
+                projection_dim=DIM,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                max_position_embeddings=POSITIONS,
+                bos_token_id=words.bos_token_id,
+                eos_token_id=words.eos_token_id,
+                pad_token_id=words.pad_token_id,
+            )
+        )
+        self.vision = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=192,
+                intermediate_size=768,
+                projection_dim=DIM,
+                num_hidden_layers=6,
+                num_attention_heads=6,
+                image_size=SIDE,
+                patch_size=PATCH,
+            )
+        )
         self.scale = nn.Parameter(torch.tensor(2.66))
         self.heads = Heads(DIM)
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": in_bytes(pictures), "ids": ids.short()}
 
 
@@ -113,7 +151,11 @@ def losses(model: Clip, lesson: Lesson, ids: Int[Tensor, "n l"], read: float) ->
     told = model.heads.loss(normalize(image.float(), dim=-1) * 10, lesson.scenes)
     # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
     size = (image.float().square().mean(1) - 1).square().mean()
-    return {"loss": match + read * told + 0.1 * size, "match": match.detach(), "read": told.detach()}
+    return {
+        "loss": match + read * told + 0.1 * size,
+        "match": match.detach(),
+        "read": told.detach(),
+    }
 
 
 def learn(words: Any, plan: Plan, run: Run) -> tuple[Clip, dict]:
@@ -144,8 +186,9 @@ def main(run: Run) -> dict:
     save_half(model.vision, export.PRIOR / "image_encoder")
     words.save_pretrained(export.PRIOR / "tokenizer")
     half = [0.5, 0.5, 0.5]
-    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=half, image_std=half).save_pretrained(
-        export.PRIOR / "image_processor")
+    CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=half, image_std=half
+    ).save_pretrained(export.PRIOR / "image_processor")
     export.note("clip", facts)
     export.tell("clip")
     return facts

@@ -22,16 +22,29 @@ from ..world.scenes import Scenes
 from . import export, stream
 from .stream import Pool
 
-RECIPE = Recipe("dino", steps=3000, batch=64, lr=1e-3, warmup=300, weight_decay=0.04, average=0.996,
-                seed=51, muon=1e-3)
+RECIPE = Recipe(
+    "dino",
+    steps=3000,
+    batch=64,
+    lr=1e-3,
+    warmup=300,
+    weight_decay=0.04,
+    average=0.996,
+    seed=51,
+    muon=1e-3,
+)
 FOLDER = export.FOLDER / "dino"
-SIDE, PATCH = 64, 8  # of the pictures that it looks at
-WIDTH, PROTOTYPES = 128, 1024
-WARM, SHARP = 0.1, 0.05  # temperatures of the student and of the teacher
+SIDE = 64
+PATCH = 8  # of the pictures that it looks at
+WIDTH = 128
+PROTOTYPES = 1024
+WARM = 0.1
+SHARP = 0.05  # temperatures of the student and of the teacher
 # Decay of the mean of what the teacher says. It is taken off, or all would be said to be one thing.
 CENTER = 0.9
 MASKED = 0.4
-MEAN, STD = (0.7, 0.7, 0.7), (0.25, 0.25, 0.25)
+MEAN = (0.7, 0.7, 0.7)
+STD = (0.25, 0.25, 0.25)
 
 
 class Student(nn.Module):
@@ -41,13 +54,22 @@ class Student(nn.Module):
         super().__init__()
         from transformers import Dinov2Config, Dinov2Model
 
-        self.body: Any = Dinov2Model(Dinov2Config(
-            hidden_size=WIDTH, num_hidden_layers=4, num_attention_heads=4, mlp_ratio=4,
-            image_size=SIDE, patch_size=PATCH))
+        self.body: Any = Dinov2Model(
+            Dinov2Config(
+                hidden_size=WIDTH,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                mlp_ratio=4,
+                image_size=SIDE,
+                patch_size=PATCH,
+            )
+        )
         self.head = nn.Sequential(nn.Linear(WIDTH, 256), nn.GELU(), nn.Linear(256, 64))
         self.prototypes = nn.Parameter(torch.randn(64, PROTOTYPES))
 
-    def forward(self, x: Float[Tensor, "n 3 h w"], masked: Bool[Tensor, "n p"] | None = None) -> Float[Tensor, "n l o"]:
+    def forward(
+        self, x: Float[Tensor, "n 3 h w"], masked: Bool[Tensor, "n p"] | None = None
+    ) -> Float[Tensor, "n l o"]:
         """What is said of the class token, and of each patch."""
         return self.say(self.body(x, bool_masked_pos=masked).last_hidden_state)
 
@@ -55,8 +77,9 @@ class Student(nn.Module):
         return normalize(self.head(tokens), dim=-1) @ normalize(self.prototypes, dim=0)
 
 
-def crops(x: Float[Tensor, "n 3 h w"], least: float, most: float, size: int,
-          generator: torch.Generator) -> Float[Tensor, "n 3 s s"]:
+def crops(
+    x: Float[Tensor, "n 3 h w"], least: float, most: float, size: int, generator: torch.Generator
+) -> Float[Tensor, "n 3 s s"]:
     """Crop a random square of each picture and change its colors.
 
     It is of `least` to `most` of the side, and half of the squares are mirrored.
@@ -92,12 +115,15 @@ def standard(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
 
 
-def cross_entropy(said: Float[Tensor, "*n o"], target: Float[Tensor, "*n o"]) -> Float[Tensor, "*n"]:
+def cross_entropy(
+    said: Float[Tensor, "*n o"], target: Float[Tensor, "*n o"]
+) -> Float[Tensor, "*n"]:
     return -(target * log_softmax(said.float() / WARM, dim=-1)).sum(-1)
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
-        ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE))}
 
 
@@ -139,18 +165,33 @@ def main(run: Run) -> dict:
         whole = student(views, masked)
         parts = student(local)[:, 0]
         other = target[:, 0].roll(n, 0)  # each view learns what the teacher says of the other
-        terms = {"views": cross_entropy(whole[:, 0], other).mean(),
-                 "parts": (cross_entropy(parts, target[:, 0]).mean() + cross_entropy(parts, other).mean()) / 2,
-                 "patches": cross_entropy(whole[:, 1:][masked], target[:, 1:][masked]).mean()}
-        return {"loss": terms["views"] + terms["parts"] + terms["patches"]} | {k: v.detach() for k, v in terms.items()}
+        terms = {
+            "views": cross_entropy(whole[:, 0], other).mean(),
+            "parts": (
+                cross_entropy(parts, target[:, 0]).mean() + cross_entropy(parts, other).mean()
+            )
+            / 2,
+            "patches": cross_entropy(whole[:, 1:][masked], target[:, 1:][masked]).mean(),
+        }
+        return {"loss": terms["views"] + terms["parts"] + terms["patches"]} | {
+            k: v.detach() for k, v in terms.items()
+        }
 
     carried = {f"teacher.{k}": v.data for k, v in teacher.named_parameters()} | {"center": center}
     facts = train(student, loss, RECIPE, carried, minutes=run.minutes)
     save_half(student.body, FOLDER)
-    about = {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": SIDE},
-             "crop_size": {"height": SIDE, "width": SIDE}, "image_mean": MEAN, "image_std": STD,
-             "do_resize": True, "do_center_crop": True, "do_normalize": True, "do_rescale": True,
-             "resample": 3}
+    about = {
+        "image_processor_type": "BitImageProcessor",
+        "size": {"shortest_edge": SIDE},
+        "crop_size": {"height": SIDE, "width": SIDE},
+        "image_mean": MEAN,
+        "image_std": STD,
+        "do_resize": True,
+        "do_center_crop": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "resample": 3,
+    }
     (FOLDER / "preprocessor_config.json").write_text(json.dumps(about, indent=1) + "\n")
     export.note("dino", facts)
     export.sums()

@@ -17,7 +17,8 @@ from ..models.networks import rows_at_once
 
 MODEL = "menagerie-128"
 FOLDER = Path(__file__).parent.parent / "checkpoints" / MODEL
-PRIOR, DECODER = FOLDER / "prior", FOLDER / "decoder"
+PRIOR = FOLDER / "prior"
+DECODER = FOLDER / "decoder"
 
 
 def note(name: str, facts: dict) -> None:
@@ -54,10 +55,16 @@ def sums() -> dict[str, str]:
 
 def load_clip(device: torch.device | str = "cpu") -> tuple[Any, Any, Any]:
     """Frozen text and vision models and the tokenizer, in float32."""
-    from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+    from transformers import (
+        CLIPTextModelWithProjection,
+        CLIPTokenizer,
+        CLIPVisionModelWithProjection,
+    )
 
     text = CLIPTextModelWithProjection.from_pretrained(PRIOR / "text_encoder", dtype=torch.float32)
-    vision = CLIPVisionModelWithProjection.from_pretrained(PRIOR / "image_encoder", dtype=torch.float32)
+    vision = CLIPVisionModelWithProjection.from_pretrained(
+        PRIOR / "image_encoder", dtype=torch.float32
+    )
     words = CLIPTokenizer.from_pretrained(PRIOR / "tokenizer")
     return frozen(text, device), frozen(vision, device), words
 
@@ -83,7 +90,12 @@ def stamp(model: nn.Module) -> str:
 def embed(vision: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
     """CLIP's embeddings of pictures in [0, 1], a few at a time."""
     with fast_precision(pictures.device.type):
-        return torch.cat([vision(part * 2 - 1).image_embeds.float() for part in pictures.split(rows_at_once(pictures))])
+        return torch.cat(
+            [
+                vision(part * 2 - 1).image_embeds.float()
+                for part in pictures.split(rows_at_once(pictures))
+            ]
+        )
 
 
 @torch.no_grad()

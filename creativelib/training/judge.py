@@ -22,8 +22,17 @@ from .clip import LARGEST_SCALE, contrastive, same_caption
 from .oracle import settle_statistics
 from .stream import POSITIONS, Pool, Source, one_caption
 
-RECIPE = Recipe("judge", steps=3600, batch=128, lr=1.5e-3, warmup=150, weight_decay=0.05,
-                average=0.995, seed=21, muon=2e-3)
+RECIPE = Recipe(
+    "judge",
+    steps=3600,
+    batch=128,
+    lr=1.5e-3,
+    warmup=150,
+    weight_decay=0.05,
+    average=0.995,
+    seed=21,
+    muon=2e-3,
+)
 FOLDER = export.FOLDER / "judge"
 SOURCE = Source("judge", wild=data.WILD, seed=5)
 SIDE = 64  # of the pictures that it looks at
@@ -36,13 +45,21 @@ def model_config(words: Any) -> dict:
     return {
         "embed_dim": DIM,
         "vision_cfg": {"layers": [2, 2, 2, 1], "width": 12, "head_width": 24, "image_size": SIDE},
-        "text_cfg": {"context_length": POSITIONS, "vocab_size": len(words), "width": 96, "heads": 4, "layers": 2,
-                     "hf_tokenizer_name": "judge", "tokenizer_kwargs": {"model_max_length": POSITIONS}},
+        "text_cfg": {
+            "context_length": POSITIONS,
+            "vocab_size": len(words),
+            "width": 96,
+            "heads": 4,
+            "layers": 2,
+            "hf_tokenizer_name": "judge",
+            "tokenizer_kwargs": {"model_max_length": POSITIONS},
+        },
     }
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
-        ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE)), "ids": ids.short()}
 
 
@@ -69,10 +86,18 @@ def main(run: Run) -> dict:
     batches = [pool.draw(facts["steps"], generator).seen["pixels"] for _ in range(SETTLED)]
     settle_statistics(model.visual, [as_picture(pixels) for pixels in batches])
     FOLDER.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    weights = {
+        k: v.half().contiguous() if v.is_floating_point() else v
+        for k, v in model.state_dict().items()
+    }
     save_file(weights, FOLDER / "open_clip_model.safetensors")
-    preprocess = {"size": SIDE, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bicubic",
-                  "resize_mode": "shortest"}
+    preprocess = {
+        "size": SIDE,
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
     about = {"model_cfg": config, "preprocess_cfg": preprocess}
     (FOLDER / "open_clip_config.json").write_text(json.dumps(about, indent=1) + "\n")
     words.save_pretrained(FOLDER)

@@ -13,7 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, smooth_l1_loss
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    interpolate,
+    smooth_l1_loss,
+)
 from tqdm.auto import tqdm
 
 from ..english import article
@@ -36,8 +41,16 @@ STEPS = (16_000, 600)  # of the first and the second stage
 
 
 def recipe(name: str, stage: int) -> Recipe:
-    return Recipe(f"oracle-{name}-{stage + 1}", steps=STEPS[stage], batch=(512, 128)[stage], lr=(3e-3, 6e-4)[stage],
-                  warmup=(200, 50)[stage], weight_decay=0.02, average=0.998, seed=10 + 2 * list(BODIES).index(name) + stage)
+    return Recipe(
+        f"oracle-{name}-{stage + 1}",
+        steps=STEPS[stage],
+        batch=(512, 128)[stage],
+        lr=(3e-3, 6e-4)[stage],
+        warmup=(200, 50)[stage],
+        weight_decay=0.02,
+        average=0.998,
+        seed=10 + 2 * list(BODIES).index(name) + stage,
+    )
 
 
 def blur(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,12 +61,26 @@ def blur(x: Tensor, generator: torch.Generator) -> Tensor:
 
 def shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
     """Patches of a quarter or half of the side, in a random other order."""
-    patch = x.shape[-1] // 4 * int(torch.randint(1, 3, (1,), generator=generator, device=generator.device))
+    patch = (
+        x.shape[-1]
+        // 4
+        * int(torch.randint(1, 3, (1,), generator=generator, device=generator.device))
+    )
     n, c, h, _ = x.shape
     k = h // patch
-    tiles = x.view(n, c, k, patch, k, patch).permute(0, 2, 4, 1, 3, 5).reshape(n, k * k, c, patch, patch)
-    order = torch.rand(n, k * k, generator=generator, device=generator.device).argsort(1).to(x.device)
-    order = torch.where((order == torch.arange(k * k, device=x.device)).all(1, keepdim=True), order.roll(1, 1), order)
+    tiles = (
+        x.view(n, c, k, patch, k, patch)
+        .permute(0, 2, 4, 1, 3, 5)
+        .reshape(n, k * k, c, patch, patch)
+    )
+    order = (
+        torch.rand(n, k * k, generator=generator, device=generator.device).argsort(1).to(x.device)
+    )
+    order = torch.where(
+        (order == torch.arange(k * k, device=x.device)).all(1, keepdim=True),
+        order.roll(1, 1),
+        order,
+    )
     tiles = tiles.gather(1, order[:, :, None, None, None].expand_as(tiles))
     return tiles.view(n, k, k, c, patch, patch).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, h)
 
@@ -61,7 +88,9 @@ def shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
 def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
     """Left half or upper half of one picture, the rest of another."""
     tenth = x.shape[-1] // 10
-    cut = x.shape[-1] // 2 + int(torch.randint(-tenth, tenth + 1, (1,), generator=generator, device=generator.device))
+    cut = x.shape[-1] // 2 + int(
+        torch.randint(-tenth, tenth + 1, (1,), generator=generator, device=generator.device)
+    )
     out = x.clone()
     if torch.rand((), generator=generator, device=generator.device) < 0.5:
         out[..., cut:] = other[..., cut:]
@@ -73,11 +102,14 @@ def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
 def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> Tensor:
     """A third each: blurred, patches shuffled, half-and-half of two categories."""
     n = len(x)
-    a, b = n // 3, 2 * n // 3
+    a = n // 3
+    b = 2 * n // 3
     place = torch.arange(n, device=x.device)
     later = (place[:, None] + place) % n  # row by row, from each picture on
     differs = category[later] != category[:, None]
-    partner = later[place, differs.int().argmax(1)]  # the nearest later picture of another category, or itself
+    partner = later[
+        place, differs.int().argmax(1)
+    ]  # the nearest later picture of another category, or itself
     whole = x.clone()
     x[:a] = blur(whole[:a], generator)
     x[a:b] = shuffle(whole[a:b], generator)
@@ -87,18 +119,32 @@ def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> T
 
 def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[str, Tensor]:
     """Cross-entropies in nats and a pose error; broken pictures count for "broken" alone."""
-    out, whole = net(pictures), ~broken
+    out = net(pictures)
+    whole = ~broken
     low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
     pose = 2 * (scenes.pose - low) / (high - low) - 1
     factors = of_category(out.factors, scenes.category)[whole]
     terms = {
-        "factors": cross_entropy(factors.flatten(0, 1), visible_factors(scenes)[whole].flatten(), ignore_index=-1),
+        "factors": cross_entropy(
+            factors.flatten(0, 1), visible_factors(scenes)[whole].flatten(), ignore_index=-1
+        ),
         "category": cross_entropy(out.category.float()[whole], scenes.category[whole]),
         "broken": binary_cross_entropy_with_logits(out.broken.float(), broken.float()),
-        "style": torch.stack([cross_entropy(s.float()[whole], t) for s, t in zip(out.style, scenes.style[whole].T, strict=True)]).mean(),
+        "style": torch.stack(
+            [
+                cross_entropy(s.float()[whole], t)
+                for s, t in zip(out.style, scenes.style[whole].T, strict=True)
+            ]
+        ).mean(),
         "pose": smooth_l1_loss(out.pose.float()[whole], pose[whole], beta=0.1),
     }
-    total = 4 * terms["factors"] + terms["category"] + terms["broken"] + terms["style"] + 2 * terms["pose"]
+    total = (
+        4 * terms["factors"]
+        + terms["category"]
+        + terms["broken"]
+        + terms["style"]
+        + 2 * terms["pose"]
+    )
     return {"loss": total} | {k: v.detach() for k, v in terms.items()}
 
 
@@ -135,8 +181,12 @@ def drawn_factors(net: Net, used: Tensor, scenes: Scenes) -> Tensor:
     """The scenes' factors, -1 where a net that never saw second-hand pictures is sure of another value: the decoder
     does not draw every part that its embedding speaks of, and an oracle taught the embedding's parts would read what is
     not there."""
-    posterior = torch.cat([of_category(net(as_picture(x)).factors, category).softmax(2)
-                           for x, category in zip(used.split(100), scenes.category.split(100), strict=True)])
+    posterior = torch.cat(
+        [
+            of_category(net(as_picture(x)).factors, category).softmax(2)
+            for x, category in zip(used.split(100), scenes.category.split(100), strict=True)
+        ]
+    )
     sure, value = posterior.max(2)
     return torch.where((sure > SURE) & (value != scenes.factors), -1, scenes.factors)
 
@@ -158,7 +208,9 @@ def weights_file(name: str) -> Path:
     return cache_folder() / "training" / f"{name}-weights.safetensors"
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": in_bytes(pictures)}
 
 
@@ -190,7 +242,9 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
         scenes = lesson.scenes
         if start:
             count = int(plan.batch * SECOND)
-            second = torch.randint(len(used), (count,), generator=generator, device=generator.device).cpu()
+            second = torch.randint(
+                len(used), (count,), generator=generator, device=generator.device
+            ).cpu()
             x[-count:] = as_picture(used[second]).to(device)
             scenes = replaced(scenes, slice(-count, None), shown[second])
         broken = torch.arange(plan.batch, device=device) < plan.batch * BROKEN
@@ -201,7 +255,9 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
 
     facts = train(net, loss, plan, minutes=run.minutes)
     generator = torch.Generator(device).manual_seed(0)
-    settle_statistics(net, [as_picture(pool.draw(facts["steps"], generator).seen["pixels"]) for _ in range(40)])
+    settle_statistics(
+        net, [as_picture(pool.draw(facts["steps"], generator).seen["pixels"]) for _ in range(40)]
+    )
     net.to("cpu").to(memory_format=torch.contiguous_format)
     weights_file(plan.name).parent.mkdir(parents=True, exist_ok=True)
     save_file(net.state_dict(), weights_file(plan.name))
@@ -210,9 +266,13 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
 
 def best_temperature(logits: list[Tensor], targets: list[Tensor], binary: bool = False) -> float:
     """The divisor of the logits with the least cross-entropy (Guo et al. 2017), on a fine grid."""
+
     def cost(t: float) -> float:
         score = binary_cross_entropy_with_logits if binary else cross_entropy
-        return sum(score(x / t, y, reduction="sum").item() for x, y in zip(logits, targets, strict=True))
+        return sum(
+            score(x / t, y, reduction="sum").item() for x, y in zip(logits, targets, strict=True)
+        )
+
     return min((round(0.4 * 1.03**i, 4) for i in range(80)), key=cost)
 
 
@@ -230,7 +290,9 @@ class Trial:
 
 @torch.no_grad()
 def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
-    pipe, generator, pictures = stack(), torch.Generator().manual_seed(seed), []
+    pipe = stack()
+    generator = torch.Generator().manual_seed(seed)
+    pictures = []
     scenes = sample_scenes(n, generator, data.WILD)
     for start in tqdm(range(0, n, 100), desc="fresh pictures", mininterval=5):
         x = draw(scenes[slice(start, start + 100)], SIDE)
@@ -239,10 +301,15 @@ def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
         elif start % 300 == 200:
             x = pipe.decode(pipe.encode_images(x)[None], generator=generator)[0]
         pictures.append(x.clamp(0, 1))
-    pictures, decoded, broken, typical = torch.cat(pictures), torch.arange(n) // 100 % 3 == 2, torch.arange(n) % 6 == 0, {}
+    pictures = torch.cat(pictures)
+    decoded = torch.arange(n) // 100 % 3 == 2
+    broken = torch.arange(n) % 6 == 0
+    typical = {}
     pictures[broken] = break_pictures(pictures[broken], scenes.category[broken], generator)
     for category in tqdm(CATEGORIES, desc="typical pictures"):
-        z = pipe.sample_prior(pipe.encode_text([f"a photo of {article(category.name)}"]), each, noise=generator)
+        z = pipe.sample_prior(
+            pipe.encode_text([f"a photo of {article(category.name)}"]), each, noise=generator
+        )
         typical[category.name] = pipe.decode(z, generator=generator)[0]
     return Trial(scenes, pictures, decoded, broken, typical)
 
@@ -250,8 +317,11 @@ def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
 @torch.no_grad()
 def calibrate(net: Net, on: Trial) -> Oracle:
     """Temperatures, then the alarm for broken pictures, then the limits of validity."""
-    out, whole = net.eval()(on.pictures), ~on.broken
-    known = whole & ~on.decoded  # a decoded picture need not show the factors that its embedding speaks of
+    out = net.eval()(on.pictures)
+    whole = ~on.broken
+    known = (
+        whole & ~on.decoded
+    )  # a decoded picture need not show the factors that its embedding speaks of
     target = visible_factors(on.scenes)[known].flatten()
     factors = of_category(out.factors, on.scenes.category)[known].flatten(0, 1)
     temperatures = {
@@ -260,7 +330,13 @@ def calibrate(net: Net, on: Trial) -> Oracle:
         "broken": best_temperature([out.broken], [on.broken.float()], binary=True),
         "style": best_temperature([s[whole] for s in out.style], list(on.scenes.style[whole].T)),
     }
-    alarm = (out.broken / temperatures["broken"]).sigmoid()[whole].quantile(0.985).clamp(0.01, 0.99).item()
+    alarm = (
+        (out.broken / temperatures["broken"])
+        .sigmoid()[whole]
+        .quantile(0.985)
+        .clamp(0.01, 0.99)
+        .item()
+    )
     oracle = Oracle(net, temperatures, {c.name: 1.0 for c in CATEGORIES}, alarm)
     for name, pictures in on.typical.items():
         oracle.limits[name] = round(oracle.judge(pictures, name).distance.quantile(0.99).item(), 5)
@@ -276,19 +352,28 @@ def first_stage(name: str, run: Run) -> dict:
 
 def main(run: Run) -> dict:
     """Train, calibrate and export both oracles; a first stage that was trained before is not repeated."""
-    facts, nets = {}, {}
+    facts = {}
+    nets = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
-        first, second = recipe(name, 0), recipe(name, 1)
+        first = recipe(name, 0)
+        second = recipe(name, 1)
         if not weights_file(first.name).exists():
             first_stage(name, run)
         nets[name], facts[f"{name}, decoded"] = train_net(name, second, run, first.name)
     on = trial()
     for name, net in nets.items():
         oracle = calibrate(net, on)
-        save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, FOLDER / f"{name}.safetensors")
-        card = {"side": SIDE, "temperatures": oracle.temperatures, "limits": oracle.limits,
-                "broken_limit": round(oracle.broken_limit, 4)}
+        save_file(
+            {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()},
+            FOLDER / f"{name}.safetensors",
+        )
+        card = {
+            "side": SIDE,
+            "temperatures": oracle.temperatures,
+            "limits": oracle.limits,
+            "broken_limit": round(oracle.broken_limit, 4),
+        }
         (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     export.note("oracle", facts)
     export.sums()

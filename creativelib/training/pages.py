@@ -23,15 +23,22 @@ from .data import placed
 
 SIZE = 8  # pictures a page
 # Pages drawn at once, by a processor's core and by a GPU, which takes as long for many as for few.
-STACK, HEAP = 100, 2000
+STACK = 100
+HEAP = 2000
 
 
 def shown_on(numbers: range, seed: int) -> Scenes:
     """Say what pages show, one after the other. A page depends on its number and the seed alone."""
-    each = [next(pages(SIZE, torch.Generator().manual_seed(1_000_003 * seed + number))).scenes
-            for number in numbers]
-    return Scenes(**{name: torch.cat([getattr(scenes, name) for scenes in each])
-                     for name in Scenes.__dataclass_fields__})
+    each = [
+        next(pages(SIZE, torch.Generator().manual_seed(1_000_003 * seed + number))).scenes
+        for number in numbers
+    ]
+    return Scenes(
+        **{
+            name: torch.cat([getattr(scenes, name) for scenes in each])
+            for name in Scenes.__dataclass_fields__
+        }
+    )
 
 
 @torch.no_grad()

@@ -19,8 +19,17 @@ from ..world.scenes import Scenes
 from . import clip, export, tokenizer
 from .stream import Pool, one_caption
 
-RECIPE = Recipe("prior", steps=12_000, batch=1024, lr=1.5e-3, warmup=200, weight_decay=0.01, average=0.998, seed=4,
-                muon=3e-3)
+RECIPE = Recipe(
+    "prior",
+    steps=12_000,
+    batch=1024,
+    lr=1.5e-3,
+    warmup=200,
+    weight_decay=0.01,
+    average=0.998,
+    seed=4,
+    muon=3e-3,
+)
 DROP = 0.10
 STEPS = 1000  # of the noise schedule
 
@@ -28,8 +37,14 @@ STEPS = 1000  # of the noise schedule
 def build(mean: Tensor, std: Tensor) -> Any:
     from diffusers import PriorTransformer
 
-    prior = PriorTransformer(num_attention_heads=6, attention_head_dim=32, num_layers=4, embedding_dim=clip.DIM,
-                             num_embeddings=tokenizer.LENGTH, additional_embeddings=4)
+    prior = PriorTransformer(
+        num_attention_heads=6,
+        attention_head_dim=32,
+        num_layers=4,
+        embedding_dim=clip.DIM,
+        num_embeddings=tokenizer.LENGTH,
+        additional_embeddings=4,
+    )
     prior.clip_mean.data.copy_(mean[None])
     prior.clip_std.data.copy_(std[None])
     prior.clip_mean.requires_grad_(False)
@@ -40,8 +55,13 @@ def build(mean: Tensor, std: Tensor) -> Any:
 def scheduler() -> Any:
     from diffusers import UnCLIPScheduler
 
-    return UnCLIPScheduler(num_train_timesteps=STEPS, prediction_type="sample", variance_type="fixed_small_log",
-                           clip_sample=True, clip_sample_range=10.0)
+    return UnCLIPScheduler(
+        num_train_timesteps=STEPS,
+        prediction_type="sample",
+        variance_type="fixed_small_log",
+        clip_sample=True,
+        clip_sample_range=10.0,
+    )
 
 
 def shortened(ids: Int[Tensor, "n l"], end: int) -> Int[Tensor, "n m"]:
@@ -63,9 +83,13 @@ def main(run: Run) -> dict:
     export.wait(run.after)
     text, vision, words = export.load_clip(device)
     end = words.eos_token_id
-    empty = words([""], padding="max_length", max_length=tokenizer.LENGTH, return_tensors="pt").input_ids.to(device)
+    empty = words(
+        [""], padding="max_length", max_length=tokenizer.LENGTH, return_tensors="pt"
+    ).input_ids.to(device)
 
-    def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+    def see(
+        pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+    ) -> dict[str, Tensor]:
         return {"z": export.embed(vision, pictures), "ids": ids.short()}
 
     pool = Pool(see, device, RECIPE.batch)

@@ -20,7 +20,9 @@ from . import clip, vqmodel
 from .data import visible_factors
 from .stream import SIDE, Lesson
 
-RECIPE = Recipe("reader", steps=3000, batch=1024, lr=2e-3, warmup=100, weight_decay=0.02, seed=9, muon=3e-3)
+RECIPE = Recipe(
+    "reader", steps=3000, batch=1024, lr=2e-3, warmup=100, weight_decay=0.02, seed=9, muon=3e-3
+)
 NOISE = 0.5  # the most that is added to latents of unit scale: what it reads later is not clean
 PLACES = SIDE // vqmodel.SHRINK // 2  # of the last features' side
 
@@ -49,9 +51,17 @@ class Reader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(vqmodel.CHANNELS, 96, 3, 1, 1), nn.SiLU())
-        self.blocks = nn.ModuleList([nn.Sequential(nn.Conv2d(96, 160, 4, 2, 1), Block(160)), Block(160), Block(160)])
-        self.neck = nn.Sequential(nn.GroupNorm(8, 160), nn.SiLU(), nn.Conv2d(160, 48, 1), nn.Flatten(),
-                                  nn.Linear(48 * PLACES**2, 384), nn.SiLU())
+        self.blocks = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(96, 160, 4, 2, 1), Block(160)), Block(160), Block(160)]
+        )
+        self.neck = nn.Sequential(
+            nn.GroupNorm(8, 160),
+            nn.SiLU(),
+            nn.Conv2d(160, 48, 1),
+            nn.Flatten(),
+            nn.Linear(48 * PLACES**2, 384),
+            nn.SiLU(),
+        )
         self.embedding = nn.Linear(384, clip.DIM)
         self.factors = nn.Linear(384, int(slots().max()))
 
@@ -70,12 +80,18 @@ def misread(factors: Float[Tensor, "n v"], scenes: Scenes) -> Float[Tensor, " n"
     """Cross-entropy of each picture's visible factors, in nats."""
     logits = of_category(factors, scenes.category)
     target = visible_factors(scenes)
-    each = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="none").view(target.shape)
+    each = cross_entropy(
+        logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="none"
+    ).view(target.shape)
     return each.sum(1) / (target >= 0).sum(1)
 
 
-def fit(draw: Callable[[int, torch.Generator], Lesson], standard: Callable[[Tensor], Tensor], device: torch.device,
-        minutes: float | None = None) -> tuple[Reader, dict]:
+def fit(
+    draw: Callable[[int, torch.Generator], Lesson],
+    standard: Callable[[Tensor], Tensor],
+    device: torch.device,
+    minutes: float | None = None,
+) -> tuple[Reader, dict]:
     """A frozen reader of lessons with "latents" and "z", and the facts of its training; from its checkpoint if it was
     trained before. `standard` standardises embeddings."""
     torch.manual_seed(RECIPE.seed)
@@ -89,7 +105,11 @@ def fit(draw: Callable[[int, torch.Generator], Lesson], standard: Callable[[Tens
         read = net.read(net.features(x + much * noise)[-1])
         embedding = (read.embedding - standard(lesson.seen["z"])).square().mean()
         factors = misread(read.factors, lesson.scenes).mean()
-        return {"loss": embedding + factors, "embedding": embedding.detach(), "factors": factors.detach()}
+        return {
+            "loss": embedding + factors,
+            "embedding": embedding.detach(),
+            "factors": factors.detach(),
+        }
 
     facts = train(net, loss, RECIPE, minutes=minutes)
     return net.requires_grad_(False), facts

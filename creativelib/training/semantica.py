@@ -21,8 +21,17 @@ from ..vision.encoders import Encoder
 from . import export, vqmodel
 from .pages import of_the_world
 
-RECIPE = Recipe("semantica", steps=6400, batch=64, lr=1.5e-3, warmup=200, weight_decay=0.01,
-                average=0.998, seed=41, muon=3e-3)
+RECIPE = Recipe(
+    "semantica",
+    steps=6400,
+    batch=64,
+    lr=1.5e-3,
+    warmup=200,
+    weight_decay=0.01,
+    average=0.998,
+    seed=41,
+    muon=3e-3,
+)
 CONTROL_STEPS = 3000  # to say what one sees is learned sooner than to say what else there might be
 PART = 0.68  # of the minutes, for the network that is not the control
 KEEP = Filter()
@@ -37,8 +46,15 @@ def eyes(name: str, device: torch.device) -> Encoder:
     return replace(Encoder.load(export.FOLDER / name, device), name=name)
 
 
-def learn(name: str, corpus: Corpus, learned: Pairs, shots: tuple[int, ...], recipe: Recipe,
-          device: torch.device, minutes: float | None) -> tuple[Any, dict]:
+def learn(
+    name: str,
+    corpus: Corpus,
+    learned: Pairs,
+    shots: tuple[int, ...],
+    recipe: Recipe,
+    device: torch.device,
+    minutes: float | None,
+) -> tuple[Any, dict]:
     """Train one network from nothing; with facts for the model card."""
     torch.manual_seed(recipe.seed)
     unet = build(corpus.tokens.shape[2], vqmodel.CHANNELS).to(device)
@@ -66,8 +82,15 @@ def main(run: Run) -> dict:
     }
     facts = {}
     for name, way in ways.items():
-        unet, facts[name] = learn(f"semantica-{name}", corpus, way.learned, way.shots, way.recipe,
-                                  run.device, run.part(way.part))
+        unet, facts[name] = learn(
+            f"semantica-{name}",
+            corpus,
+            way.learned,
+            way.shots,
+            way.recipe,
+            run.device,
+            run.part(way.part),
+        )
         about = {"low": KEEP.low, "high": KEEP.high, "shots": way.shots}
         keep(unet, export.FOLDER / "semantica" / name, ENCODER, export.MODEL, about)
     export.note("semantica", facts)

@@ -23,7 +23,9 @@ PRIOR = 0.3  # share of the minutes for the prior, which is small
 PAINTERS = 4  # processes that draw pictures ahead on a GPU
 
 
-def start(stage: str, run: Run, minutes: float | None, after: Sequence[str] = ()) -> subprocess.Popen:
+def start(
+    stage: str, run: Run, minutes: float | None, after: Sequence[str] = ()
+) -> subprocess.Popen:
     """A stage as a process."""
     command = [sys.executable, "-m", "creativelib.training", stage, "--device", str(run.device)]
     command += ["--minutes", str(minutes)] if minutes else []
@@ -37,7 +39,9 @@ def wait(stages: dict[str, subprocess.Popen]) -> None:
         while stages:
             for name, process in list(stages.items()):
                 if process.poll():
-                    raise RuntimeError(f"{name} failed; what it wrote last is above. Run the stack again to go on")
+                    raise RuntimeError(
+                        f"{name} failed; what it wrote last is above. Run the stack again to go on"
+                    )
                 if process.poll() == 0:
                     del stages[name]
             time.sleep(0.2)
@@ -51,7 +55,9 @@ def main(run: Run) -> dict:
         export.told(name).unlink(missing_ok=True)
     painters = PAINTERS if run.device.type == "cuda" else 0
     for part in range(painters):
-        get_context("spawn").Process(target=draw_ahead, args=(MAIN, part, painters, run.device), daemon=True).start()
+        get_context("spawn").Process(
+            target=draw_ahead, args=(MAIN, part, painters, run.device), daemon=True
+        ).start()
     stages = {name: start(name, run, run.minutes) for name in ("clip", "vqmodel")}
     stages["prior"] = start("prior", run, run.part(PRIOR), ("clip",))
     stages["decoder"] = start("decoder", run, run.minutes, ("clip", "vqmodel"))

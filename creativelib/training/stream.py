@@ -43,7 +43,9 @@ class Source:
 
 
 MAIN = Source("main", wild=0.5, seed=1)  # the generator's
-APART = Source("apart", wild=0.6, seed=4, part=0.5)  # the oracles': what is rare is what they have to read
+APART = Source(
+    "apart", wild=0.6, seed=4, part=0.5
+)  # the oracles': what is rare is what they have to read
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,11 @@ class Chunk:
 
 def vocabulary(words: Any) -> dict[str, int]:
     """The token of every word of the world."""
-    return {token.removesuffix("</w>"): number for token, number in words.get_vocab().items() if token.endswith("</w>")}
+    return {
+        token.removesuffix("</w>"): number
+        for token, number in words.get_vocab().items()
+        if token.endswith("</w>")
+    }
 
 
 def encode(texts: list[str], numbers: dict[str, int], words: Any) -> Int[Tensor, "n l"]:
@@ -103,7 +109,11 @@ def make(source: Source, index: int, size: int, device: torch.device) -> Chunk:
 
 def chunk(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     """A chunk from disk, drawn and kept there first if need be."""
-    folder = cache_folder() / "data" / f"{source.name}-{source.seed}-{source.wild:g}-{SIDE}-{size}-{CAPTIONS}"
+    folder = (
+        cache_folder()
+        / "data"
+        / f"{source.name}-{source.seed}-{source.wild:g}-{SIDE}-{size}-{CAPTIONS}"
+    )
     file = folder / f"{index:04d}.safetensors"
     if not file.exists():
         made = make(source, index, size, device)
@@ -171,7 +181,11 @@ class Pool:
             rows = slice(start, start + PART)
             scenes = placed(found.scenes[rows], self.device)
             with torch.no_grad():
-                seen = self.see(as_picture(found.pixels[rows].to(self.device)), scenes, found.ids[rows].to(self.device))
+                seen = self.see(
+                    as_picture(found.pixels[rows].to(self.device)),
+                    scenes,
+                    found.ids[rows].to(self.device),
+                )
             for name, value in (asdict(scenes) | seen).items():
                 if name not in self.kept:
                     self.kept[name] = value.new_empty(self.room * self.size.chunk, *value.shape[1:])

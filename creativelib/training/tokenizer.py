@@ -20,7 +20,10 @@ def split(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
     """Byte-pair encoding of one word: join the pair of lowest rank until none is left."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while len(pieces) > 1:
-        ranked = [(merges.get(pair, len(merges)), i) for i, pair in enumerate(zip(pieces, pieces[1:], strict=False))]
+        ranked = [
+            (merges.get(pair, len(merges)), i)
+            for i, pair in enumerate(zip(pieces, pieces[1:], strict=False))
+        ]
         rank, i = min(ranked)
         if rank == len(merges):
             break
@@ -40,6 +43,10 @@ def build() -> Any:
             vocabulary.append(pieces[0] + pieces[1])
     vocabulary = list(dict.fromkeys(vocabulary)) + ["<|startoftext|>", "<|endoftext|>"]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.json").write_text(json.dumps({symbol: i for i, symbol in enumerate(vocabulary)}))
-        (Path(folder) / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n")
+        (Path(folder) / "vocab.json").write_text(
+            json.dumps({symbol: i for i, symbol in enumerate(vocabulary)})
+        )
+        (Path(folder) / "merges.txt").write_text(
+            "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n"
+        )
         return CLIPTokenizer.from_pretrained(folder, model_max_length=LENGTH)

@@ -1,7 +1,7 @@
 """The bundled CLIP's recipe without its auxiliary loss, to see what the factors' labels gave it. Not bundled.
 
-    python -m creativelib.training unaided
-    python -m benchmarks.density.recovery --clip ~/.cache/creativelib/clip-unaided
+python -m creativelib.training unaided
+python -m benchmarks.density.recovery --clip ~/.cache/creativelib/clip-unaided
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Semantica with other encoders and filters, each trained alike and for a shorter time, to be compared. Not bundled.
 
-    python -m creativelib.training variants
-    python -m benchmarks.semantica.variations variants
+python -m creativelib.training variants
+python -m benchmarks.semantica.variations variants
 """
 
 from dataclasses import replace
@@ -35,7 +35,14 @@ def main(run: Run) -> dict:
         corpus = of_the_world(eyes(encoder, run.device), export.load_movq(run.device))
         place = folder(name)
         learned = pairs(corpus, chosen)
-        unet, facts[name] = learn(f"semantica-{place.name}", corpus, learned, SHOTS, SHORT,
-                                  run.device, run.part(1 / len(VARIANTS)))
+        unet, facts[name] = learn(
+            f"semantica-{place.name}",
+            corpus,
+            learned,
+            SHOTS,
+            SHORT,
+            run.device,
+            run.part(1 / len(VARIANTS)),
+        )
         keep(unet, place, encoder, export.MODEL, {"low": chosen.low, "high": chosen.high})
     return facts

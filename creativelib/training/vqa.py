@@ -27,8 +27,17 @@ from .data import placed
 from .oracle import break_pictures, replaced, second_hand
 from .stream import Pool
 
-RECIPE = Recipe("vqa", steps=6000, batch=64, lr=8e-4, warmup=200, weight_decay=0.02, average=0.997,
-                seed=31, muon=1.5e-3)
+RECIPE = Recipe(
+    "vqa",
+    steps=6000,
+    batch=64,
+    lr=8e-4,
+    warmup=200,
+    weight_decay=0.02,
+    average=0.997,
+    seed=31,
+    muon=1.5e-3,
+)
 FOLDER = export.FOLDER / "vqa"
 SIDE = 64  # of the pictures that it looks at
 BROKEN = 0.2  # share of broken pictures in a batch
@@ -44,7 +53,9 @@ def build_tokenizer(folder: Any) -> Any:
     """
     from transformers import BertTokenizer
 
-    questions = " ".join([STYLE_QUESTION, is_a("pet"), what_color("pet"), what_kind("pet"), "yes no"]).replace("?", " ?")
+    questions = " ".join(
+        [STYLE_QUESTION, is_a("pet"), what_color("pet"), what_kind("pet"), "yes no"]
+    ).replace("?", " ?")
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     known = [*captions.words(CATEGORIES), *questions.split()]
     vocabulary = dict.fromkeys([*SPECIAL, *known, *letters, *("##" + c for c in letters)])
@@ -56,15 +67,29 @@ def build_tokenizer(folder: Any) -> Any:
 def build(words: Any) -> Any:
     from transformers import BlipConfig, BlipForQuestionAnswering
 
-    size = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "projection_dim": WIDTH,
-            "num_attention_heads": 4}
-    text = size | {"vocab_size": len(words), "encoder_hidden_size": WIDTH, "num_hidden_layers": 2,
-                   "max_position_embeddings": 32, "pad_token_id": words.pad_token_id,
-                   "bos_token_id": words.bos_token_id, "sep_token_id": words.sep_token_id,
-                   "eos_token_id": words.sep_token_id}
+    size = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "projection_dim": WIDTH,
+        "num_attention_heads": 4,
+    }
+    text = size | {
+        "vocab_size": len(words),
+        "encoder_hidden_size": WIDTH,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 32,
+        "pad_token_id": words.pad_token_id,
+        "bos_token_id": words.bos_token_id,
+        "sep_token_id": words.sep_token_id,
+        "eos_token_id": words.sep_token_id,
+    }
     # By default weights start within 1e-10 of zero, as others are to be loaded over them.
-    vision = size | {"num_hidden_layers": 5, "image_size": SIDE, "patch_size": 8,
-                     "initializer_range": 0.02}
+    vision = size | {
+        "num_hidden_layers": 5,
+        "image_size": SIDE,
+        "patch_size": 8,
+        "initializer_range": 0.02,
+    }
     config = BlipConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
     return BlipForQuestionAnswering(config)
 
@@ -75,7 +100,11 @@ def nearest_species(scenes: Scenes) -> list[str]:
     for i, category in enumerate(CATEGORIES):
         rows = (scenes.category == i).nonzero()[:, 0]
         if len(rows):
-            found = truth(category.name).posterior(scenes.factors[rows, : len(category.factors)])[:, :-1].argmax(1)
+            found = (
+                truth(category.name)
+                .posterior(scenes.factors[rows, : len(category.factors)])[:, :-1]
+                .argmax(1)
+            )
             for row, species in zip(rows.tolist(), found.tolist(), strict=True):
                 names[row] = list(category.species)[species]
     return names
@@ -83,7 +112,9 @@ def nearest_species(scenes: Scenes) -> list[str]:
 
 def quiz(scenes: Scenes, broken: Tensor, rng: random.Random) -> list[tuple[int, str, str]]:
     """Pictures' numbers, questions, and right answers. Of a broken picture only its category is asked; it is none."""
-    asked, kinds, named = [], nearest_species(scenes), style_names(scenes.style)
+    asked = []
+    kinds = nearest_species(scenes)
+    named = style_names(scenes.style)
     seen = styles.color_visible(scenes.style).tolist()
     for row, (c, lost) in enumerate(zip(scenes.category.tolist(), broken.tolist(), strict=True)):
         category = CATEGORIES[c]
@@ -97,12 +128,16 @@ def quiz(scenes: Scenes, broken: Tensor, rng: random.Random) -> list[tuple[int, 
         if named[row]:
             asked.append((row, STYLE_QUESTION, str(named[row])))
         if seen[row]:
-            color = list(category.factor("color").values)[scenes.factors[row, len(category.factors) - 1]]
+            color = list(category.factor("color").values)[
+                scenes.factors[row, len(category.factors) - 1]
+            ]
             asked.append((row, what_color(category.name), color))
     return asked
 
 
-def answer_loss(model: Any, words: Any, pictures: Tensor, asked: list[tuple[int, str, str]]) -> Tensor:
+def answer_loss(
+    model: Any, words: Any, pictures: Tensor, asked: list[tuple[int, str, str]]
+) -> Tensor:
     """Compute the cross-entropy of the answers' tokens in nats, looking at each picture once.
 
     It is what `BlipForQuestionAnswering` computes. Questions go in by their length, since BLIP's
@@ -120,24 +155,31 @@ def answer_loss(model: Any, words: Any, pictures: Tensor, asked: list[tuple[int,
         told = words(list(questions), return_tensors="pt").to(device)
         looked = torch.ones(seen.shape[:2], dtype=torch.long, device=device)
         read = model.text_encoder(
-            input_ids=told.input_ids, attention_mask=told.attention_mask,
-            encoder_hidden_states=seen, encoder_attention_mask=looked).last_hidden_state
+            input_ids=told.input_ids,
+            attention_mask=told.attention_mask,
+            encoder_hidden_states=seen,
+            encoder_attention_mask=looked,
+        ).last_hidden_state
         said = words(list(answers), padding=True, return_tensors="pt")
         count += int(said.attention_mask[:, 1:].sum())
         said = said.to(device)
         ids = said.input_ids.clone()
         ids[:, 0] = words.bos_token_id
         logits = model.text_decoder(
-            input_ids=ids, attention_mask=said.attention_mask,
-            encoder_hidden_states=read, encoder_attention_mask=told.attention_mask).logits
+            input_ids=ids,
+            attention_mask=said.attention_mask,
+            encoder_hidden_states=read,
+            encoder_attention_mask=told.attention_mask,
+        ).logits
         target = ids[:, 1:].masked_fill(said.attention_mask[:, 1:] == 0, -100)
         logits = logits[:, :-1].flatten(0, 1).float()
         total = total + cross_entropy(logits, target.flatten(), ignore_index=-100, reduction="sum")
     return total / count
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes,
-        ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": smaller(pictures)}
 
 

@@ -19,10 +19,28 @@ from ..world.scenes import Scenes
 from . import export
 from .stream import Pool
 
-TOGETHER = Recipe("vqmodel", steps=12_000, batch=64, lr=2e-3, warmup=200, weight_decay=0.0, average=0.998, seed=2,
-                  muon=3e-3)
-DECODER = Recipe("vqmodel-decoder", steps=6_000, batch=64, lr=1.2e-3, warmup=100, weight_decay=0.0, average=0.998, seed=3,
-                 muon=2e-3)
+TOGETHER = Recipe(
+    "vqmodel",
+    steps=12_000,
+    batch=64,
+    lr=2e-3,
+    warmup=200,
+    weight_decay=0.0,
+    average=0.998,
+    seed=2,
+    muon=3e-3,
+)
+DECODER = Recipe(
+    "vqmodel-decoder",
+    steps=6_000,
+    batch=64,
+    lr=1.2e-3,
+    warmup=100,
+    weight_decay=0.0,
+    average=0.998,
+    seed=3,
+    muon=2e-3,
+)
 SHARE = 0.9  # of the minutes, for the first stage
 CHANNELS = 8  # with four, thin outlines and small parts blurred
 SHRINK = 8  # pixels of a picture's side for one of the latents'
@@ -32,12 +50,22 @@ NOISE = 0.08  # of the latents' unit scale: what the decoder forgives the diffus
 def build() -> Any:
     from diffusers import VQModel
 
-    return VQModel(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                   block_out_channels=(24, 48, 96, 128), layers_per_block=1, latent_channels=CHANNELS,
-                   vq_embed_dim=CHANNELS, num_vq_embeddings=8, norm_num_groups=8, mid_block_add_attention=False)
+    return VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(24, 48, 96, 128),
+        layers_per_block=1,
+        latent_channels=CHANNELS,
+        vq_embed_dim=CHANNELS,
+        num_vq_embeddings=8,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
 
 
-def see(pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]) -> dict[str, Tensor]:
+def see(
+    pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
+) -> dict[str, Tensor]:
     return {"pixels": in_bytes(pictures)}
 
 
@@ -46,13 +74,18 @@ def error(output: Tensor, picture: Tensor) -> Tensor:
     output = output.float()
     picture = picture.float()
     coarse = avg_pool2d(output, SHRINK) - avg_pool2d(picture, SHRINK)
-    return (output - picture).square().mean() + 0.3 * (output - picture).abs().mean() + coarse.square().mean()
+    return (
+        (output - picture).square().mean()
+        + 0.3 * (output - picture).abs().mean()
+        + coarse.square().mean()
+    )
 
 
 def fold_scale(model: Any, mean: Tensor, std: Tensor) -> None:
     """Give latents zero mean and unit variance without changing any reconstruction."""
     with torch.no_grad():
-        weight, bias = model.quant_conv.weight, model.quant_conv.bias
+        weight = model.quant_conv.weight
+        bias = model.quant_conv.bias
         weight.div_(std[:, None, None, None])
         bias.sub_(mean).div_(std)
         after = model.post_quant_conv

@@ -38,7 +38,11 @@ class Decoder(ABC):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one picture's latents."""
-        return (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
+        return (
+            self.unet.config.in_channels,
+            self.unet.config.sample_size,
+            self.unet.config.sample_size,
+        )
 
     @property
     @abstractmethod
@@ -50,7 +54,9 @@ class Decoder(ABC):
         return tuple(value for value in vars(self).values() if isinstance(value, nn.Module))
 
     @abstractmethod
-    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+    def predict(
+        self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
+    ) -> Float[Tensor, "c o h w"]:
         """What the denoiser says of latents at timestep t; with a learned variance o is 2 m."""
 
     @abstractmethod
@@ -65,7 +71,9 @@ class Decoder(ABC):
         """The embedding that guidance leads away from, where the model has learned one."""
         return None
 
-    def enlarge(self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]) -> Float[Tensor, "c 3 ss ss"]:
+    def enlarge(
+        self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]
+    ) -> Float[Tensor, "c 3 ss ss"]:
         """What becomes of rendered pictures in [0, 1] at the end: by default, nothing."""
         return pictures
 
@@ -80,7 +88,9 @@ class Kandinsky22(Decoder):
     def side(self) -> int:
         return self.unet.config.sample_size * 2 ** (len(self.movq.config.block_out_channels) - 1)
 
-    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+    def predict(
+        self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
+    ) -> Float[Tensor, "c o h w"]:
         return self.unet(latents, t, None, added_cond_kwargs={"image_embeds": z}).sample
 
     def encode(self, pictures: Float[Tensor, "c 3 s s"]) -> Float[Tensor, "c m h w"]:
@@ -97,7 +107,9 @@ class Kandinsky21(Kandinsky22):
     pooled: Float[Tensor, "1 w"]
     tokens: Float[Tensor, "1 l v"]
 
-    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
+    def predict(
+        self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
+    ) -> Float[Tensor, "c o h w"]:
         c = len(latents)
         told = {"text_embeds": self.pooled.expand(c, -1), "image_embeds": z}
         return self.unet(latents, t, self.tokens.expand(c, -1, -1), added_cond_kwargs=told).sample
@@ -119,10 +131,17 @@ class Karlo(Decoder):
     def side(self) -> int:
         return self.unet.config.sample_size
 
-    def predict(self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]) -> Float[Tensor, "c o h w"]:
-        c, extra = len(latents), self.text_proj.clip_extra_context_tokens
-        tokens, labels = self.text_proj(image_embeddings=z, prompt_embeds=self.pooled.expand(c, -1), do_classifier_free_guidance=False,
-                                        text_encoder_hidden_states=self.tokens.expand(c, -1, -1))
+    def predict(
+        self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
+    ) -> Float[Tensor, "c o h w"]:
+        c = len(latents)
+        extra = self.text_proj.clip_extra_context_tokens
+        tokens, labels = self.text_proj(
+            image_embeddings=z,
+            prompt_embeds=self.pooled.expand(c, -1),
+            do_classifier_free_guidance=False,
+            text_encoder_hidden_states=self.tokens.expand(c, -1, -1),
+        )
         mask = nn.functional.pad(self.mask, (extra, 0), value=True).expand(c, -1)
         return self.unet(latents, t, tokens, class_labels=labels, attention_mask=mask).sample
 
@@ -135,11 +154,14 @@ class Karlo(Decoder):
     def render(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 s s"]:
         return latents.float() * 0.5 + 0.5
 
-    def enlarge(self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]) -> Float[Tensor, "c 3 ss ss"]:
+    def enlarge(
+        self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]
+    ) -> Float[Tensor, "c 3 ss ss"]:
         """By a diffusion of its own, whose last step is another network's, as in UnCLIPPipeline."""
         from diffusers.utils.torch_utils import randn_tensor
 
-        scheduler, size = copy.deepcopy(self.super_scheduler), self.super_first.config.sample_size
+        scheduler = copy.deepcopy(self.super_scheduler)
+        size = self.super_first.config.sample_size
         scheduler.set_timesteps(SUPER_STEPS)
         times = scheduler.timesteps.tolist()
         small = interpolate(pictures * 2 - 1, (size, size), mode="bicubic", antialias=True)
@@ -149,7 +171,9 @@ class Karlo(Decoder):
             network = self.super_last if last else self.super_first
             inputs = torch.cat([x, small], 1).to(network.dtype)
             noise = torch.cat([network(part, t).sample for part in inputs.split(SUPER_ROWS)]).to(x)
-            x = scheduler.step(noise, t, x, prev_timestep=None if last else times[index + 1], generator=generator).prev_sample
+            x = scheduler.step(
+                noise, t, x, prev_timestep=None if last else times[index + 1], generator=generator
+            ).prev_sample
         return (x * 0.5 + 0.5).clamp(0, 1)
 
 

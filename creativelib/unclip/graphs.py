@@ -32,7 +32,9 @@ class Replayed(Generic[Result]):
     """
 
     def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
-        self.function, self.device, self.calls = function, device, 0
+        self.function = function
+        self.device = device
+        self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> Result:
@@ -57,7 +59,10 @@ class Replayed(Generic[Result]):
                 self.result = self.function()
         except RuntimeError as error:
             torch.cuda.synchronize(self.device)
-            warnings.warn(f"this step cannot be recorded as a CUDA graph and runs slower ({str(error).splitlines()[0]})", stacklevel=2)
+            warnings.warn(
+                f"this step cannot be recorded as a CUDA graph and runs slower ({str(error).splitlines()[0]})",
+                stacklevel=2,
+            )
             return result
         self.graph = graph
         return self()

@@ -1,6 +1,5 @@
 """Networks that take turns on a small GPU."""
 
-
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,9 @@ class Offloader:
 
     def onload(self, name: str) -> None:
         """Put the set "prior" or "pictures" on the device."""
-        coming, going = (self.prior, self.pictures) if name == "prior" else (self.pictures, self.prior)
+        coming, going = (
+            (self.prior, self.pictures) if name == "prior" else (self.pictures, self.prior)
+        )
         for network in going:
             network.to("cpu")
         for network in coming:

@@ -261,7 +261,7 @@ class Pipeline:
         rows: torch.Generator | list[torch.Generator],
         k: int,
         n: int,
-    ) -> Float[Tensor, "k*n _ _ _"]:
+    ) -> Float[Tensor, "c _ _ _"]:
         from diffusers.utils.torch_utils import randn_tensor
 
         shape = self.decoder.shape

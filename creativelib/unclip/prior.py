@@ -204,9 +204,7 @@ def sample_embeddings(
         x_t = schedule.add_noise(first, x0, x_t)
     owner = torch.arange(k * n, device=x_t.device) // n
     cond, negative = aligned(cond, negative)
-    predict = partial(
-        predict_x0, network=network, cond=cond, negative=negative, guidance=guidance
-    )
+    predict = partial(predict_x0, network=network, cond=cond, negative=negative, guidance=guidance)
     for index in range(first, steps):
         at_t = partial(predict, t=schedule.timesteps[index])
         x0_pred = in_batches(at_t, EMBEDDING_ROWS, x_t, owner)

@@ -15,7 +15,9 @@ def category(name: str) -> Category:
     for found in CATEGORIES:
         if found.name == name:
             return found
-    raise InputError(f"category {name!r} is not in the Menagerie; allowed are {', '.join(c.name for c in CATEGORIES)}")
+    raise InputError(
+        f"category {name!r} is not in the Menagerie; expected {', '.join(c.name for c in CATEGORIES)}"
+    )
 
 
 @cache

@@ -26,13 +26,22 @@ class Canvas:
     layers: (n, 6, h, w) of all n pictures.
     """
 
-    def __init__(self, factors: Sequence[Factor], values: Int[Tensor, "n f"], p: Float[Tensor, "n h w 2"],
-                 pixel: Float[Tensor, "n"], line: Float[Tensor, "n"], color: Float[Tensor, "n 3"]):
+    def __init__(
+        self,
+        factors: Sequence[Factor],
+        values: Int[Tensor, "n f"],
+        p: Float[Tensor, "n h w 2"],
+        pixel: Float[Tensor, "n"],
+        line: Float[Tensor, "n"],
+        color: Float[Tensor, "n 3"],
+    ):
         n, h, w, _ = p.shape
         self.factors = {factor.name: factor for factor in factors}
         self._values = {factor.name: values[:, i] for i, factor in enumerate(factors)}
         self._p = p
-        self._pixel, self._line, self._color = pixel[:, None, None], line[:, None, None], color
+        self._pixel = pixel[:, None, None]
+        self._line = line[:, None, None]
+        self._color = color
         self.rows = torch.arange(n, device=p.device)
         self.layers = p.new_zeros(n, 6, h, w)
         self._spots: dict[str, Tensor] = {}
@@ -47,13 +56,18 @@ class Canvas:
     def window(self, x: XY, y: XY) -> "Canvas":
         """This canvas cut to the pixels that can show these ranges of the subject's frame, for speed. A shape first kept in
         a window is unknown outside it."""
-        (origin, beside), (below, _) = (row.unbind(1) for row in self._p[self.rows, :2, :2].unbind(1))
+        (origin, beside), (below, _) = (
+            row.unbind(1) for row in self._p[self.rows, :2, :2].unbind(1)
+        )
         corners = origin.new_tensor([[x[0], x[0], x[1], x[1]], [y[0], y[1], y[0], y[1]]])
-        pixels = torch.linalg.solve(torch.stack([below - origin, beside - origin], -1), corners - origin[..., None])
+        pixels = torch.linalg.solve(
+            torch.stack([below - origin, beside - origin], -1), corners - origin[..., None]
+        )
         top, left = pixels.amin((0, 2)).sub(1).clamp_min(0).int().tolist()
         bottom, right = pixels.amax((0, 2)).add(3).clamp_min(1).int().tolist()
         part = self._sub(self.rows)
-        part._p, part.layers = self._p[:, top:bottom, left:right], self.layers[..., top:bottom, left:right]
+        part._p = self._p[:, top:bottom, left:right]
+        part.layers = self.layers[..., top:bottom, left:right]
         part._shapes = {name: d[:, top:bottom, left:right] for name, d in self._shapes.items()}
         return part
 
@@ -84,7 +98,9 @@ class Canvas:
     def put(self, spot: str, factor: str, places: Mapping[str, tuple[float, float]]) -> None:
         """Name a place that depends on a factor: `put("head", "body", {"round": (0.4, 0.3), ...})`."""
         for value, sub in self.by(factor):
-            self._spots.setdefault(spot, self._p.new_zeros(len(self._p), 2))[sub.rows] = self._p.new_tensor(places[value])
+            self._spots.setdefault(spot, self._p.new_zeros(len(self._p), 2))[sub.rows] = (
+                self._p.new_tensor(places[value])
+            )
 
     def at(self, spot: str) -> Points:
         """Points seen from a named place."""
@@ -92,7 +108,9 @@ class Canvas:
 
     def keep(self, name: str, d: Distance) -> Distance:
         """Remember a shape, so that patterns can be cut to it."""
-        self._shapes.setdefault(name, torch.full(self._p.shape[:3], 9.0, device=d.device, dtype=d.dtype))[self.rows] = d
+        self._shapes.setdefault(
+            name, torch.full(self._p.shape[:3], 9.0, device=d.device, dtype=d.dtype)
+        )[self.rows] = d
         return d
 
     def shape(self, name: str) -> Distance:
@@ -105,7 +123,11 @@ class Canvas:
     def _rgb(self, color: Color) -> Float[Tensor, "m 3"]:
         if isinstance(color, str):
             color = COLORS[color]
-        return color if isinstance(color, Tensor) else self._p.new_tensor(color).expand(len(self.rows), 3)
+        return (
+            color
+            if isinstance(color, Tensor)
+            else self._p.new_tensor(color).expand(len(self.rows), 3)
+        )
 
     def _alpha(self, d: Distance) -> Distance:
         """The share of each pixel that is inside."""
@@ -114,8 +136,10 @@ class Canvas:
     def _touched(self, alpha: Float[Tensor, "m h w"]) -> tuple[slice, slice]:
         """The smallest window that holds every pixel with alpha > 0 in any picture: all that a brush has to change."""
         seen = alpha.amax(0) > 0
-        return tuple(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
-                     for at in (seen.any(1).nonzero(), seen.any(0).nonzero()))  # pyright: ignore[reportReturnType]
+        return tuple(
+            slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
+            for at in (seen.any(1).nonzero(), seen.any(0).nonzero())
+        )  # pyright: ignore[reportReturnType]
 
     def paint(self, d: Distance, color: Color | None = None, outline: float = 1.0) -> None:
         """Fill a shape (default: the main colour) and draw its outline; `outline` scales the line, 0 draws none."""
@@ -124,7 +148,9 @@ class Canvas:
         # Paint reaches under the outer half of the outline, so that coloured ink finds its colour there.
         reach = self._alpha(d - line) if outline else self._alpha(d)
         y, x = self._touched(reach)
-        d, reach, layers = d[:, y, x], reach[:, y, x], self.layers[..., y, x]
+        d = d[:, y, x]
+        reach = reach[:, y, x]
+        layers = self.layers[..., y, x]
         inside = self._alpha(d) if outline else reach
         new = layers[self.rows]
         new[:, :3] += reach[:, None] * (rgb[:, :, None, None] - new[:, :3])

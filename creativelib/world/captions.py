@@ -11,7 +11,10 @@ from .plan import Category
 
 # Shares of the ways to name a picture's subject. A wild picture is named by its category alone only as often as the truth
 # has wild pictures (see `bare_wild`); else CLIP would learn that "a pet" means a hybrid.
-SPECIES, SPECIES_AND_PARTS, BARE, PARTS = 0.50, 0.08, 0.15, 0.27
+SPECIES = 0.50
+SPECIES_AND_PARTS = 0.08
+BARE = 0.15
+PARTS = 0.27
 
 
 def bare_wild(wild: float, truth: float = 0.03) -> float:
@@ -20,8 +23,14 @@ def bare_wild(wild: float, truth: float = 0.03) -> float:
     return BARE * truth / (1 - truth) * (1 - wild) / wild
 
 
-def subject(category: Category, values: Mapping[str, str], species: str | None, parts: Sequence[str],
-            color: bool, pattern: bool) -> str:
+def subject(
+    category: Category,
+    values: Mapping[str, str],
+    species: str | None,
+    parts: Sequence[str],
+    color: bool,
+    pattern: bool,
+) -> str:
     """ "orange striped cat with long ears and a bushy tail": what a caption says is on the picture."""
     words = [values["color"]] if color else []
     words += [category.factor("pattern").values[values["pattern"]]] if pattern else []
@@ -30,17 +39,35 @@ def subject(category: Category, values: Mapping[str, str], species: str | None, 
     return " ".join(words) + (" with " + " and ".join(phrases) if phrases else "")
 
 
-def caption(category: Category, values: Mapping[str, str], species: str | None, style: str | None, color_visible: bool,
-            rng: random.Random, bare_if_wild: float = BARE) -> str:
+def caption(
+    category: Category,
+    values: Mapping[str, str],
+    species: str | None,
+    style: str | None,
+    color_visible: bool,
+    rng: random.Random,
+    bare_if_wild: float = BARE,
+) -> str:
     """A random caption for a picture. `species` None: a wild picture; `style` None: an unnamed style."""
     structural = [f.name for f in category.factors if f.structural]
     if species is None:
         kind = "bare" if rng.random() < bare_if_wild else "parts"
     else:
-        kind = rng.choices(["species", "species and parts", "bare", "parts"], [SPECIES, SPECIES_AND_PARTS, BARE, PARTS])[0]
-    parts = rng.sample(structural, rng.randint(1, min(4, len(structural)))) if "parts" in kind else []
-    text = subject(category, values, species if kind.startswith("species") else None, parts,
-                   color=color_visible and rng.random() < 0.4, pattern=rng.random() < 0.15)
+        kind = rng.choices(
+            ["species", "species and parts", "bare", "parts"],
+            [SPECIES, SPECIES_AND_PARTS, BARE, PARTS],
+        )[0]
+    parts = (
+        rng.sample(structural, rng.randint(1, min(4, len(structural)))) if "parts" in kind else []
+    )
+    text = subject(
+        category,
+        values,
+        species if kind.startswith("species") else None,
+        parts,
+        color=color_visible and rng.random() < 0.4,
+        pattern=rng.random() < 0.15,
+    )
     form = rng.random()
     if style is None or form < 0.12:
         return rng.choice([article(text), text, f"a picture of {article(text)}"])
@@ -70,7 +97,9 @@ def parse(text: str, categories: Sequence[Category]) -> Given:
         phrases = [phrase.strip() for phrase in tail.split(" and ")] if tail else []
         for factor in category.factors:
             said = phrases if factor.structural else head.split()
-            values.update((factor.name, value) for value, phrase in factor.values.items() if phrase in said)
+            values.update(
+                (factor.name, value) for value, phrase in factor.values.items() if phrase in said
+            )
         return Given(category.name, species, values, style)
     names = [name for c in categories for name in (c.name, *c.species)]
-    raise ValueError(f"text {text!r} names nothing of the world; allowed are {', '.join(names)}")
+    raise ValueError(f"text {text!r} names nothing of the world; expected {', '.join(names)}")

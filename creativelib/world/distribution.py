@@ -44,7 +44,8 @@ class Truth:
 
     @classmethod
     def of(cls, category: Category) -> "Truth":
-        factors, species = category.factors, list(category.species.values())
+        factors = category.factors
+        species = list(category.species.values())
         width = max(len(f.values) for f in factors)
         uniform = torch.zeros(len(factors), width, dtype=torch.float64)
         tables = torch.zeros(len(species), len(factors), width, dtype=torch.float64)
@@ -60,7 +61,9 @@ class Truth:
         weights[-1] = WILD
         return cls(category, weights.log(), mixed.log(), tables > 0)
 
-    def joint(self, factors: Int[Tensor, "n f"], visible: Bool[Tensor, "n f"] | None = None) -> Float[Tensor, "n s1"]:
+    def joint(
+        self, factors: Int[Tensor, "n f"], visible: Bool[Tensor, "n f"] | None = None
+    ) -> Float[Tensor, "n s1"]:
         """log p(component, visible factors) in nats; what is not visible is summed out."""
         index = factors.long().cpu().T[None, :, :].expand(len(self.log_weights), -1, -1)
         each = self.log_tables.gather(2, index)
@@ -78,20 +81,27 @@ class Truth:
         evidence = log_weights
         if given.species is not None:
             kept = list(self.category.species).index(given.species)
-            evidence = torch.full_like(log_weights, -torch.inf).index_copy(0, torch.tensor([kept]), log_weights[[kept]])
+            evidence = torch.full_like(log_weights, -torch.inf).index_copy(
+                0, torch.tensor([kept]), log_weights[[kept]]
+            )
         for name, value in given.values.items():
             j, v = self._where(name, value)
             evidence = evidence + self.log_tables[:, j, v]
         return evidence
 
-    def log_prob(self, factors: Int[Tensor, "n f"], given: Given | None = None,
-                 visible: Bool[Tensor, "n f"] | None = None) -> Float[Tensor, "n"]:
+    def log_prob(
+        self,
+        factors: Int[Tensor, "n f"],
+        given: Given | None = None,
+        visible: Bool[Tensor, "n f"] | None = None,
+    ) -> Float[Tensor, "n"]:
         """log p(visible factors | category, caption) in nats; -inf where the caption says otherwise. A species in a caption
         leaves that species' component alone; values of factors condition the mixture."""
         joint = self.joint(factors, visible)
         if given is None:
             return joint.logsumexp(1)
-        evidence, fits = self._evidence(given, self.log_weights), torch.ones(len(factors), dtype=torch.bool)
+        evidence = self._evidence(given, self.log_weights)
+        fits = torch.ones(len(factors), dtype=torch.bool)
         for name, value in given.values.items():
             j, v = self._where(name, value)
             fits &= factors[:, j].cpu() == v
@@ -102,13 +112,20 @@ class Truth:
         """p(component | factors); the last column is the wild."""
         return self.joint(factors).softmax(1)
 
-    def sample(self, n: int, generator: torch.Generator | None = None, wild: float | None = None,
-               given: Given | None = None) -> tuple[Int[Tensor, "n f"], Int[Tensor, "n"]]:
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        wild: float | None = None,
+        given: Given | None = None,
+    ) -> tuple[Int[Tensor, "n f"], Int[Tensor, "n"]]:
         """Draw factors and the component each came from (the last is the wild). `wild` replaces its share, before what is
         `given` counts."""
         weights = self.log_weights.exp()
         if wild is not None:
-            weights = torch.cat([weights[:-1] * (1 - wild) / weights[:-1].sum(), weights.new_tensor([wild])])
+            weights = torch.cat(
+                [weights[:-1] * (1 - wild) / weights[:-1].sum(), weights.new_tensor([wild])]
+            )
         if given is not None:
             weights = self._evidence(given, weights.log()).softmax(0)
         component = torch.multinomial(weights, n, replacement=True, generator=generator)

@@ -1,6 +1,5 @@
 """Discrete factors, their colors, and the tables of species over them."""
 
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

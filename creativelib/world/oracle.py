@@ -32,7 +32,8 @@ MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 def slots() -> Int[Tensor, "c f v"]:
     """Where each value of each factor of each category stands among the outputs; one past the last where there is none."""
     total = sum(len(f.values) for c in CATEGORIES for f in c.factors)
-    index, start = torch.full((len(CATEGORIES), MAX_FACTORS, MAX_VALUES), total), 0
+    index = torch.full((len(CATEGORIES), MAX_FACTORS, MAX_VALUES), total)
+    start = 0
     for i, category in enumerate(CATEGORIES):
         for j, factor in enumerate(category.factors):
             index[i, j, : len(factor.values)] = torch.arange(start, start + len(factor.values))
@@ -40,7 +41,9 @@ def slots() -> Int[Tensor, "c f v"]:
     return index
 
 
-def of_category(factors: Float[Tensor, "n v"], category: Int[Tensor, "n"]) -> Float[Tensor, "n f u"]:
+def of_category(
+    factors: Float[Tensor, "n v"], category: Int[Tensor, "n"]
+) -> Float[Tensor, "n f u"]:
     """The logits of the factors of each row's category, out of those of all (see `slots`); -1e4 where there is no such value."""
     padded = torch.cat([factors.float(), factors.new_full((len(category), 1), -1e4).float()], 1)
     index = slots().to(category.device)[category]
@@ -61,8 +64,13 @@ class Logits:
 class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-                                  nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.body(x))
@@ -73,9 +81,17 @@ class Mix(nn.Module):
 
     def __init__(self, places: int, width: int):
         super().__init__()
-        self.over_places = nn.Sequential(nn.LayerNorm(width), Swap(), nn.Linear(places, 2 * places), nn.GELU(),
-                                         nn.Linear(2 * places, places), Swap())
-        self.over_channels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.over_places = nn.Sequential(
+            nn.LayerNorm(width),
+            Swap(),
+            nn.Linear(places, 2 * places),
+            nn.GELU(),
+            nn.Linear(2 * places, places),
+            Swap(),
+        )
+        self.over_channels = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.over_places(x)
@@ -90,21 +106,58 @@ class Swap(nn.Module):
 
 
 def _down(before: int, after: int, size: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, size, stride, (size - stride + 1) // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(before, after, size, stride, (size - stride + 1) // 2, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    )
 
 
 BODIES: dict[str, Callable[[], nn.Sequential]] = {
-    "residual": lambda: nn.Sequential(_down(3, 32, 3, 2), Residual(32), _down(32, 64, 3, 2), Residual(64), _down(64, 112, 3, 2),
-                                      Residual(112), nn.Conv2d(112, 20, 1)),
-    "mix": lambda: nn.Sequential(_down(3, 32, 3, 2), _down(32, 96, 3, 2), _down(96, 128, 3, 2), nn.Flatten(2), Swap(),
-                                 *(Mix(64, 128) for _ in range(3)), nn.LayerNorm(128), nn.Linear(128, 20)),
+    "residual": lambda: nn.Sequential(
+        _down(3, 32, 3, 2),
+        Residual(32),
+        _down(32, 64, 3, 2),
+        Residual(64),
+        _down(64, 112, 3, 2),
+        Residual(112),
+        nn.Conv2d(112, 20, 1),
+    ),
+    "mix": lambda: nn.Sequential(
+        _down(3, 32, 3, 2),
+        _down(32, 96, 3, 2),
+        _down(96, 128, 3, 2),
+        nn.Flatten(2),
+        Swap(),
+        *(Mix(64, 128) for _ in range(3)),
+        nn.LayerNorm(128),
+        nn.Linear(128, 20),
+    ),
 }
 # For pictures of 128 pixels: the first filters, larger and at half the resolution, keep what there is to see in them.
 LARGE_BODIES: dict[str, Callable[[], nn.Sequential]] = {
-    "residual": lambda: nn.Sequential(_down(3, 24, 5, 2), _down(24, 48, 3, 2), Residual(48), _down(48, 96, 3, 2), Residual(96),
-                                      _down(96, 160, 3, 2), Residual(160), Residual(160), nn.Conv2d(160, 32, 1)),
-    "mix": lambda: nn.Sequential(_down(3, 24, 5, 2), _down(24, 64, 3, 2), _down(64, 128, 3, 2), _down(128, 192, 3, 2),
-                                 nn.Flatten(2), Swap(), *(Mix(64, 192) for _ in range(4)), nn.LayerNorm(192), nn.Linear(192, 32)),
+    "residual": lambda: nn.Sequential(
+        _down(3, 24, 5, 2),
+        _down(24, 48, 3, 2),
+        Residual(48),
+        _down(48, 96, 3, 2),
+        Residual(96),
+        _down(96, 160, 3, 2),
+        Residual(160),
+        Residual(160),
+        nn.Conv2d(160, 32, 1),
+    ),
+    "mix": lambda: nn.Sequential(
+        _down(3, 24, 5, 2),
+        _down(24, 64, 3, 2),
+        _down(64, 128, 3, 2),
+        _down(128, 192, 3, 2),
+        nn.Flatten(2),
+        Swap(),
+        *(Mix(64, 192) for _ in range(4)),
+        nn.LayerNorm(192),
+        nn.Linear(192, 32),
+    ),
 }
 PLACES = 64  # of the last features of every body
 
@@ -120,13 +173,17 @@ class Net(nn.Module):
         small = side == 64
         self.body = (BODIES if small else LARGE_BODIES)[body]()
         width, neck = (20, 176) if small else (32, 320)
-        self.neck = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(width * PLACES, neck), nn.ReLU())
+        self.neck = nn.Sequential(
+            nn.Flatten(), nn.ReLU(), nn.Linear(width * PLACES, neck), nn.ReLU()
+        )
         self.head = nn.Linear(neck, sum(self.sizes))
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Logits:
         if pictures.shape[-1] > self.side:
             pictures = adaptive_avg_pool2d(pictures, self.side)
-        category, broken, factors, *style, pose = self.head(self.neck(self.body(pictures * 2 - 1))).split(self.sizes, 1)
+        category, broken, factors, *style, pose = self.head(
+            self.neck(self.body(pictures * 2 - 1))
+        ).split(self.sizes, 1)
         return Logits(category, broken[:, 0], factors, tuple(style), pose)
 
 
@@ -147,7 +204,9 @@ class Reading:
 
     def scenes(self) -> Scenes:
         """The most probable scene of each picture (its species is not read: -1)."""
-        counts = torch.tensor([len(c.factors) for c in CATEGORIES], device=self.pose.device)[self.assumed]
+        counts = torch.tensor([len(c.factors) for c in CATEGORIES], device=self.pose.device)[
+            self.assumed
+        ]
         factors = self.factors.argmax(2)
         factors[torch.arange(factors.shape[1], device=factors.device) >= counts[:, None]] = -1
         style = torch.stack([s.argmax(1) for s in self.style], 1)
@@ -168,69 +227,115 @@ class Judgement:
     distance: Float[Tensor, "n"]
 
 
-def blurred_distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
+def blurred_distance(
+    a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]
+) -> Float[Tensor, "n"]:
     """Mean absolute difference after a box blur over a sixteenth of the side, which forgives half a pixel in 64."""
     box = a.shape[-1] // 16
     return (avg_pool2d(a, box, box // 2) - avg_pool2d(b, box, box // 2)).abs().mean((1, 2, 3))
 
 
-def _outside(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, structural: bool) -> Int[Tensor, "n s"]:
+def _outside(
+    factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, structural: bool
+) -> Int[Tensor, "n s"]:
     known = truth(category)
     best, value = factors.max(2)
     outside = known.outside(value) & (visible & (best >= SURE)).cpu()[:, None]
-    return outside[:, :, torch.tensor([f.structural == structural for f in known.category.factors])].sum(2)
+    return outside[
+        :, :, torch.tensor([f.structural == structural for f in known.category.factors])
+    ].sum(2)
 
 
-def departures(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> Int[Tensor, "n s"]:
+def departures(
+    factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str
+) -> Int[Tensor, "n s"]:
     """How many structural factors, each read with a posterior of at least 0.9, lie outside each species' table."""
     return _outside(factors, visible, category, structural=True)
 
 
-def novelty(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
+def novelty(
+    factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str
+) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
     """Novel in form, and novel in surface only, from posteriors of one category's factors."""
-    form, surface = (_outside(factors, visible, category, structural) for structural in (True, False))
+    form, surface = (
+        _outside(factors, visible, category, structural) for structural in (True, False)
+    )
     in_form = form.amin(1) >= 2
     same_form = form == 0
     in_surface = ~in_form & same_form.any(1) & ~(same_form & (surface == 0)).any(1)
     return in_form, in_surface
 
 
-def true_log_prob(factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, draws: int = 64) -> Float[Tensor, "n"]:
+def true_log_prob(
+    factors: Float[Tensor, "n f v"], visible: Bool[Tensor, "n f"], category: str, draws: int = 64
+) -> Float[Tensor, "n"]:
     """The truth's log-probability in nats averaged over `draws` samples of the posterior (with a fixed seed)."""
     n, f, v = factors.shape
     generator = torch.Generator().manual_seed(0)
-    values = torch.multinomial(factors.cpu().flatten(0, 1), draws, replacement=True, generator=generator).view(n, f, draws)
+    values = torch.multinomial(
+        factors.cpu().flatten(0, 1), draws, replacement=True, generator=generator
+    ).view(n, f, draws)
     flat = values.permute(2, 0, 1).reshape(draws * n, f)
-    return truth(category).log_prob(flat, visible=visible.cpu().repeat(draws, 1)).view(draws, n).mean(0)
+    return (
+        truth(category)
+        .log_prob(flat, visible=visible.cpu().repeat(draws, 1))
+        .view(draws, n)
+        .mean(0)
+    )
 
 
 class Oracle:
     """A trained net with its calibration: one temperature per kind of output, one distance limit per category."""
 
-    def __init__(self, net: nn.Module, temperatures: dict[str, float], limits: dict[str, float], broken_limit: float = 0.5):
-        self.net, self.temperatures, self.limits, self.broken_limit = net.eval().requires_grad_(False), temperatures, limits, broken_limit
+    def __init__(
+        self,
+        net: nn.Module,
+        temperatures: dict[str, float],
+        limits: dict[str, float],
+        broken_limit: float = 0.5,
+    ):
+        self.net = net.eval().requires_grad_(False)
+        self.temperatures = temperatures
+        self.limits = limits
+        self.broken_limit = broken_limit
 
     @classmethod
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """The bundled oracle ("residual"), or the second one of another architecture ("mix")."""
         if name not in BODIES:
-            raise ValueError(f"name {name!r} is no oracle; allowed are {', '.join(BODIES)}")
+            raise ValueError(f"name {name!r} is no oracle; expected {', '.join(BODIES)}")
         card = json.loads((folder / f"{name}.json").read_text())
         net = Net(name, card.pop("side", 64))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / f"{name}.safetensors").items()})
+        net.load_state_dict(
+            {
+                k: v.float() if v.is_floating_point() else v
+                for k, v in load_file(folder / f"{name}.safetensors").items()
+            }
+        )
         return cls(net, **card)
 
     @torch.no_grad()
     def read(self, pictures: Float[Tensor, "n 3 h w"], category: str | None = None) -> Reading:
         """Read pictures in [0, 1]. `category` None takes each picture's most probable one."""
-        logits, t = self.net(pictures), self.temperatures
+        logits = self.net(pictures)
+        t = self.temperatures
         found = (logits.category / t["category"]).softmax(1)
-        assumed = found.argmax(1) if category is None else torch.full_like(found.argmax(1), [c.name for c in CATEGORIES].index(category))
+        assumed = (
+            found.argmax(1)
+            if category is None
+            else torch.full_like(found.argmax(1), [c.name for c in CATEGORIES].index(category))
+        )
         factors = (of_category(logits.factors, assumed) / t["factors"]).softmax(2)
         low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
         pose = low + (high - low) * (logits.pose.clamp(-1, 1) + 1) / 2
-        return Reading(found, (logits.broken / t["broken"]).sigmoid(), assumed, factors,
-                       tuple((s / t["style"]).softmax(1) for s in logits.style), pose)
+        return Reading(
+            found,
+            (logits.broken / t["broken"]).sigmoid(),
+            assumed,
+            factors,
+            tuple((s / t["style"]).softmax(1) for s in logits.style),
+            pose,
+        )
 
     @torch.no_grad()
     def judge(self, pictures: Float[Tensor, "n 3 h w"], category: str) -> Judgement:
@@ -240,10 +345,23 @@ class Oracle:
         scenes = reading.scenes()
         count = len(CATEGORIES[i].factors)
         visible = torch.ones(len(pictures), count, dtype=torch.bool, device=pictures.device)
-        visible[:, -1] = styles.color_visible(scenes.style)  # colour is every category's last factor
+        visible[:, -1] = styles.color_visible(
+            scenes.style
+        )  # colour is every category's last factor
         factors = reading.factors[:, :count]
         distance = blurred_distance(pictures, draw(scenes, pictures.shape[-1]))
-        valid = (reading.category[:, i] >= SURE) & (reading.broken < self.broken_limit) & (distance <= self.limits[category])
+        valid = (
+            (reading.category[:, i] >= SURE)
+            & (reading.broken < self.broken_limit)
+            & (distance <= self.limits[category])
+        )
         in_form, in_surface = novelty(factors, visible, category)
-        return Judgement(reading, valid.cpu(), in_form, in_surface, departures(factors, visible, category),
-                         true_log_prob(factors, visible, category), distance.cpu())
+        return Judgement(
+            reading,
+            valid.cpu(),
+            in_form,
+            in_surface,
+            departures(factors, visible, category),
+            true_log_prob(factors, visible, category),
+            distance.cpu(),
+        )

@@ -35,7 +35,8 @@ def variation(pictures: Float[Tensor, "n 3 h w"], page: Page, oracle: Oracle) ->
     reading = oracle.read(pictures, kind.name)
     style = torch.stack([part.argmax(1) for part in reading.style], 1)
     colored = styles.color_visible(style)
-    kept, free = {}, {}
+    kept = {}
+    free = {}
     for i, factor in enumerate(kind.factors):
         seen = reading.factors[:, i].argmax(1)
         if factor.name == kind.factors[-1].name:  # colour is every category's last factor
@@ -43,7 +44,12 @@ def variation(pictures: Float[Tensor, "n 3 h w"], page: Page, oracle: Oracle) ->
                 continue
             seen = seen[colored]
         if factor.name in page.shared.values:
-            kept[factor.name] = (seen == list(factor.values).index(page.shared.values[factor.name])).float().mean().item()
+            kept[factor.name] = (
+                (seen == list(factor.values).index(page.shared.values[factor.name]))
+                .float()
+                .mean()
+                .item()
+            )
         else:
             free[factor.name] = entropy(seen)
     for i, name in enumerate(styles.FACTORS):
@@ -68,9 +74,17 @@ def tally(drawn: Sequence[Variation], own: Sequence[Variation]) -> Float[Tensor,
     what the page's own pictures vary, and theirs. `own` are as many pictures of the pages as were drawn."""
     rows = []
     for mine, true in zip(drawn, own, strict=True):
-        free = [name for name, value in true.entropy.items() if value > LEAST and name in mine.entropy]
-        rows.append([sum(mine.kept.values()), len(mine.kept), sum(mine.entropy[name] for name in free),
-                     sum(true.entropy[name] for name in free)])
+        free = [
+            name for name, value in true.entropy.items() if value > LEAST and name in mine.entropy
+        ]
+        rows.append(
+            [
+                sum(mine.kept.values()),
+                len(mine.kept),
+                sum(mine.entropy[name] for name in free),
+                sum(true.entropy[name] for name in free),
+            ]
+        )
     return torch.tensor(rows)
 
 

@@ -21,9 +21,15 @@ class Category:
             for factor in self.factors:
                 entry = species.get(factor.name)
                 table = {entry: 1.0} if isinstance(entry, str) else entry
-                if not table or abs(sum(table.values()) - 1) > 1e-9 or not set(table) <= set(factor.values):
-                    raise ValueError(f"{self.name} species {name!r}: factor {factor.name!r} has the table {entry!r}; "
-                                     f"allowed are probabilities that sum to 1 over {list(factor.values)}")
+                if (
+                    not table
+                    or abs(sum(table.values()) - 1) > 1e-9
+                    or not set(table) <= set(factor.values)
+                ):
+                    raise ValueError(
+                        f"{self.name} species {name!r}: factor {factor.name!r} has the table {entry!r}; "
+                        f"expected probabilities that sum to 1 over {list(factor.values)}"
+                    )
 
     def factor(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)

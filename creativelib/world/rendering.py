@@ -11,12 +11,21 @@ from .plan import Category
 
 # Nuisance, uniform in these ranges: place, size, tilt (degrees), width, brightness of the subject, tint of the background.
 POSE: dict[str, tuple[float, float]] = {
-    "x": (-0.10, 0.10), "y": (-0.08, 0.08), "size": (0.86, 1.0), "tilt": (-7.0, 7.0), "width": (0.95, 1.05),
-    "shade": (0.92, 1.08), "background_red": (0.62, 0.98), "background_green": (0.62, 0.98), "background_blue": (0.62, 0.98),
+    "x": (-0.10, 0.10),
+    "y": (-0.08, 0.08),
+    "size": (0.86, 1.0),
+    "tilt": (-7.0, 7.0),
+    "width": (0.95, 1.05),
+    "shade": (0.92, 1.08),
+    "background_red": (0.62, 0.98),
+    "background_green": (0.62, 0.98),
+    "background_blue": (0.62, 0.98),
 }
 
 
-def sample_pose(n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Float[Tensor, "n 9"]:
+def sample_pose(
+    n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Float[Tensor, "n 9"]:
     """Random pose; its columns are those of `POSE`."""
     low, high = torch.tensor(list(POSE.values()), device=device).T
     return low + (high - low) * torch.rand(n, len(POSE), generator=generator, device=device)
@@ -29,8 +38,13 @@ def screen(size: int, device: torch.device | str = "cpu") -> Float[Tensor, "h w 
     return torch.stack([x, y], -1)
 
 
-def render(category: Category, factors: Int[Tensor, "n f"], style: Int[Tensor, "n 5"], pose: Float[Tensor, "n 9"],
-           size: int = 64) -> Float[Tensor, "n 3 h w"]:
+def render(
+    category: Category,
+    factors: Int[Tensor, "n f"],
+    style: Int[Tensor, "n 5"],
+    pose: Float[Tensor, "n 9"],
+    size: int = 64,
+) -> Float[Tensor, "n 3 h w"]:
     """Draw pictures of one category.
 
     factors: (n, f) value indices in the order of `category.factors`. style: (n, 5) indices into `styles.FACTORS`.
@@ -40,9 +54,13 @@ def render(category: Category, factors: Int[Tensor, "n f"], style: Int[Tensor, "
     x, y, scale, tilt, width, shade = pose[:, :6].unbind(1)
     points = screen(size, device)
     p = points - torch.stack([x, y], 1)[:, None, None]
-    c, s = torch.deg2rad(tilt).cos(), torch.deg2rad(tilt).sin()
+    c = torch.deg2rad(tilt).cos()
+    s = torch.deg2rad(tilt).sin()
     turn = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], -2)
-    p = torch.einsum("nhwi,nij->nhwj", p, turn) / (scale[:, None] * torch.stack([width, torch.ones_like(width)], 1))[:, None, None]
+    p = (
+        torch.einsum("nhwi,nij->nhwj", p, turn)
+        / (scale[:, None] * torch.stack([width, torch.ones_like(width)], 1))[:, None, None]
+    )
     weights = torch.tensor(list(styles.LINE.values()), device=device)[style[:, 3]]
     softness = torch.tensor(list(styles.SOFTNESS.values()), device=device)[style[:, 4]]
     color_at = [f.name for f in category.factors].index("color")

@@ -33,7 +33,13 @@ class Scenes:
         return len(self.category)
 
     def __getitem__(self, rows: "slice | Tensor") -> "Scenes":
-        return Scenes(self.category[rows], self.factors[rows], self.species[rows], self.style[rows], self.pose[rows])
+        return Scenes(
+            self.category[rows],
+            self.factors[rows],
+            self.species[rows],
+            self.style[rows],
+            self.pose[rows],
+        )
 
 
 def sample_styles(n: int, generator: torch.Generator | None = None) -> Int[Tensor, "n 5"]:
@@ -41,13 +47,19 @@ def sample_styles(n: int, generator: torch.Generator | None = None) -> Int[Tenso
     named = torch.tensor([styles.index(name) for name in styles.NAMES])
     shares = torch.tensor([PHOTO] + [(1 - PHOTO) / (len(named) - 1)] * (len(named) - 1))
     style = named[torch.multinomial(shares, n, replacement=True, generator=generator)]
-    anywhere = torch.stack([torch.randint(len(v), (n,), generator=generator) for v in styles.FACTORS.values()], 1)
+    anywhere = torch.stack(
+        [torch.randint(len(v), (n,), generator=generator) for v in styles.FACTORS.values()], 1
+    )
     unnamed = torch.rand(n, generator=generator) < UNNAMED_STYLES
     return torch.where(unnamed[:, None], anywhere, style)
 
 
-def sample_scenes(n: int, generator: torch.Generator | None = None, wild: float | None = None,
-                  category: str | None = None) -> Scenes:
+def sample_scenes(
+    n: int,
+    generator: torch.Generator | None = None,
+    wild: float | None = None,
+    category: str | None = None,
+) -> Scenes:
     """Random scenes; `wild` replaces the truth's 3 % of wild pictures; `category` None mixes all alike."""
     which = torch.randint(len(CATEGORIES), (n,), generator=generator)
     if category is not None:
@@ -70,7 +82,9 @@ def draw(scenes: Scenes, size: int = 64) -> Float[Tensor, "n 3 h w"]:
         rows = (scenes.category == i).nonzero()[:, 0]
         if len(rows):
             part = scenes[rows]
-            pictures[rows] = render(kind, part.factors[:, : len(kind.factors)], part.style, part.pose, size)
+            pictures[rows] = render(
+                kind, part.factors[:, : len(kind.factors)], part.style, part.pose, size
+            )
     return pictures
 
 
@@ -86,7 +100,9 @@ def caption(scenes: Scenes, rng: random.Random, wild: float) -> list[str]:
     visible = styles.color_visible(scenes.style).tolist()
     names = style_names(scenes.style)
     out = []
-    for i, (c, row, s) in enumerate(zip(scenes.category.tolist(), scenes.factors.tolist(), scenes.species.tolist(), strict=True)):
+    for i, (c, row, s) in enumerate(
+        zip(scenes.category.tolist(), scenes.factors.tolist(), scenes.species.tolist(), strict=True)
+    ):
         kind = CATEGORIES[c]
         values = {f.name: list(f.values)[v] for f, v in zip(kind.factors, row, strict=False)}
         species = list(kind.species)[s] if s >= 0 else None

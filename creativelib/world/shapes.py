@@ -20,7 +20,8 @@ def move(p: Points, xy: XY, degrees: float = 0.0) -> Points:
     """Points seen from a frame placed at `xy` and turned counter-clockwise by `degrees`."""
     p = p - p.new_tensor(xy)
     if degrees:
-        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        c = math.cos(math.radians(degrees))
+        s = math.sin(math.radians(degrees))
         p = p @ p.new_tensor([[c, -s], [s, c]])
     return p
 
@@ -55,14 +56,16 @@ def ellipse(p: Points, xy: XY, radii: XY, degrees: float = 0.0) -> Distance:
 def box(p: Points, xy: XY, half: XY, rounding: float = 0.0, degrees: float = 0.0) -> Distance:
     """A box by its centre and half sides (rounding included)."""
     x, y = move(p, xy, degrees).abs().unbind(-1)
-    x, y = x - (half[0] - rounding), y - (half[1] - rounding)
+    x = x - (half[0] - rounding)
+    y = y - (half[1] - rounding)
     return _length(x.clamp_min(0), y.clamp_min(0)) + torch.maximum(x, y).clamp_max(0) - rounding
 
 
 def capsule(p: Points, a: XY, b: XY, r: float, r_end: float | None = None) -> Distance:
     """A thick line from a to b, tapering from radius `r` to `r_end`."""
     x, y = _from(p, a)
-    ex, ey = b[0] - a[0], b[1] - a[1]
+    ex = b[0] - a[0]
+    ey = b[1] - a[1]
     t = ((x * ex + y * ey) / (ex**2 + ey**2)).clamp(0, 1)
     return _length(x - t * ex, y - t * ey) - (r if r_end is None else r + (r_end - r) * t)
 
@@ -80,7 +83,8 @@ def polygon(p: Points, points: list[XY]) -> Distance:
     inside = torch.zeros_like(d, dtype=torch.bool)
     for a, b in zip(points, points[-1:] + points[:-1], strict=True):
         x, y = _from(p, a)
-        ex, ey = b[0] - a[0], b[1] - a[1]
+        ex = b[0] - a[0]
+        ey = b[1] - a[1]
         t = ((x * ex + y * ey) / (ex**2 + ey**2)).clamp(0, 1)
         d = torch.minimum(d, (x - t * ex).square() + (y - t * ey).square())
         # Does a ray to the right cross this side? Neighbours compare with the same number, so a ray through a corner counts once.
@@ -94,7 +98,9 @@ def ring(d: Distance, width: float) -> Distance:
     return d.abs() - width
 
 
-def petals(p: Points, xy: XY, count: int, distance: float, radii: XY, turn: float = 90.0) -> Distance:
+def petals(
+    p: Points, xy: XY, count: int, distance: float, radii: XY, turn: float = 90.0
+) -> Distance:
     """`count` ellipses around a centre, the first in the direction `turn` degrees; radii are along and across a petal."""
     q = p - p.new_tensor(xy)
     step = 2 * math.pi / count

@@ -24,14 +24,23 @@ class Sheet:
 
 def species(category: str, each: int = 4, seed: int = 0, size: int = 64) -> Sheet:
     """`each` members of every species in a row, all within its table, in photo style."""
-    generator, kind, known = torch.Generator().manual_seed(seed), named(category), truth(category)
+    generator = torch.Generator().manual_seed(seed)
+    kind = named(category)
+    known = truth(category)
     factors = []
     for i, name in enumerate(kind.species):
         members, _ = known.sample(20 * each, generator, given=Given(category, name))
-        factors.append(members[~known.outside(members)[:, i].any(1)][:each])  # the leak makes about one in eight an outsider
+        factors.append(
+            members[~known.outside(members)[:, i].any(1)][:each]
+        )  # the leak makes about one in eight an outsider
     titles = [name if i == 0 else "" for name in kind.species for i in range(each)]
     alt = f"Contact sheet of the category {category}, {each} pictures for each species: {', '.join(kind.species)}."
-    return Sheet(_draw(category, torch.cat(factors), ["photo"], generator, size), titles, each * max(1, 12 // each), alt)
+    return Sheet(
+        _draw(category, torch.cat(factors), ["photo"], generator, size),
+        titles,
+        each * max(1, 12 // each),
+        alt,
+    )
 
 
 def wild(category: str, count: int = 24, seed: int = 0, size: int = 64) -> Sheet:
@@ -52,8 +61,16 @@ def in_styles(category: str, each: int = 6, seed: int = 0, size: int = 64) -> Sh
     return Sheet(_draw(category, factors, list(styles.NAMES), generator, size), titles, each, alt)
 
 
-def _draw(category: str, factors: Int[Tensor, "n f"], names: list[str], generator: torch.Generator, size: int) -> Float[Tensor, "m 3 h w"]:
+def _draw(
+    category: str,
+    factors: Int[Tensor, "n f"],
+    names: list[str],
+    generator: torch.Generator,
+    size: int,
+) -> Float[Tensor, "m 3 h w"]:
     """The same members, in the same poses, in each of the styles."""
     pose = sample_pose(len(factors), generator)
-    style = torch.tensor([styles.index(name) for name in names])[:, None].expand(-1, len(factors), -1)
+    style = torch.tensor([styles.index(name) for name in names])[:, None].expand(
+        -1, len(factors), -1
+    )
     return torch.cat([render(named(category), factors, rows, pose, size) for rows in style])

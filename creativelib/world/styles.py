@@ -33,7 +33,8 @@ def index(name: str) -> list[int]:
 
 def color_visible(style: Int[Tensor, "n 5"]) -> Tensor:
     """Whether a style shows the subject's colour: filled with it, or drawn in glowing ink of that colour."""
-    fill, ink = style[:, 1], style[:, 2]
+    fill = style[:, 1]
+    ink = style[:, 2]
     return (fill <= 1) | (ink == FACTORS["ink"].index("glow"))
 
 
@@ -43,17 +44,23 @@ class Ground:
     dark: Float[Tensor, "n 1 1 1"]  # 1 where ink must be light
 
 
-def ground(style: Int[Tensor, "n 5"], background: Float[Tensor, "n 3"], screen: Float[Tensor, "h w 2"]) -> Ground:
+def ground(
+    style: Int[Tensor, "n 5"], background: Float[Tensor, "n 3"], screen: Float[Tensor, "h w 2"]
+) -> Ground:
     """What lies behind the subject. `background` (n, 3) in [0, 1] tints it; `screen` holds points in -1..1, y up."""
     picture = background.new_empty(len(style), 3, *screen.shape[:2])
     for i, kind in enumerate(FACTORS["ground"]):
         rows = (style[:, 0] == i).nonzero()[:, 0]
-        picture[rows] = _ground(kind, background[rows, :, None, None], *screen.unbind(-1)).clamp(0, 1)
+        picture[rows] = _ground(kind, background[rows, :, None, None], *screen.unbind(-1)).clamp(
+            0, 1
+        )
     dark = ((style[:, 0] == 2) | (style[:, 0] == 3)).to(picture)[:, None, None, None]
     return Ground(picture, dark)
 
 
-def _ground(kind: str, tint: Float[Tensor, "m 3 1 1"], x: Float[Tensor, "h w"], y: Float[Tensor, "h w"]) -> Float[Tensor, "m 3 h w"]:
+def _ground(
+    kind: str, tint: Float[Tensor, "m 3 1 1"], x: Float[Tensor, "h w"], y: Float[Tensor, "h w"]
+) -> Float[Tensor, "m 3 h w"]:
     match kind:
         case "scene":
             return tint * (1 + 0.06 * y - (y < -0.62).to(y) * 0.10)
@@ -63,8 +70,13 @@ def _ground(kind: str, tint: Float[Tensor, "m 3 1 1"], x: Float[Tensor, "h w"], 
             return (0.05 + 0.07 * tint).expand(-1, -1, *y.shape)
         case "blue":
             cell = 0.25
-            lines = torch.minimum((x - cell * (x / cell).round()).abs(), (y - cell * (y / cell).round()).abs())
-            return tint.new_tensor([0.13, 0.30, 0.62])[:, None, None] * (0.85 + 0.25 * tint) + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
+            lines = torch.minimum(
+                (x - cell * (x / cell).round()).abs(), (y - cell * (y / cell).round()).abs()
+            )
+            return (
+                tint.new_tensor([0.13, 0.30, 0.62])[:, None, None] * (0.85 + 0.25 * tint)
+                + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
+            )
         case _:
             row = (y / 0.22).round()
             u = x - 0.11 * (row % 2)
@@ -73,7 +85,9 @@ def _ground(kind: str, tint: Float[Tensor, "m 3 1 1"], x: Float[Tensor, "h w"], 
             return (0.25 + 0.75 * tint) + (1 - tint) * 0.75 * spot
 
 
-def _fill(kind: str, paint: Tensor, mark: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor, "m 3 h w"]:
+def _fill(
+    kind: str, paint: Tensor, mark: Tensor, base: Tensor, dark: Tensor
+) -> Float[Tensor, "m 3 h w"]:
     match kind:
         case "solid":
             return paint
@@ -81,7 +95,10 @@ def _fill(kind: str, paint: Tensor, mark: Tensor, base: Tensor, dark: Tensor) ->
             return base + 0.62 * (paint - base)
         case "gray":
             gray = (paint * paint.new_tensor([0.3, 0.59, 0.11])[:, None, None]).sum(1, keepdim=True)
-            return (torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray) - 0.16 * mark * (1 - 2 * dark)).expand_as(paint)
+            return (
+                torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray)
+                - 0.16 * mark * (1 - 2 * dark)
+            ).expand_as(paint)
         case _:
             return base + 0.30 * mark * torch.where(dark > 0, 1 - base, -base)
 
@@ -97,11 +114,15 @@ def _line(kind: str, paint: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor,
             return torch.where(dark > 0, 0.15 + 0.85 * paint, paint * 0.75)
 
 
-def compose(layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind: Ground) -> Float[Tensor, "n 3 h w"]:
+def compose(
+    layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind: Ground
+) -> Float[Tensor, "n 3 h w"]:
     """Turn painted layers (paint, cover, ink, mark; see `Canvas`) into pictures in [0, 1]."""
     paint, cover, ink, mark = layers.split([3, 1, 1, 1], 1)
-    base, dark = behind.picture, behind.dark
-    fill, line = torch.empty_like(paint), torch.empty_like(paint)
+    base = behind.picture
+    dark = behind.dark
+    fill = torch.empty_like(paint)
+    line = torch.empty_like(paint)
     for i, kind in enumerate(FACTORS["fill"]):
         rows = (style[:, 1] == i).nonzero()[:, 0]
         fill[rows] = _fill(kind, paint[rows], mark[rows], base[rows], dark[rows])
@@ -110,7 +131,9 @@ def compose(layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind:
         line[rows] = _line(kind, paint[rows], base[rows], dark[rows])
     picture = base + cover * (fill - base)
     picture = picture + ink * (line - picture)
-    shining = ((style[:, 2] == FACTORS["ink"].index("glow")) & (dark[:, 0, 0, 0] > 0)).nonzero()[:, 0]
+    shining = ((style[:, 2] == FACTORS["ink"].index("glow")) & (dark[:, 0, 0, 0] > 0)).nonzero()[
+        :, 0
+    ]
     halo = avg_pool2d(avg_pool2d((ink * line)[shining], 5, 1, 2), 5, 1, 2)
     picture[shining] += 0.55 * halo * (1 - ink[shining])
     return picture.clamp(0, 1)

@@ -31,7 +31,9 @@ class Page:
     same_style: bool
 
 
-def pages(size: int = 8, generator: torch.Generator | None = None, wild: float | None = None) -> Iterator[Page]:
+def pages(
+    size: int = 8, generator: torch.Generator | None = None, wild: float | None = None
+) -> Iterator[Page]:
     """Endless random pages of `size` pictures.
 
     Half of the pages share the style, and each shares some of its factors: any number from one to all is as likely. What is
@@ -40,26 +42,47 @@ def pages(size: int = 8, generator: torch.Generator | None = None, wild: float |
     """
     while True:
         which = int(torch.randint(len(CATEGORIES), (1,), generator=generator))
-        kind, known = CATEGORIES[which], truth(CATEGORIES[which].name)
+        kind = CATEGORIES[which]
+        known = truth(CATEGORIES[which].name)
         model = known.sample(1, generator, wild)[0][0].tolist()
         count = int(torch.randint(1, len(kind.factors) + 1, (1,), generator=generator))
         chosen = torch.randperm(len(kind.factors), generator=generator)[:count].tolist()
         values = {kind.factors[j].name: list(kind.factors[j].values)[model[j]] for j in chosen}
         same_style = bool(torch.rand(1, generator=generator) < 0.5)
-        style = sample_styles(1, generator).expand(size, -1) if same_style else sample_styles(size, generator)
+        style = (
+            sample_styles(1, generator).expand(size, -1)
+            if same_style
+            else sample_styles(size, generator)
+        )
         factors = torch.full((size, MAX_FACTORS), -1)
-        factors[:, : len(kind.factors)], species = known.sample(size, generator, wild, Given(kind.name, values=values))
+        factors[:, : len(kind.factors)], species = known.sample(
+            size, generator, wild, Given(kind.name, values=values)
+        )
         species = torch.where(species == len(kind.species), -1, species)
-        scenes = Scenes(torch.full((size,), which), factors, species, style, sample_pose(size, generator))
-        yield Page(scenes, Given(kind.name, values=values, style=style_names(style[:1])[0] if same_style else None), same_style)
+        scenes = Scenes(
+            torch.full((size,), which), factors, species, style, sample_pose(size, generator)
+        )
+        yield Page(
+            scenes,
+            Given(
+                kind.name, values=values, style=style_names(style[:1])[0] if same_style else None
+            ),
+            same_style,
+        )
 
 
 def style_log_prob(style: Int[Tensor, "n 5"]) -> Float[Tensor, " n"]:
     """The log-probability in nats of styles as `sample_styles` draws them."""
     named = [PHOTO] + [(1 - PHOTO) / (len(styles.NAMES) - 1)] * (len(styles.NAMES) - 1)
     share = dict(zip((tuple(styles.index(name)) for name in styles.NAMES), named, strict=True))
-    anywhere = UNNAMED_STYLES / torch.tensor([len(values) for values in styles.FACTORS.values()]).prod().item()
-    return torch.tensor([anywhere + (1 - UNNAMED_STYLES) * share.get(tuple(row), 0.0) for row in style.tolist()], dtype=torch.float64).log()
+    anywhere = (
+        UNNAMED_STYLES
+        / torch.tensor([len(values) for values in styles.FACTORS.values()]).prod().item()
+    )
+    return torch.tensor(
+        [anywhere + (1 - UNNAMED_STYLES) * share.get(tuple(row), 0.0) for row in style.tolist()],
+        dtype=torch.float64,
+    ).log()
 
 
 def shared_by(scenes: Scenes) -> tuple[Float[Tensor, " s"], Float[Tensor, ""]]:
@@ -68,12 +91,15 @@ def shared_by(scenes: Scenes) -> tuple[Float[Tensor, " s"], Float[Tensor, ""]]:
 
     A set S is possible if the k agree on it, and then p(S | scenes) is as p(S) p(x_S) ^ (1 - k): to agree on what is rare says more.
     """
-    k, kind = len(scenes), CATEGORIES[int(scenes.category[0])]
+    k = len(scenes)
+    kind = CATEGORIES[int(scenes.category[0])]
     count = len(kind.factors)
     sets = (torch.arange(1, 2**count)[:, None] >> torch.arange(count)) % 2 == 1
     factors = scenes.factors[:, :count]
     agree = (factors == factors[0]).all(0)
-    prior = torch.tensor([1 / (count * comb(count, size)) for size in sets.sum(1).tolist()], dtype=torch.float64).log()
+    prior = torch.tensor(
+        [1 / (count * comb(count, size)) for size in sets.sum(1).tolist()], dtype=torch.float64
+    ).log()
     marginal = truth(kind.name).log_prob(factors[:1].expand(len(sets), -1), visible=sets)
     weight = torch.where((agree | ~sets).all(1), prior + (1 - k) * marginal, -torch.inf)
     same = (scenes.style == scenes.style[0]).all()
@@ -84,15 +110,22 @@ def shared_by(scenes: Scenes) -> tuple[Float[Tensor, " s"], Float[Tensor, ""]]:
 
 def continued(scenes: Scenes, n: int, generator: torch.Generator | None = None) -> Scenes:
     """n more scenes of a page of which some are known, exactly as likely as they are: the best that variations of them can be."""
-    kind, known = CATEGORIES[int(scenes.category[0])], truth(CATEGORIES[int(scenes.category[0])].name)
+    kind = CATEGORIES[int(scenes.category[0])]
+    known = truth(CATEGORIES[int(scenes.category[0])].name)
     sets, style = shared_by(scenes)
     chosen = torch.multinomial(sets, n, replacement=True, generator=generator)
-    factors, species = torch.full((n, MAX_FACTORS), -1), torch.full((n,), -1)
+    factors = torch.full((n, MAX_FACTORS), -1)
+    species = torch.full((n,), -1)
     for number in chosen.unique().tolist():
         rows = (chosen == number).nonzero()[:, 0]
-        values = {f.name: list(f.values)[scenes.factors[0, j]] for j, f in enumerate(kind.factors) if number >> j & 1}
+        values = {
+            f.name: list(f.values)[scenes.factors[0, j]]
+            for j, f in enumerate(kind.factors)
+            if number >> j & 1
+        }
         drawn, component = known.sample(len(rows), generator, given=Given(kind.name, values=values))
-        factors[rows, : len(kind.factors)], species[rows] = drawn, torch.where(component == len(kind.species), -1, component)
+        factors[rows, : len(kind.factors)] = drawn
+        species[rows] = torch.where(component == len(kind.species), -1, component)
     same = torch.rand(n, generator=generator) < style
     ways = torch.where(same[:, None], scenes.style[:1], sample_styles(n, generator))
     return Scenes(scenes.category[:1].expand(n), factors, species, ways, sample_pose(n, generator))

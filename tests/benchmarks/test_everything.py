@@ -43,7 +43,9 @@ def test_every_command_names_a_script_that_is_there():
 
 def test_the_shortest_come_first_and_those_that_want_the_machine_last(place):
     (place / "minutes.json").write_text(json.dumps({"long": 9.0, "short": 1.0, "alone": 0.1}))
-    jobs = [job(name, noting(place, name), alone=name == "alone") for name in ("alone", "long", "short")]
+    jobs = [
+        job(name, noting(place, name), alone=name == "alone") for name in ("alone", "long", "short")
+    ]
     assert everything.measure(jobs, cores=1) == []
     assert (place / "order").read_text().split() == ["short", "long", "alone"]
 
@@ -59,7 +61,10 @@ def test_a_run_that_was_cut_off_goes_on(place, monkeypatch):
 
 
 def test_what_fails_is_named_and_stops_no_other(place, capsys):
-    found = everything.measure([job("bad", "raise SystemExit('no such thing')"), job("good", noting(place, "good"))], cores=1)
+    found = everything.measure(
+        [job("bad", "raise SystemExit('no such thing')"), job("good", noting(place, "good"))],
+        cores=1,
+    )
     assert found == ["bad"] and (place / "order").exists()
     assert "no such thing" in (place / "bad.log").read_text()
     assert "bad: failed" in capsys.readouterr().out
@@ -74,5 +79,8 @@ def test_what_cannot_be_measured_here_is_said(place, capsys):
 
 def test_the_time_left_is_what_was_measured():
     jobs = [job("a"), job("b", alone=True), job("c")]
-    assert everything.left(jobs, {"a": 4.0, "b": 3.0}, cores=2) == "3 to go, about 5 minutes and 1 not timed before"
+    assert (
+        everything.left(jobs, {"a": 4.0, "b": 3.0}, cores=2)
+        == "3 to go, about 5 minutes and 1 not timed before"
+    )
     assert everything.left(jobs, {}, cores=2) == "3 to go, an unknown time"

@@ -42,7 +42,7 @@ def faults(file: Path) -> list[str]:
     code = code_cells(cells)
     found = []
     if file.stat().st_size > LARGEST:
-        found.append(f"{file.stat().st_size / 2**20:.1f} MiB; allowed are {LARGEST / 2**20:.0f}")
+        found.append(f"{file.stat().st_size / 2**20:.1f} MiB; expected {LARGEST / 2**20:.0f}")
     # Live controls need a reader's kernel: nbconvert and nbval pass over cells with these tags, which then have nothing to show.
     live = [cell for cell in code if set(cell["metadata"].get("tags", ())) >= LIVE]
     if any(cell["execution_count"] or cell["outputs"] for cell in live):
@@ -54,7 +54,10 @@ def faults(file: Path) -> list[str]:
         found += [f"code cell {number}: {fault}" for fault in cell_faults(cell)]
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            found += [f"a picture in the text has no written alt text: {picture}" for picture in bare_pictures(source(cell))]
+            found += [
+                f"a picture in the text has no written alt text: {picture}"
+                for picture in bare_pictures(source(cell))
+            ]
             if LOCAL_PATH.search(source(cell)):
                 found.append("a path of some machine in the text")
     return found
@@ -73,7 +76,10 @@ def cell_faults(cell: Cell) -> list[str]:
     raises = "raises-exception" in tags
     for output in cell["outputs"]:
         data = output.get("data", {})
-        texts = [output.get("text", []), *(value for kind, value in data.items() if kind.startswith("text/"))]
+        texts = [
+            output.get("text", []),
+            *(value for kind, value in data.items() if kind.startswith("text/")),
+        ]
         text = DATA_URI.sub("", "\n".join("".join(lines) for lines in texts))
         if output["output_type"] == "error" and not raises:
             found.append(f"the error {output['ename']} in its output")
@@ -84,7 +90,9 @@ def cell_faults(cell: Cell) -> list[str]:
         if LOCAL_PATH.search(text):
             found.append("a path of some machine in its output")
         if any(kind.startswith("image/") for kind in data) and len(alt(cell)) < SHORTEST_ALT:
-            found.append("its picture has no written alt text in the cell's metadata (mystnb.image.alt)")
+            found.append(
+                "its picture has no written alt text in the cell's metadata (mystnb.image.alt)"
+            )
         found += [f"a picture has no alt text: {picture[:60]}" for picture in bare_pictures(text)]
     if LOCAL_PATH.search(source(cell)):
         found.append("a path of some machine")
@@ -97,5 +105,9 @@ def alt(cell: Cell) -> str:
 
 def bare_pictures(text: str) -> list[str]:
     """Pictures in Markdown or HTML that no words describe."""
-    markdown = [match.group() for match in MARKDOWN_PICTURE.finditer(text) if not match.group(1).strip()]
-    return markdown + [picture for picture in HTML_PICTURE.findall(text) if not HTML_ALT.search(picture)]
+    markdown = [
+        match.group() for match in MARKDOWN_PICTURE.finditer(text) if not match.group(1).strip()
+    ]
+    return markdown + [
+        picture for picture in HTML_PICTURE.findall(text) if not HTML_ALT.search(picture)
+    ]

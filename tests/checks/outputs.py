@@ -3,7 +3,8 @@
 import math
 import re
 
-RELATIVE, ABSOLUTE = 1e-3, 1e-6
+RELATIVE = 1e-3
+ABSOLUTE = 1e-6
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d*(?:[eE][-+]?\d+)?(?![\w.])")
 
 
@@ -12,4 +13,10 @@ def forgive(new: str, stored: str) -> str:
     if DECIMAL.sub("#", new) != DECIMAL.sub("#", stored):
         return new
     pairs = zip(DECIMAL.findall(new), DECIMAL.findall(stored), strict=True)
-    return stored if all(math.isclose(float(a), float(b), rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in pairs) else new
+    return (
+        stored
+        if all(
+            math.isclose(float(a), float(b), rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in pairs
+        )
+        else new
+    )

@@ -31,7 +31,11 @@ class Page(HTMLParser):
 def faults(root: Path) -> list[str]:
     """Everything that is wrong with the pages below a folder, one line each. Other machines are not asked."""
     root = root.resolve()
-    pages = {file: Page(file.read_text(encoding="utf-8")) for file in root.rglob("*.html") if "_static" not in file.parts}
+    pages = {
+        file: Page(file.read_text(encoding="utf-8"))
+        for file in root.rglob("*.html")
+        if "_static" not in file.parts
+    }
     found = []
     for file, page in pages.items():
         name = file.relative_to(root)
@@ -46,6 +50,10 @@ def faults(root: Path) -> list[str]:
             target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
             if not target.is_file():
                 found.append(f"{name}: {link} leads to no file")
-            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+            elif (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].ids
+            ):
                 found.append(f"{name}: {link} leads to no such place on its page")
     return found

@@ -31,8 +31,16 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def make(stack, tmp_path):
     def made(**settings):
-        usual = {"prompt": "a photo of a pet", "out": tmp_path / "out", "count": 3, "model": stack, "device": "cpu", "config": CONFIG}
+        usual = {
+            "prompt": "a photo of a pet",
+            "out": tmp_path / "out",
+            "count": 3,
+            "model": stack,
+            "device": "cpu",
+            "config": CONFIG,
+        }
         return create(**usual | settings)
+
     return made
 
 
@@ -45,7 +53,11 @@ def test_everything_is_written(make, tmp_path):
     assert report == creation.report
     assert set(report["seconds"]) == {"load", "density", "steer", "draw", "judge"}
     assert {row["file"] for row in report["pictures"]} == names
-    assert report["seed"] == 0 and report["word"] == "pet" and report["versions"]["torch"] == torch.__version__
+    assert (
+        report["seed"] == 0
+        and report["word"] == "pet"
+        and report["versions"]["torch"] == torch.__version__
+    )
     assert "valid" not in report["creative"]
     assert Image.open(tmp_path / "out" / "gallery.png").size == (3 * 136 + 8, 2 * (136 + 40) + 8)
     assert Image.open(tmp_path / "out" / "creative-02.png").size == (16, 16)
@@ -56,7 +68,9 @@ def test_report_describes_the_pictures(make, tmp_path):
     creation = make()
     row = creation.report["pictures"][4]
     assert row["file"] == "creative-01.png"
-    assert row["surprisal"] == pytest.approx(creation.result.density.surprisal(creation.creative.z[1]).item(), abs=1e-3)
+    assert row["surprisal"] == pytest.approx(
+        creation.result.density.surprisal(creation.creative.z[1]).item(), abs=1e-3
+    )
     median = creation.result.density.surprisal(creation.creative.z).median().item()
     assert creation.report["creative"]["surprisal"] == pytest.approx(median, abs=1e-3)
 
@@ -70,7 +84,9 @@ def test_the_density_is_cached_by_prompt_and_settings(make, cache):
 
 
 def test_the_same_seed_gives_the_same_pictures(make):
-    one, same, other = make(), make(), make(seed=1)
+    one = make()
+    same = make()
+    other = make(seed=1)
     assert torch.equal(one.creative.pictures, same.creative.pictures)
     assert not torch.equal(one.creative.pictures, other.creative.pictures)
 
@@ -83,7 +99,11 @@ def test_subject_of_another_worlds_prompt(pipe):
 def test_subject_of_the_worlds_prompt(pipe):
     pipe = replace(pipe, has_truth=True)
     subject = find_subject(pipe, "a photo of a pet with long ears")
-    assert (subject.word, subject.template, subject.category) == ("pet", "a photo of a {} with long ears", "pet")
+    assert (subject.word, subject.template, subject.category) == (
+        "pet",
+        "a photo of a {} with long ears",
+        "pet",
+    )
     assert find_subject(pipe, "a musical instrument").word == "musical instrument"
     assert find_subject(pipe, "a Cat").category == "pet"
     with pytest.raises(InputError, match="never saw: 'gryphon'"):
@@ -111,27 +131,45 @@ def test_oracle_fields_where_there_is_a_truth(pipe, monkeypatch):
 
     monkeypatch.setattr("creativelib.world.oracle.Oracle", Oracle)
     z = torch.randn(30, 16, generator=torch.Generator().manual_seed(0))
-    rows = describe("creative", z[:3], torch.rand(3, 3, 16, 16), GaussianDensity.fit(z), replace(pipe, has_truth=True), "pet")
+    rows = describe(
+        "creative",
+        z[:3],
+        torch.rand(3, 3, 16, 16),
+        GaussianDensity.fit(z),
+        replace(pipe, has_truth=True),
+        "pet",
+    )
     assert [row["valid"] for row in rows] == [True, True, False]
     assert [row["log_prob"] for row in rows] == [-3.0, None, -5.0]
     summary = summarise(rows)
-    assert summary["valid"] == pytest.approx(2 / 3) and summary["novel_in_form"] == pytest.approx(1 / 3) and summary["log_prob"] == -4.0
+    assert (
+        summary["valid"] == pytest.approx(2 / 3)
+        and summary["novel_in_form"] == pytest.approx(1 / 3)
+        and summary["log_prob"] == -4.0
+    )
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["  ", "--out", "OUT"], "prompt is '  '"),
-    (["a pet", "--out", "OUT", "--count", "-1"], "count is -1"),
-    (["a pet", "--out", "OUT", "--seed", "-1"], "seed is -1"),
-    (["a pet", "--out", "OUT", "--model", "nothing"], "model 'nothing' is neither"),
-    (["a pet", "--out", "OUT", "--model", "kandinski"], "neither a known name nor a folder"),
-    (["a pet", "--out", "OUT", "--model", "nobody/nothing"], "is not whole in the cache"),
-    (["a pet", "--out", "OUT", "--model", "STACK", "--device", "banana"], "device is 'banana'"),
-    (["a pet", "--out", "FILE/below"], "out is .* cannot be written"),
-    (["a " * 30 + "pet", "--out", "OUT", "--model", "STACK"], "31 tokens; at most 14"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["  ", "--out", "OUT"], "prompt is '  '"),
+        (["a pet", "--out", "OUT", "--count", "-1"], "count is -1"),
+        (["a pet", "--out", "OUT", "--seed", "-1"], "seed is -1"),
+        (["a pet", "--out", "OUT", "--model", "nothing"], "model 'nothing' is neither"),
+        (["a pet", "--out", "OUT", "--model", "kandinski"], "neither a known name nor a folder"),
+        (["a pet", "--out", "OUT", "--model", "nobody/nothing"], "is not whole in the cache"),
+        (["a pet", "--out", "OUT", "--model", "STACK", "--device", "banana"], "device is 'banana'"),
+        (["a pet", "--out", "FILE/below"], "out is .* cannot be written"),
+        (["a " * 30 + "pet", "--out", "OUT", "--model", "STACK"], "31 tokens; at most 14"),
+    ],
+)
 def test_bad_input_ends_the_command_with_2_and_one_line(stack, tmp_path, capsys, arguments, words):
     (tmp_path / "file").touch()
-    places = {"OUT": str(tmp_path / "out"), "STACK": str(stack), "FILE/below": str(tmp_path / "file" / "below")}
+    places = {
+        "OUT": str(tmp_path / "out"),
+        "STACK": str(stack),
+        "FILE/below": str(tmp_path / "file" / "below"),
+    }
     with pytest.raises(SystemExit) as ended:
         cli.main(["create", *[str(places.get(argument, argument)) for argument in arguments]])
     assert ended.value.code == 2
@@ -141,12 +179,36 @@ def test_bad_input_ends_the_command_with_2_and_one_line(stack, tmp_path, capsys,
 
 
 def test_the_command_runs(stack, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys.modules["creativelib.commands.creation"], "create", partial(create, config=CONFIG))
-    cli.main(["create", "a photo of a pet", "--out", str(tmp_path / "out"), "--count", "2", "--model", str(stack), "--device", "cpu"])
+    monkeypatch.setattr(
+        sys.modules["creativelib.commands.creation"], "create", partial(create, config=CONFIG)
+    )
+    cli.main(
+        [
+            "create",
+            "a photo of a pet",
+            "--out",
+            str(tmp_path / "out"),
+            "--count",
+            "2",
+            "--model",
+            str(stack),
+            "--device",
+            "cpu",
+        ]
+    )
     assert "typical pictures above" in capsys.readouterr().out
 
 
 def test_no_traceback_from_the_shell(tmp_path):
     code = "from creativelib.cli import main; main()"
-    ended = subprocess.run([sys.executable, "-c", code, "create", "", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert ended.returncode == 2 and ended.stderr.startswith("error: prompt is ''") and "Traceback" not in ended.stderr
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "create", "", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (
+        ended.returncode == 2
+        and ended.stderr.startswith("error: prompt is ''")
+        and "Traceback" not in ended.stderr
+    )

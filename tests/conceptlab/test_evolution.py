@@ -13,7 +13,9 @@ from creativelib.notebook.plots import family_tree
 from creativelib.optimization.loop import optimize
 from creativelib.optimization.objectives import Similarity
 
-SHORT = MixConfig(kind="subject", each=2, samples=1, steps=3, lr=0.05, templates=("a photo of a {}",))
+SHORT = MixConfig(
+    kind="subject", each=2, samples=1, steps=3, lr=0.05, templates=("a photo of a {}",)
+)
 
 
 def seeded(seed=0):
@@ -27,13 +29,25 @@ def founders(pipe):
 
 def test_a_mixture_is_learned_from_image_embeddings_of_pictures(menagerie):
     """Fails for the released code's swapped pair, which leads to the parents' texts instead."""
-    parents = torch.stack([TokenConcept.init(menagerie, word).sample(menagerie, "a photo of a {}", 2, noise=seeded())[0]
-                           for word in ("cat", "parrot")])
+    parents = torch.stack(
+        [
+            TokenConcept.init(menagerie, word).sample(
+                menagerie, "a photo of a {}", 2, noise=seeded()
+            )[0]
+            for word in ("cat", "parrot")
+        ]
+    )
     with torch.no_grad():
         pictures = menagerie.encode_images(menagerie.decode(parents, generator=seeded(1)))
-    texts = menagerie.encode_text(["a photo of a cat", "a photo of a parrot"]).pooled[:, None].expand(-1, 2, -1)
+    texts = (
+        menagerie.encode_text(["a photo of a cat", "a photo of a parrot"])
+        .pooled[:, None]
+        .expand(-1, 2, -1)
+    )
     config = MixConfig(kind="subject", steps=40, lr=0.05, templates=("a photo of a {}",))
-    of_pictures, of_texts = (mix(menagerie, "pet", each[None], config=config) for each in (pictures, texts))
+    of_pictures, of_texts = (
+        mix(menagerie, "pet", each[None], config=config) for each in (pictures, texts)
+    )
 
     def near(concept):
         z = concept.sample(menagerie, config.templates[0], 16, noise=seeded(2))[0]
@@ -47,23 +61,33 @@ def test_what_is_seen_are_the_pictures_embeddings(pipe, founders):
     found = picture_embeddings(pipe, founders, generator=seeded(), config=SHORT)
     again = seeded()
     z = founders.sample(pipe, "a photo of a {}", 2, noise=again)
-    assert torch.equal(found, pipe.encode_images(pipe.decode(z, generator=again))) and found.shape == (5, 2, 16)
+    assert torch.equal(
+        found, pipe.encode_images(pipe.decode(z, generator=again))
+    ) and found.shape == (5, 2, 16)
 
 
 def test_mixing_is_the_loop_over_equation_5(pipe):
     parents = torch.randn(2, 3, 2, 16, generator=seeded())
     found = mix(pipe, "pet", parents, [2.0, 1.0, 1.0], SHORT)
     term = Similarity(parents.flatten(1, 2), torch.tensor([0.25, 0.25, 0.125, 0.125, 0.125, 0.125]))
-    *_, last = optimize(pipe, TokenConcept.init(pipe, "pet", 2, seeded()), term, ["a photo of a {}"], 3, 0.05, 0, 1)
+    *_, last = optimize(
+        pipe, TokenConcept.init(pipe, "pet", 2, seeded()), term, ["a photo of a {}"], 3, 0.05, 0, 1
+    )
     assert torch.allclose(found.tensors["vectors"], last.concept.tensors["vectors"], atol=1e-6)
 
 
 def test_weights_choose_between_parents(pipe):
     parents = torch.randn(1, 2, 2, 16, generator=seeded())
     config = replace(SHORT, steps=40, samples=4)
-    z = {heavy: mix(pipe, "pet", parents, [1.0 - heavy, heavy], config).sample(pipe, "a photo of a {}", 32, noise=seeded(1))[0]
-         for heavy in (0.0, 1.0)}
-    to_second = {heavy: cosine_similarity(x[:, None], parents[0, 1], dim=-1).mean() for heavy, x in z.items()}
+    z = {
+        heavy: mix(pipe, "pet", parents, [1.0 - heavy, heavy], config).sample(
+            pipe, "a photo of a {}", 32, noise=seeded(1)
+        )[0]
+        for heavy in (0.0, 1.0)
+    }
+    to_second = {
+        heavy: cosine_similarity(x[:, None], parents[0, 1], dim=-1).mean() for heavy, x in z.items()
+    }
     assert to_second[1.0] > to_second[0.0]
 
 
@@ -76,8 +100,18 @@ def test_bad_weights(pipe, weights):
 def test_the_youngest_have_children_until_one_is_left(pipe, founders):
     family = evolve(pipe, Family.of(founders), SHORT)
     assert [(member.parents, member.generation) for member in family.members] == [
-        ((), 0), ((), 0), ((), 0), ((), 0), ((), 0), ((0, 1), 1), ((2, 3), 1), ((5, 6), 2)]
-    assert torch.equal(family.members[3].concept.tensors["vectors"], founders.vectors[3:4]) and family.last_generation() == [7]
+        ((), 0),
+        ((), 0),
+        ((), 0),
+        ((), 0),
+        ((), 0),
+        ((0, 1), 1),
+        ((2, 3), 1),
+        ((5, 6), 2),
+    ]
+    assert torch.equal(
+        family.members[3].concept.tensors["vectors"], founders.vectors[3:4]
+    ) and family.last_generation() == [7]
     with pytest.raises(InputError, match="single youngest"):
         evolve(pipe, family, SHORT)
 
@@ -86,9 +120,13 @@ def test_a_family_is_kept(pipe, founders, tmp_path):
     family = evolve(pipe, Family.of(founders.select([0, 1])), SHORT)
     family.save(tmp_path / "family")
     again = Family.load(tmp_path / "family", pipe)
-    assert [(m.parents, m.generation) for m in again.members] == [(m.parents, m.generation) for m in family.members]
-    assert all(torch.equal(a.concept.tensors["vectors"], b.concept.tensors["vectors"])
-               for a, b in zip(family.members, again.members, strict=True))
+    assert [(m.parents, m.generation) for m in again.members] == [
+        (m.parents, m.generation) for m in family.members
+    ]
+    assert all(
+        torch.equal(a.concept.tensors["vectors"], b.concept.tensors["vectors"])
+        for a, b in zip(family.members, again.members, strict=True)
+    )
     with pytest.raises(InputError, match="holds no family"):
         Family.load(tmp_path, pipe)
 
@@ -102,12 +140,21 @@ def test_a_child_stands_below_its_parents():
 
 
 def test_a_mixture_carries_something_of_both_parents_in_every_way_of_drawing(menagerie):
-    parents = torch.stack([picture_embeddings(menagerie, TokenConcept.init(menagerie, word), generator=seeded())[0] for word in ("cat", "turtle")])
+    parents = torch.stack(
+        [
+            picture_embeddings(menagerie, TokenConcept.init(menagerie, word), generator=seeded())[0]
+            for word in ("cat", "turtle")
+        ]
+    )
     child = mix(menagerie, "pet", parents[None])
     z = child.sample(menagerie, "a photo of a {}", 16, noise=seeded(1))[0]
     near = torch.stack([cosine_similarity(z[:, None], each, dim=-1).mean(1) for each in parents])
     apart = cosine_similarity(parents[0][:, None], parents[1], dim=-1).mean()
-    assert near.min() > apart + 0.1  # each child is nearer to both parents than these are to each other
+    assert (
+        near.min() > apart + 0.1
+    )  # each child is nearer to both parents than these are to each other
     texts = menagerie.encode_text(["a photo of a pet", "a pencil sketch of a pet"]).pooled
     sketch = child.sample(menagerie, "a pencil sketch of a {}", 16, noise=seeded(1))[0]
-    assert (cosine_similarity(sketch, texts[1], dim=-1) > cosine_similarity(sketch, texts[0], dim=-1)).float().mean() > 0.9
+    assert (
+        cosine_similarity(sketch, texts[1], dim=-1) > cosine_similarity(sketch, texts[0], dim=-1)
+    ).float().mean() > 0.9

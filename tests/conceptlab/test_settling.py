@@ -15,17 +15,24 @@ from creativelib.unclip.pipeline import load
 
 def test_the_newest_is_the_least_like_its_negatives_among_the_half_most_like_the_category():
     texts = torch.eye(4)
-    like, unlike = Positive(texts[:1]), Negative(texts[None, 1:2].expand(2, -1, -1), torch.ones(2, 1, dtype=torch.bool))
-    rows = torch.tensor([[3.0, 2, 1, 0], [3, 1, 2, 0], [0, 0, 0, 1], [1, 3, 0, 1]])  # the third is least like, but no member
+    like = Positive(texts[:1])
+    unlike = Negative(texts[None, 1:2].expand(2, -1, -1), torch.ones(2, 1, dtype=torch.bool))
+    rows = torch.tensor(
+        [[3.0, 2, 1, 0], [3, 1, 2, 0], [0, 0, 0, 1], [1, 3, 0, 1]]
+    )  # the third is least like, but no member
     chosen = most_novel(torch.stack([rows, rows.flip(0)]), like, unlike)
     assert torch.equal(chosen, rows[[1, 1]])
 
 
 def test_each_concept_heeds_its_own_negatives(pipe):
-    words, z = TextEmbeddings(pipe), torch.randn(2, 32, 16, generator=torch.Generator().manual_seed(0))
+    words = TextEmbeddings(pipe)
+    z = torch.randn(2, 32, 16, generator=torch.Generator().manual_seed(0))
     like = Positive(words("a {}", ["pet"]))
     both = most_novel(z, like, negative_term(words, "a {}", [["cat"], ["plant", "red"]], -1.0))
-    alone = [most_novel(z[i:i + 1], like, negative_term(words, "a {}", [each], -1.0))[0] for i, each in enumerate((["cat"], ["plant", "red"]))]
+    alone = [
+        most_novel(z[i : i + 1], like, negative_term(words, "a {}", [each], -1.0))[0]
+        for i, each in enumerate((["cat"], ["plant", "red"]))
+    ]
     assert torch.equal(both, torch.stack(alone))
 
 
@@ -46,17 +53,27 @@ def test_settling_leaves_one_thing(menagerie):
     assert isinstance(settled, LoraConcept) and settled.word == "pet"
 
     def spread(each, template):
-        z = normalize(each.sample(menagerie, template, 24, noise=torch.Generator().manual_seed(1))[0], dim=-1)
+        z = normalize(
+            each.sample(menagerie, template, 24, noise=torch.Generator().manual_seed(1))[0], dim=-1
+        )
         return (z @ z.T).mean().item()
 
     for template in TEMPLATES[:2]:
         assert spread(settled, template) > spread(concept, template) + 0.1
-    photo, sketch = (settled.sample(menagerie, t, 8, noise=torch.Generator().manual_seed(1))[0] for t in TEMPLATES[:2])
+    photo, sketch = (
+        settled.sample(menagerie, t, 8, noise=torch.Generator().manual_seed(1))[0]
+        for t in TEMPLATES[:2]
+    )
     usual = menagerie.encode_text(["a photo of a pet", "a pencil sketch of a pet"]).pooled
-    assert cosine_similarity(sketch, usual[1], dim=-1).mean() > cosine_similarity(photo, usual[1], dim=-1).mean()
+    assert (
+        cosine_similarity(sketch, usual[1], dim=-1).mean()
+        > cosine_similarity(photo, usual[1], dim=-1).mean()
+    )
 
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_bad_steps(pipe, steps):
     with pytest.raises(ValueError, match="steps is"):
-        settle(pipe, "pet", TokenConcept.init(pipe, "pet"), [["cat"]], steps=steps, templates=("a {}",))
+        settle(
+            pipe, "pet", TokenConcept.init(pipe, "pet"), [["cat"]], steps=steps, templates=("a {}",)
+        )

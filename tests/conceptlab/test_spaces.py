@@ -18,7 +18,10 @@ def seeded(seed=0):
 
 def test_the_prior_space_is_what_the_prior_draws(pipe):
     cond = pipe.encode_text(["a photo of a pet", "a cat"])
-    assert torch.equal(embed_in_space("prior", pipe, cond, 3, generator=seeded()), pipe.sample_prior(cond, 3, noise=seeded()))
+    assert torch.equal(
+        embed_in_space("prior", pipe, cond, 3, generator=seeded()),
+        pipe.sample_prior(cond, 3, noise=seeded()),
+    )
 
 
 def test_the_text_space_is_the_text_encoders_output(pipe):
@@ -28,9 +31,12 @@ def test_the_text_space_is_the_text_encoders_output(pipe):
 
 
 def test_the_decoder_space_is_what_clip_sees_in_the_decoders_estimate(pipe):
-    cond, generator = pipe.encode_text(["a photo of a pet"]), seeded()
+    cond = pipe.encode_text(["a photo of a pet"])
+    generator = seeded()
     z = pipe.sample_prior(cond, 2, noise=generator)
-    expected = pipe.encode_images(pipe.decode(z, generator=generator, guidance=1.0, steps=PREVIEW_STEPS))
+    expected = pipe.encode_images(
+        pipe.decode(z, generator=generator, guidance=1.0, steps=PREVIEW_STEPS)
+    )
     assert torch.equal(embed_in_space("decoder", pipe, cond, 2, generator=seeded()), expected)
 
 
@@ -38,14 +44,25 @@ def test_the_decoder_space_is_what_clip_sees_in_the_decoders_estimate(pipe):
 def test_gradients_reach_the_concepts_vector(pipe, space):
     concept = TokenConcept.init(pipe, "pet", 2, seeded())
     vectors = concept.vectors.clone().requires_grad_()
-    z = embed_in_space(space, pipe, concept.with_tensors({"vectors": vectors}).condition(pipe, "a photo of a {}"), 2, generator=seeded())
+    z = embed_in_space(
+        space,
+        pipe,
+        concept.with_tensors({"vectors": vectors}).condition(pipe, "a photo of a {}"),
+        2,
+        generator=seeded(),
+    )
     cosine_similarity(z, torch.ones(16), dim=-1).sum().backward()
     assert vectors.grad is not None and (vectors.grad.abs().sum(1) > 0).all()
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_concepts_are_learned_in_every_space(pipe, space):
-    result = learn_concept(pipe, "pet", ["cat"], LearnConfig(concepts=2, samples=1, steps=3, templates=("a photo of a {}",), space=space))
+    result = learn_concept(
+        pipe,
+        "pet",
+        ["cat"],
+        LearnConfig(concepts=2, samples=1, steps=3, templates=("a photo of a {}",), space=space),
+    )
     assert result.steps == 3 and result.concept.vectors.isfinite().all()
 
 
@@ -56,7 +73,9 @@ def test_collected_pictures_are_drawn_once_and_averaged(menagerie):
     with torch.no_grad():
         generator = seeded()
         z = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 4, noise=generator)
-        seen = normalize(menagerie.encode_images(menagerie.decode(z, generator=generator))[0], dim=-1)
+        seen = normalize(
+            menagerie.encode_images(menagerie.decode(z, generator=generator))[0], dim=-1
+        )
     assert torch.allclose(rows[0], normalize(seen.mean(0), dim=-1), atol=1e-5)
     assert (seen @ rows[0]).min() > (seen @ rows[1]).max()
     assert collected("a photo of a {}", []).shape == (0, rows.shape[1])
@@ -66,11 +85,13 @@ def test_in_the_text_space_a_word_matches_itself(pipe):
     found = calibrate(pipe, "pet", generator=seeded(), space="text")
     text = pipe.encode_text(["a photo of a pet", ""]).pooled
     chance = cosine_similarity(text[0], text[1], dim=0).item()
-    assert found.ceiling == pytest.approx(1, abs=1e-5) and found.floor == pytest.approx(chance + (1 - chance) / 3, abs=1e-5)
+    assert found.ceiling == pytest.approx(1, abs=1e-5) and found.floor == pytest.approx(
+        chance + (1 - chance) / 3, abs=1e-5
+    )
 
 
 def test_bad_spaces():
-    with pytest.raises(InputError, match="space is 'pixels'; allowed are prior, text, decoder"):
+    with pytest.raises(InputError, match="space is 'pixels'; expected prior, text, decoder"):
         LearnConfig(space="pixels")
-    with pytest.raises(InputError, match="allowed is 'prior'"):
+    with pytest.raises(InputError, match="expected 'prior'"):
         LearnConfig(space="text", kind="embedding")

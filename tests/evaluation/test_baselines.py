@@ -6,7 +6,13 @@ from torch.nn.functional import cosine_similarity
 
 from creativelib.errors import InputError
 from creativelib.evaluation import baselines
-from creativelib.evaluation.baselines import adaptive_negatives, negative_prompt, prompt_only, random_mix, random_parts
+from creativelib.evaluation.baselines import (
+    adaptive_negatives,
+    negative_prompt,
+    prompt_only,
+    random_mix,
+    random_parts,
+)
 from creativelib.metrics.diversity import total_variance
 from creativelib.world import category
 
@@ -19,7 +25,8 @@ class Says:
     """A VQA that always gives the same answers, one after the other, and remembers what it was asked."""
 
     def __init__(self, *answers):
-        self.answers, self.asked = list(answers), []
+        self.answers = list(answers)
+        self.asked = []
 
     def ask(self, pictures, question):
         self.asked.append((len(pictures), question))
@@ -29,8 +36,13 @@ class Says:
 @pytest.fixture
 def told(menagerie, monkeypatch):
     """All lists of prompts that the text encoder gets."""
-    found, real = [], type(menagerie).encode_text
-    monkeypatch.setattr(type(menagerie), "encode_text", lambda self, prompts: found.append(list(prompts)) or real(self, prompts))
+    found = []
+    real = type(menagerie).encode_text
+    monkeypatch.setattr(
+        type(menagerie),
+        "encode_text",
+        lambda self, prompts: found.append(list(prompts)) or real(self, prompts),
+    )
     return found
 
 
@@ -38,15 +50,23 @@ def test_each_draws_n_and_the_same_from_the_same_noise(menagerie):
     ways = {
         "plain": lambda g: prompt_only(menagerie, "pet", 2, generator=g),
         "prior": lambda g: negative_prompt(menagerie, "pet", ["cat", "dog"], 2, generator=g),
-        "decoder": lambda g: negative_prompt(menagerie, "pet", ["cat", "dog"], 2, generator=g, on="decoder"),
+        "decoder": lambda g: negative_prompt(
+            menagerie, "pet", ["cat", "dog"], 2, generator=g, on="decoder"
+        ),
         "parts": lambda g: random_parts(menagerie, "pet", 2, generator=g),
         "mix": lambda g: random_mix(menagerie, ["cat", "dog", "fox"], 2, generator=g),
-        "adaptive": lambda g: adaptive_negatives(menagerie, Says("cat"), "pet", 2, generator=g, steps=3),
+        "adaptive": lambda g: adaptive_negatives(
+            menagerie, Says("cat"), "pet", 2, generator=g, steps=3
+        ),
     }
     for way in ways.values():
-        first, again, other = way(seeded(1)), way(seeded(1)), way(seeded(2))
+        first = way(seeded(1))
+        again = way(seeded(1))
+        other = way(seeded(2))
         assert first.z.shape == (2, 96) and first.pictures.shape == (2, 3, 64, 64)
-        assert torch.equal(first.pictures, again.pictures) and not torch.equal(first.pictures, other.pictures)
+        assert torch.equal(first.pictures, again.pictures) and not torch.equal(
+            first.pictures, other.pictures
+        )
 
 
 def test_plain_is_the_pipelines_own_sampling(menagerie):
@@ -58,20 +78,37 @@ def test_plain_is_the_pipelines_own_sampling(menagerie):
 
 
 def test_heat_widens_and_guidance_narrows(menagerie, monkeypatch):
-    monkeypatch.setattr(baselines, "_decoded", lambda pipe, z, generator: baselines.Samples(z, torch.zeros(len(z), 3, 1, 1)))
-    ways = {"usual": {}, "hot": {"temperature": 2.0}, "cold": {"temperature": 0.5}, "guided": {"guidance": 4.0}}
-    spread = {name: total_variance(prompt_only(menagerie, "pet", 256, generator=seeded(0), **how).z) for name, how in ways.items()}
+    monkeypatch.setattr(
+        baselines,
+        "_decoded",
+        lambda pipe, z, generator: baselines.Samples(z, torch.zeros(len(z), 3, 1, 1)),
+    )
+    ways = {
+        "usual": {},
+        "hot": {"temperature": 2.0},
+        "cold": {"temperature": 0.5},
+        "guided": {"guidance": 4.0},
+    }
+    spread = {
+        name: total_variance(prompt_only(menagerie, "pet", 256, generator=seeded(0), **how).z)
+        for name, how in ways.items()
+    }
     print(spread)
     assert spread["cold"] < spread["usual"] < spread["hot"] and spread["guided"] < spread["usual"]
-    assert total_variance(prompt_only(menagerie, "pet", 256, generator=seeded(0)).z) == spread["usual"], "the pipeline itself stays as it is"
+    assert (
+        total_variance(prompt_only(menagerie, "pet", 256, generator=seeded(0)).z) == spread["usual"]
+    ), "the pipeline itself stays as it is"
 
 
 def test_negatives_are_less_like_what_is_drawn(menagerie):
     text = menagerie.encode_text(["a photo of a cat"]).pooled
-    usual, prior = prompt_only(menagerie, "pet", 24, generator=seeded(0)), negative_prompt(menagerie, "pet", ["cat"], 24, generator=seeded(0))
+    usual = prompt_only(menagerie, "pet", 24, generator=seeded(0))
+    prior = negative_prompt(menagerie, "pet", ["cat"], 24, generator=seeded(0))
     decoder = negative_prompt(menagerie, "pet", ["cat"], 24, generator=seeded(0), on="decoder")
-    near = {name: cosine_similarity(menagerie.encode_images(drawn.pictures), text).mean().item()
-            for name, drawn in {"usual": usual, "prior": prior, "decoder": decoder}.items()}
+    near = {
+        name: cosine_similarity(menagerie.encode_images(drawn.pictures), text).mean().item()
+        for name, drawn in {"usual": usual, "prior": prior, "decoder": decoder}.items()
+    }
     assert near["prior"] < near["usual"] and near["decoder"] < near["usual"]
 
 
@@ -79,14 +116,24 @@ def test_parts_are_named_and_each_prompt_is_its_own(menagerie, told):
     random_parts(menagerie, "pet", 6, generator=seeded(0), parts=2)
     prompts = next(prompts for prompts in told if len(prompts) == 6)
     assert len(set(prompts)) >= 5
-    phrases = {phrase for factor in category("pet").factors if factor.structural for phrase in factor.values.values()}
+    phrases = {
+        phrase
+        for factor in category("pet").factors
+        if factor.structural
+        for phrase in factor.values.values()
+    }
     for prompt in prompts:
-        assert prompt.startswith("a photo of a pet with ") and sum(phrase in prompt for phrase in phrases) >= 2
+        assert (
+            prompt.startswith("a photo of a pet with ")
+            and sum(phrase in prompt for phrase in phrases) >= 2
+        )
 
 
 def test_a_mixture_is_as_near_to_both(menagerie):
     drawn = random_mix(menagerie, ["cat", "duck"], 16, generator=seeded(0))
-    text = menagerie.encode_text(["a photo of a cat", "a photo of a duck", "a photo of a fish"]).pooled
+    text = menagerie.encode_text(
+        ["a photo of a cat", "a photo of a duck", "a photo of a fish"]
+    ).pooled
     near = cosine_similarity(drawn.z[:, None], text[None], dim=-1).mean(0)
     assert near[:2].min() > near[2] and (near[0] - near[1]).abs() < 0.15
 
@@ -96,7 +143,9 @@ def test_answers_are_asked_for_at_each_step_and_become_negatives(menagerie, told
     adaptive_negatives(menagerie, vqa, "pet", 2, generator=seeded(0), steps=5)
     assert vqa.asked == [(2, "what kind of pet is in this photo?")] * 4
     grown = [prompts for prompts in told if prompts[0].startswith("a photo of a cat")]
-    assert [prompts[0] for prompts in grown] == ["a photo of a cat"] * 3 + ["a photo of a cat and a dog"], "no word twice, not the category"
+    assert [prompts[0] for prompts in grown] == ["a photo of a cat"] * 3 + [
+        "a photo of a cat and a dog"
+    ], "no word twice, not the category"
 
 
 def test_a_prompt_that_gets_too_long_loses_its_oldest_word(menagerie, told):
@@ -114,14 +163,32 @@ def test_adaptive_negatives_avoid_what_the_vqa_says(menagerie):
     assert cosine_similarity(away.z, text).mean() < cosine_similarity(usual.z, text).mean()
 
 
-@pytest.mark.parametrize("way, told", [
-    (lambda p: prompt_only(p, "pet", 1, generator=seeded(), temperature=0.0), "temperature is 0.0"),
-    (lambda p: negative_prompt(p, "pet", ["cat"], 1, generator=seeded(), on="both"), "on is 'both'; allowed are prior and decoder"),
-    (lambda p: negative_prompt(p, "pet", [], 1, generator=seeded()), "negatives holds no words"),
-    (lambda p: random_parts(p, "pet", 1, generator=seeded(), parts=99), "parts is 99; allowed is 1 to"),
-    (lambda p: random_mix(p, ["cat"], 1, generator=seeded()), "members holds 1 words"),
-    (lambda p: adaptive_negatives(p, Says("cat"), "pet", 1, generator=seeded(), steps=1), "steps is 1"),
-])
+@pytest.mark.parametrize(
+    "way, told",
+    [
+        (
+            lambda p: prompt_only(p, "pet", 1, generator=seeded(), temperature=0.0),
+            "temperature is 0.0",
+        ),
+        (
+            lambda p: negative_prompt(p, "pet", ["cat"], 1, generator=seeded(), on="both"),
+            "on is 'both'; expected prior and decoder",
+        ),
+        (
+            lambda p: negative_prompt(p, "pet", [], 1, generator=seeded()),
+            "negatives holds no words",
+        ),
+        (
+            lambda p: random_parts(p, "pet", 1, generator=seeded(), parts=99),
+            "parts is 99; expected 1 to",
+        ),
+        (lambda p: random_mix(p, ["cat"], 1, generator=seeded()), "members holds 1 words"),
+        (
+            lambda p: adaptive_negatives(p, Says("cat"), "pet", 1, generator=seeded(), steps=1),
+            "steps is 1",
+        ),
+    ],
+)
 def test_bad_input(menagerie, way, told):
     with pytest.raises(InputError, match=told):
         way(menagerie)

@@ -24,9 +24,19 @@ def made(cell: Cell) -> dict:
 def test_a_row_for_each_cell_in_a_file_of_json_lines(tmp_path):
     rows = list(run_protocol(SMALL, made, tmp_path / "deep" / "rows.jsonl"))
     assert len(rows) == 8 and {(r["method"], r["category"], r["seed"]) for r in rows} == {
-        (m, c, s) for m in SMALL.methods for c in SMALL.categories for s in range(2)}
-    lines = [json.loads(line) for line in (tmp_path / "deep" / "rows.jsonl").read_text().splitlines()]
-    assert lines[0] == {"protocol": {"methods": ["plain", "steering"], "categories": ["pet", "plant"], "seeds": 2, "pictures": 3}}
+        (m, c, s) for m in SMALL.methods for c in SMALL.categories for s in range(2)
+    }
+    lines = [
+        json.loads(line) for line in (tmp_path / "deep" / "rows.jsonl").read_text().splitlines()
+    ]
+    assert lines[0] == {
+        "protocol": {
+            "methods": ["plain", "steering"],
+            "categories": ["pet", "plant"],
+            "seeds": 2,
+            "pictures": 3,
+        }
+    }
     assert lines[1:] == rows == read_rows(SMALL, tmp_path / "deep" / "rows.jsonl")
 
 
@@ -35,7 +45,8 @@ def test_any_beginning_compares_all_methods():
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
-    file, asked = tmp_path / "rows.jsonl", []
+    file = tmp_path / "rows.jsonl"
+    asked = []
 
     def once(cell):
         asked.append(cell)
@@ -52,14 +63,18 @@ def test_a_line_cut_short_is_made_again(tmp_path_factory, cut):
     rows = list(run_protocol(SMALL, made, file))
     whole = file.read_bytes()
     file.write_bytes(whole[:-cut])
-    assert list(run_protocol(SMALL, made, file)) == rows and sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
+    assert list(run_protocol(SMALL, made, file)) == rows and sorted(
+        file.read_bytes().splitlines()
+    ) == sorted(whole.splitlines())
 
 
 def test_a_killed_process_loses_the_cell_it_was_at(tmp_path):
     file = tmp_path / "rows.jsonl"
-    code = ("import sys, time; from pathlib import Path; from creativelib.protocol import Protocol, run\n"
-            "def slow(cell): time.sleep(0.05); return {'score': 1}\n"
-            f"list(run({SMALL!r}, slow, Path(sys.argv[1])))")
+    code = (
+        "import sys, time; from pathlib import Path; from creativelib.protocol import Protocol, run\n"
+        "def slow(cell): time.sleep(0.05); return {'score': 1}\n"
+        f"list(run({SMALL!r}, slow, Path(sys.argv[1])))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, str(file)])
     while not file.exists() or file.read_bytes().count(b"\n") < 3:
         time.sleep(0.01)
@@ -92,7 +107,10 @@ def test_results_of_another_protocol_are_refused(tmp_path):
         read_rows(SMALL, file)
 
 
-@pytest.mark.parametrize("change", [{"methods": ()}, {"methods": ("a", "a")}, {"categories": ()}, {"seeds": 0}, {"pictures": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"methods": ()}, {"methods": ("a", "a")}, {"categories": ()}, {"seeds": 0}, {"pictures": 0}],
+)
 def test_bad_protocols(change):
     good = {"methods": ("a",), "categories": ("pet",), "seeds": 1, "pictures": 1}
     with pytest.raises(InputError, match=f"{next(iter(change))} is"):

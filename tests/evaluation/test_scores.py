@@ -23,25 +23,48 @@ def seeded(seed):
 @pytest.fixture(scope="module")
 def scored(menagerie):
     """Figures of plain sampling, the world's own pictures, wild ones, noise, and one picture again and again."""
-    judge, oracle = Judge.load(), Oracle.load()
+    judge = Judge.load()
+    oracle = Oracle.load()
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 48)
         reference = Reference.of(menagerie, judge, "pet")
         usual = prompt_only(menagerie, "pet", 16, generator=seeded(1))
         pictures = {
-            "own": draw(sample_scenes(16, seeded(2), category="pet")), "wild": draw(sample_scenes(16, seeded(3), 1.0, "pet")),
-            "noise": torch.rand(16, 3, 64, 64, generator=seeded(4)), "one": usual.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
+            "own": draw(sample_scenes(16, seeded(2), category="pet")),
+            "wild": draw(sample_scenes(16, seeded(3), 1.0, "pet")),
+            "noise": torch.rand(16, 3, 64, 64, generator=seeded(4)),
+            "one": usual.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
         }
-        runs = {"plain": usual} | {name: Samples(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1)) for name, x in pictures.items()}
+        runs = {"plain": usual} | {
+            name: Samples(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1))
+            for name, x in pictures.items()
+        }
         with pytest.warns(FewPicturesWarning, match="FID of 16 pictures"):
-            return {name: score(drawn, reference, menagerie, judge, oracle) for name, drawn in runs.items()}
+            return {
+                name: score(drawn, reference, menagerie, judge, oracle)
+                for name, drawn in runs.items()
+            }
 
 
 def test_more_pictures_than_there_are_floors_of_are_refused_before_any_work(menagerie):
     density = GaussianDensity.fit(torch.randn(40, 8, generator=seeded(5)), pca=0.95)
-    reference = Reference("pet", density, *(torch.zeros(4, 8),) * 3, torch.zeros(8), torch.zeros(2, 8), torch.zeros(8), torch.zeros(2, 8))
-    with pytest.raises(InputError, match="drawn holds 5 pictures; allowed are at most 4"):
-        score(Samples(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)), reference, menagerie, Judge.load(), Oracle.load())
+    reference = Reference(
+        "pet",
+        density,
+        *(torch.zeros(4, 8),) * 3,
+        torch.zeros(8),
+        torch.zeros(2, 8),
+        torch.zeros(8),
+        torch.zeros(2, 8),
+    )
+    with pytest.raises(InputError, match="drawn holds 5 pictures; expected at most 4"):
+        score(
+            Samples(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)),
+            reference,
+            menagerie,
+            Judge.load(),
+            Oracle.load(),
+        )
 
 
 def test_every_figure_is_a_number_and_all_runs_have_the_same(scored):
@@ -49,19 +72,37 @@ def test_every_figure_is_a_number_and_all_runs_have_the_same(scored):
     assert len({tuple(figures) for figures in scored.values()}) == 1
 
 
-@pytest.mark.parametrize("name, order", [
-    ("true: valid", ["noise", "plain"]), ("true: valid and novel", ["plain", "wild"]), ("true: surprisal", ["plain", "wild"]),
-    ("CLIP: surprisal", ["plain", "wild", "noise"]), ("CLIP: positive similarity", ["noise", "plain"]), ("FID", ["plain", "noise"]),
-    ("KID", ["own", "noise"]), ("precision", ["noise", "plain"]), ("recall", ["one", "plain"]), ("coverage", ["one", "plain"]),
-    ("Vendi, q = 1", ["one", "plain"]), ("Vendi, q = 2", ["one", "own"]), ("total variance", ["one", "plain"]),
-    ("distance to the nearest", ["own", "noise"]), ("CLIP: distance to the nearest", ["plain", "wild", "noise"]),
-    ("CLIP: KL above its floor", ["plain", "noise"]), ("CLIP: JS above its floor", ["plain", "noise"]),
-    ("positive similarity", ["noise", "plain"]), ("relative typicality", ["plain", "wild"]),
-])
+@pytest.mark.parametrize(
+    "name, order",
+    [
+        ("true: valid", ["noise", "plain"]),
+        ("true: valid and novel", ["plain", "wild"]),
+        ("true: surprisal", ["plain", "wild"]),
+        ("CLIP: surprisal", ["plain", "wild", "noise"]),
+        ("CLIP: positive similarity", ["noise", "plain"]),
+        ("FID", ["plain", "noise"]),
+        ("KID", ["own", "noise"]),
+        ("precision", ["noise", "plain"]),
+        ("recall", ["one", "plain"]),
+        ("coverage", ["one", "plain"]),
+        ("Vendi, q = 1", ["one", "plain"]),
+        ("Vendi, q = 2", ["one", "own"]),
+        ("total variance", ["one", "plain"]),
+        ("distance to the nearest", ["own", "noise"]),
+        ("CLIP: distance to the nearest", ["plain", "wild", "noise"]),
+        ("CLIP: KL above its floor", ["plain", "noise"]),
+        ("CLIP: JS above its floor", ["plain", "noise"]),
+        ("positive similarity", ["noise", "plain"]),
+        ("relative typicality", ["plain", "wild"]),
+    ],
+)
 def test_directions(scored, name, order):
     values = [scored[run][name] for run in order]
     assert values == sorted(values) and values[0] < values[-1]
 
 
 def test_plain_sampling_is_near_its_floor(scored):
-    assert abs(scored["plain"]["CLIP: KL above its floor"]) < 0.2 * scored["noise"]["CLIP: KL above its floor"]
+    assert (
+        abs(scored["plain"]["CLIP: KL above its floor"])
+        < 0.2 * scored["noise"]["CLIP: KL above its floor"]
+    )

@@ -41,6 +41,7 @@ def toy_loss(net, fail_at=None):
         x = torch.randn(RECIPE.batch, 4, generator=generator)
         value = mse_loss(net(x).float(), x.sum(1, keepdim=True))
         return {"loss": value * float("nan") if step == fail_at else value}
+
     return loss
 
 
@@ -72,8 +73,13 @@ def test_muon_takes_inner_weights_and_moves_filters_in_place():
     net.conv_in = nn.Conv2d(1, 2, 3)
     before = {k: p.detach().clone() for k, p in net.named_parameters()}
     optimizers = loop.Optimizers(dict(net.named_parameters()), replace(RECIPE, muon=0.02))
-    assert {k for k, owner in optimizers.owner.items() if owner is optimizers.parts[1]} == {"block.layers.0.weight", "conv.weight"}
-    net.conv(net.conv_in(torch.randn(1, 1, 8, 8))).sum().add(net(torch.randn(2, 4)).sum()).backward()
+    assert {k for k, owner in optimizers.owner.items() if owner is optimizers.parts[1]} == {
+        "block.layers.0.weight",
+        "conv.weight",
+    }
+    net.conv(net.conv_in(torch.randn(1, 1, 8, 8))).sum().add(
+        net(torch.randn(2, 4)).sum()
+    ).backward()
     optimizers.step(1.0)
     assert all((p != before[k]).any() for k, p in net.named_parameters())
 
@@ -86,7 +92,9 @@ def test_filters_whose_channels_come_last_in_memory_take_the_same_steps():
         optimizers = loop.Optimizers(dict(conv.named_parameters()), replace(RECIPE, muon=0.02))
         for step in range(3):
             conv.zero_grad()
-            conv["conv"](torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+            conv["conv"](
+                torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+            ).square().sum().backward()
             optimizers.step(1.0)
         grown.append(conv["conv"].weight.detach())
     torch.testing.assert_close(grown[0], grown[1], rtol=1e-4, atol=1e-5)
@@ -113,12 +121,17 @@ def test_what_the_loss_carries_from_step_to_step_is_resumed():
             terms = own(step, generator)
             total.add_(step)
             return terms
+
         return loss
 
-    net, total = model(), torch.zeros(())
+    net = model()
+    total = torch.zeros(())
     with pytest.raises(FloatingPointError):
-        train(net, counting(net, total, fail_at=20), replace(RECIPE, name="carried"), {"total": total})
-    again, fresh = model(), torch.zeros(())
+        train(
+            net, counting(net, total, fail_at=20), replace(RECIPE, name="carried"), {"total": total}
+        )
+    again = model()
+    fresh = torch.zeros(())
     train(again, counting(again, fresh), replace(RECIPE, name="carried"), {"total": fresh})
     assert fresh == sum(range(RECIPE.steps))
 
@@ -133,7 +146,9 @@ def test_minutes_end_a_run_with_its_rate_fallen(monkeypatch):
     ticking(monkeypatch, 1.0)
     rates = []
     real = loop.Optimizers.step
-    monkeypatch.setattr(loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate)))
+    monkeypatch.setattr(
+        loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate))
+    )
     net = model()
     facts = train(net, toy_loss(net), replace(RECIPE, steps=10**6), minutes=1)
     assert facts["steps"] == 60
@@ -145,7 +160,9 @@ def test_the_first_steps_count_against_the_minutes_but_not_as_pace(monkeypatch):
     ticking(monkeypatch, 10.0)
     rates = []
     real = loop.Optimizers.step
-    monkeypatch.setattr(loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate)))
+    monkeypatch.setattr(
+        loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate))
+    )
     net = model()
     train(net, toy_loss(net), replace(RECIPE, steps=10**6, warmup=1), minutes=2)
     assert len(rates) == 12 and min(rates[:3]) > 0.9

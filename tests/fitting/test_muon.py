@@ -19,7 +19,8 @@ def test_orthogonal_keeps_directions_and_brings_singular_values_near_one():
 def test_steps_equal_those_of_torch():
     torch.manual_seed(0)
     start = torch.randn(8, 20)
-    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    ours = nn.Parameter(start.clone())
+    theirs = nn.Parameter(start.clone())
     a = Muon([ours], lr=0.02, weight_decay=0.1)
     b = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(5):

@@ -20,7 +20,8 @@ def normal(n, d, seed, mean=0.0, spread=1.0):
 
 def test_kl_in_closed_form():
     """Of two isotropic Gaussians: d (s^2 - 1 - log s^2) / 2 + d m^2 / 2."""
-    a, b = normal(100_000, 3, 0, mean=0.5, spread=1.5), normal(100_000, 3, 1)
+    a = normal(100_000, 3, 0, mean=0.5, spread=1.5)
+    b = normal(100_000, 3, 1)
     wanted = 3 * (1.5**2 - 1 - math.log(1.5**2)) / 2 + 3 * 0.25 / 2
     assert gaussian_kl(a, b) == pytest.approx(wanted, rel=0.03)
     assert gaussian_kl(a, a) == pytest.approx(0, abs=1e-9)
@@ -31,7 +32,8 @@ def test_the_mean_is_the_samples_and_the_covariance_shrunk():
     found = fitted(z)
     own = torch.cov(z.T)
     assert torch.allclose(found.loc, z.mean(0))
-    values, shrunk = torch.linalg.eigvalsh(own), torch.linalg.eigvalsh(found.covariance_matrix)
+    values = torch.linalg.eigvalsh(own)
+    shrunk = torch.linalg.eigvalsh(found.covariance_matrix)
     assert shrunk[0] > values[0] and shrunk[-1] < values[-1] and shrunk.min() > 0
 
 
@@ -41,23 +43,34 @@ def test_few_embeddings_of_many_dimensions_still_give_a_divergence():
 
 def test_js_by_quadrature():
     """In one dimension the integral can be done on a grid."""
-    a, b = normal(500, 1, 0, mean=1.0), normal(500, 1, 1, spread=2.0)
+    a = normal(500, 1, 0, mean=1.0)
+    b = normal(500, 1, 1, spread=2.0)
     x = torch.linspace(-20, 20, 200_001, dtype=torch.float64)[:, None]
-    p, q = (MultivariateNormal(g.loc, g.covariance_matrix).log_prob(x).exp() for g in map(fitted, (a, b)))
+    p, q = (
+        MultivariateNormal(g.loc, g.covariance_matrix).log_prob(x).exp()
+        for g in map(fitted, (a, b))
+    )
     m = (p + q) / 2
-    wanted = torch.trapezoid((torch.xlogy(p, p / m) + torch.xlogy(q, q / m)).nan_to_num() / 2, x[:, 0]).item()
+    wanted = torch.trapezoid(
+        (torch.xlogy(p, p / m) + torch.xlogy(q, q / m)).nan_to_num() / 2, x[:, 0]
+    ).item()
     assert gaussian_js(a, b, generator=seeded(2), draws=100_000) == pytest.approx(wanted, abs=0.004)
 
 
 def test_js_lies_between_its_limits_and_is_symmetric():
-    a, b, far = normal(300, 4, 0), normal(300, 4, 1, mean=0.7), normal(300, 4, 2, mean=50.0)
+    a = normal(300, 4, 0)
+    b = normal(300, 4, 1, mean=0.7)
+    far = normal(300, 4, 2, mean=50.0)
     assert gaussian_js(a, a, generator=seeded(0)) == pytest.approx(0, abs=1e-12)
     assert gaussian_js(a, far, generator=seeded(0)) == pytest.approx(math.log(2), abs=1e-6)
-    there, back = gaussian_js(a, b, generator=seeded(0)), gaussian_js(b, a, generator=seeded(1))
+    there = gaussian_js(a, b, generator=seeded(0))
+    back = gaussian_js(b, a, generator=seeded(1))
     assert there == pytest.approx(back, abs=0.01) and 0 < there < math.log(2)
 
 
-@pytest.mark.parametrize("divergence", [gaussian_kl, lambda a, b: gaussian_js(a, b, generator=seeded(0))])
+@pytest.mark.parametrize(
+    "divergence", [gaussian_kl, lambda a, b: gaussian_js(a, b, generator=seeded(0))]
+)
 def test_farther_is_more(divergence):
     seen = normal(300, 4, 0)
     found = [divergence(normal(300, 4, 1, mean=mean), seen) for mean in (0.0, 0.5, 1.0, 2.0)]
@@ -67,9 +80,11 @@ def test_farther_is_more(divergence):
 def test_the_floor_of_the_same_distribution_is_taken_off():
     """On average over draws; one pair of draws may still differ."""
     seen = normal(80, 30, 0)
-    plain, rest = [], []
+    plain = []
+    rest = []
     for seed in range(1, 41):
-        drawn, again = normal(60, 30, seed), normal(60, 30, 100 + seed)
+        drawn = normal(60, 30, seed)
+        again = normal(60, 30, 100 + seed)
         plain.append(gaussian_kl(drawn, seen))
         rest.append(excess_over_floor(gaussian_kl, drawn, seen, again))
     assert sum(plain) / 40 > 0.3 and abs(sum(rest) / 40) < 0.2 * sum(plain) / 40
@@ -77,7 +92,8 @@ def test_the_floor_of_the_same_distribution_is_taken_off():
 
 
 def test_agrees_with_torch_given_the_same_gaussians():
-    a, b = normal(50, 5, 0), normal(60, 5, 1, spread=2.0)
+    a = normal(50, 5, 0)
+    b = normal(60, 5, 1, spread=2.0)
     assert gaussian_kl(a, b) == pytest.approx(kl_divergence(fitted(a), fitted(b)).item())
 
 

@@ -30,12 +30,21 @@ def test_unequal_shares_in_closed_form():
     assert vendi(z, 2) == pytest.approx(1 / (0.75**2 + 0.25**2))
 
 
-@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.integers(0, 999))
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.sampled_from([0.5, 1.0, 2.0, 3.0]),
+    st.integers(0, 999),
+)
 def test_the_definition_by_the_whole_matrix_of_cosines(n, d, q, seed):
     z = normal(n, d, seed).numpy()
     unit = z / np.linalg.norm(z, axis=1, keepdims=True)
     share = np.clip(np.linalg.eigvalsh(unit @ unit.T / n), 1e-15, None)
-    entropy = -(share * np.log(share)).sum() if q == 1 else np.log((share[share > 1e-12] ** q).sum()) / (1 - q)
+    entropy = (
+        -(share * np.log(share)).sum()
+        if q == 1
+        else np.log((share[share > 1e-12] ** q).sum()) / (1 - q)
+    )
     assert vendi(torch.from_numpy(z), q) == pytest.approx(math.exp(entropy), rel=1e-6)
 
 
@@ -48,13 +57,17 @@ def test_repeating_the_set_changes_nothing_and_common_things_count_more_with_q(n
 
 def test_a_wider_set_scores_higher():
     centre = torch.tensor([5.0, 0, 0, 0])
-    assert vendi(centre + 0.1 * normal(50, 4, 0)) < vendi(centre + normal(50, 4, 0)) < vendi(centre + 10 * normal(50, 4, 0))
+    assert (
+        vendi(centre + 0.1 * normal(50, 4, 0))
+        < vendi(centre + normal(50, 4, 0))
+        < vendi(centre + 10 * normal(50, 4, 0))
+    )
 
 
 def test_nothing_and_a_bad_order_are_refused():
     with pytest.raises(InputError, match="z holds no embeddings"):
         vendi(torch.zeros(0, 3))
-    with pytest.raises(InputError, match="q is 0; allowed is a number above 0"):
+    with pytest.raises(InputError, match="q is 0; expected a number above 0"):
         vendi(torch.eye(3), 0)
 
 
@@ -62,6 +75,9 @@ def test_total_variance_is_half_the_mean_squared_distance():
     z = normal(7, 3, 0)
     apart = torch.cdist(z, z).square().sum() / (7 * 6)
     assert total_variance(z) == pytest.approx(apart.item() / 2)
-    assert total_variance(2 * z) == pytest.approx(4 * total_variance(z)) and total_variance(torch.ones(4, 2)) == 0
+    assert (
+        total_variance(2 * z) == pytest.approx(4 * total_variance(z))
+        and total_variance(torch.ones(4, 2)) == 0
+    )
     with pytest.raises(InputError, match="1 embeddings"):
         total_variance(z[:1])

@@ -16,16 +16,25 @@ def test_the_means_interval_is_the_normal_laws():
     found = bootstrap(x)
     half = 1.96 * x.std().item() / 20
     assert found.value == pytest.approx(x.mean().item()) and found.n == 400
-    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.15 * half)
+    assert (found.low, found.high) == pytest.approx(
+        (found.value - half, found.value + half), abs=0.15 * half
+    )
 
 
 def test_it_covers_the_truth_as_often_as_it_says():
-    hits = [(found := bootstrap(normal(40, seed), draws=200)).low <= 0 <= found.high for seed in range(200)]
+    hits = [
+        (found := bootstrap(normal(40, seed), draws=200)).low <= 0 <= found.high
+        for seed in range(200)
+    ]
     assert 0.89 <= sum(hits) / 200 <= 0.99
 
 
 def test_more_values_and_a_lower_level_make_it_narrower():
-    found = bootstrap(normal(20, 0)), bootstrap(normal(200, 0)), bootstrap(normal(200, 0), level=0.5)
+    found = (
+        bootstrap(normal(20, 0)),
+        bootstrap(normal(200, 0)),
+        bootstrap(normal(200, 0), level=0.5),
+    )
     width = [each.high - each.low for each in found]
     assert width == sorted(width, reverse=True)
 

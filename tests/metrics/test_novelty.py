@@ -17,7 +17,8 @@ def normal(n, d, seed):
 
 @given(st.integers(1, 9), st.integers(3, 20), st.integers(1, 3), st.integers(0, 999))
 def test_by_brute_force(n, m, k, seed):
-    z, seen = normal(n, 4, seed), normal(m, 4, seed + 1)
+    z = normal(n, 4, seed)
+    seen = normal(m, 4, seed + 1)
     wanted = [sorted(math.dist(x, y) for y in seen.tolist())[k - 1] for x in z.tolist()]
     assert nearest_distance(z, seen, k).tolist() == pytest.approx(wanted)
 
@@ -25,11 +26,13 @@ def test_by_brute_force(n, m, k, seed):
 def test_copies_are_not_new_and_farther_is_newer():
     seen = normal(100, 8, 0)
     assert nearest_distance(seen[:10], seen).max() == 0
-    distances = [nearest_distance(seen[:10] + step, seen).mean().item() for step in (0.0, 1.0, 3.0, 9.0)]
+    distances = [
+        nearest_distance(seen[:10] + step, seen).mean().item() for step in (0.0, 1.0, 3.0, 9.0)
+    ]
     assert distances == sorted(distances)
 
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_bad_k(k):
-    with pytest.raises(InputError, match=f"k is {k}; allowed is 1 to the number of pictures seen, 3"):
+    with pytest.raises(InputError, match=f"k is {k}; expected 1 to the number of pictures seen, 3"):
         nearest_distance(torch.zeros(2, 3), torch.ones(3, 3), k)

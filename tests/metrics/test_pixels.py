@@ -10,7 +10,9 @@ from creativelib.metrics.pixels import psnr
 
 def test_an_error_of_a_tenth_is_20_decibels():
     black = torch.zeros(2, 3, 4, 4)
-    assert psnr(black, black + torch.tensor([0.1, 1.0])[:, None, None, None]).tolist() == pytest.approx([20, 0], abs=1e-5)
+    assert psnr(
+        black, black + torch.tensor([0.1, 1.0])[:, None, None, None]
+    ).tolist() == pytest.approx([20, 0], abs=1e-5)
     assert psnr(black[0], black[0]).item() == math.inf
 
 

@@ -32,7 +32,9 @@ def test_a_usual_member_is_less_typical_of_its_category_alone(menagerie):
     from creativelib.world.scenes import draw, sample_scenes
 
     names = list(category("pet").species)
-    text, *members = menagerie.encode_text([f"a photo of a {name}" for name in ("pet", *names)]).pooled
+    text, *members = menagerie.encode_text(
+        [f"a photo of a {name}" for name in ("pet", *names)]
+    ).pooled
     scenes = sample_scenes(600, torch.Generator().manual_seed(3), wild=0.5)
     pets = scenes[scenes.category == 0]
     typical = negative_distance(menagerie.encode_images(draw(pets)), text, torch.stack(members))

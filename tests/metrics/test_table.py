@@ -9,7 +9,10 @@ from creativelib.metrics.table import compare, shown
 
 
 def rows(method, values, **more):
-    return [{"method": method, "category": "pet", "seed": seed, "pictures": 4, "valid": value, **more} for seed, value in enumerate(values)]
+    return [
+        {"method": method, "category": "pet", "seed": seed, "pictures": 4, "valid": value, **more}
+        for seed, value in enumerate(values)
+    ]
 
 
 BOTH = rows("plain", [0.2, 0.4, 0.9]) + rows("steering", [0.3, 0.5, 1.0])[::-1]
@@ -17,15 +20,21 @@ BOTH = rows("plain", [0.2, 0.4, 0.9]) + rows("steering", [0.3, 0.5, 1.0])[::-1]
 
 def test_means_with_intervals():
     frame = compare(BOTH, ["valid"])
-    assert list(frame.index) == ["plain", "steering"] and list(frame.columns) == [("valid", part) for part in ("value", "low", "high")]
+    assert list(frame.index) == ["plain", "steering"] and list(frame.columns) == [
+        ("valid", part) for part in ("value", "low", "high")
+    ]
     wanted = bootstrap(torch.tensor([0.2, 0.4, 0.9]))
     assert frame.loc["plain", ("valid", "value")] == pytest.approx(0.5)
-    assert tuple(frame.loc["plain", "valid"]) == pytest.approx((wanted.value, wanted.low, wanted.high))
+    assert tuple(frame.loc["plain", "valid"]) == pytest.approx(
+        (wanted.value, wanted.low, wanted.high)
+    )
 
 
 def test_differences_are_paired_by_run_whatever_the_order_of_rows():
     frame = compare(BOTH, ["valid"], than="plain")
-    assert tuple(frame.loc["steering", "valid"]) == pytest.approx((0.1, 0.1, 0.1)), "the runs' own spread is gone"
+    assert tuple(frame.loc["steering", "valid"]) == pytest.approx((0.1, 0.1, 0.1)), (
+        "the runs' own spread is gone"
+    )
     assert tuple(frame.loc["plain", "valid"]) == (0, 0, 0)
 
 
@@ -35,12 +44,18 @@ def test_as_text():
     assert "| plain" in text.to_markdown() and "plain" in text.to_latex()
 
 
-@pytest.mark.parametrize("change, told", [
-    (lambda r: compare([], ["valid"]), "rows is empty"),
-    (lambda r: compare(r[:-1], ["valid"]), "'steering' has 2 runs"),
-    (lambda r: compare(r, ["valid", "new"]), "has no new"),
-    (lambda r: compare(r, ["valid"], than="others"), "than is 'others'; allowed are plain, steering"),
-])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda r: compare([], ["valid"]), "rows is empty"),
+        (lambda r: compare(r[:-1], ["valid"]), "'steering' has 2 runs"),
+        (lambda r: compare(r, ["valid", "new"]), "has no new"),
+        (
+            lambda r: compare(r, ["valid"], than="others"),
+            "than is 'others'; expected plain, steering",
+        ),
+    ],
+)
 def test_bad_input(change, told):
     with pytest.raises(InputError, match=told):
         change(BOTH)

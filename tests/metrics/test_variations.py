@@ -13,8 +13,13 @@ def normal(n, seed):
 
 @pytest.fixture(scope="module")
 def scores():
-    rest, shown = normal(200, 0), normal(1, 1)
-    sets = {"truth": normal(200, 2), "copier": shown + 0.01 * normal(200, 3), "mode-dropper": normal(1, 4) + 0.3 * normal(200, 5)}
+    rest = normal(200, 0)
+    shown = normal(1, 1)
+    sets = {
+        "truth": normal(200, 2),
+        "copier": shown + 0.01 * normal(200, 3),
+        "mode-dropper": normal(1, 4) + 0.3 * normal(200, 5),
+    }
     return {name: fewshot(drawn, rest, shown) for name, drawn in sets.items()}
 
 
@@ -26,11 +31,16 @@ def test_a_copier_is_near_and_covers_nothing(scores):
 
 def test_a_mode_dropper_is_seen_by_recall_and_coverage(scores):
     for name in ("recall", "coverage"):
-        assert getattr(scores["mode-dropper"].fidelity, name) < getattr(scores["truth"].fidelity, name) - 0.3
+        assert (
+            getattr(scores["mode-dropper"].fidelity, name)
+            < getattr(scores["truth"].fidelity, name) - 0.3
+        )
 
 
 def test_parts_are_those_of_the_other_functions_and_the_nearest_shown_counts():
-    drawn, rest, shown = normal(20, 0), normal(30, 1), normal(3, 2)
+    drawn = normal(20, 0)
+    rest = normal(30, 1)
+    shown = normal(3, 2)
     found = fewshot(drawn, rest, shown, k=2)
     assert found.fidelity == fidelity(drawn, rest, 2) and found.fid == frechet(drawn, rest)
     nearest = [min((a - b).norm().item() for b in shown) for a in drawn]

@@ -18,11 +18,25 @@ from creativelib.world.scenes import draw, sample_scenes
 PROMPTS = ["a photo of a cat", "a neon sign of a red castle"]
 BUDGETS = {  # MiB
     "menagerie": {
-        "prior/text_encoder": 1.0, "prior/image_encoder": 2.0, "prior/prior": 4.0, "decoder/movq": 3.0, "decoder/unet": 10.0,
-        "oracle": 3.6, "judge": 3.0, "vqa": 5.0, "autoregressive": 3.0, "semantica/pairs": 4.5, "semantica/control": 4.5, "dino": 2.0,
+        "prior/text_encoder": 1.0,
+        "prior/image_encoder": 2.0,
+        "prior/prior": 4.0,
+        "decoder/movq": 3.0,
+        "decoder/unet": 10.0,
+        "oracle": 3.6,
+        "judge": 3.0,
+        "vqa": 5.0,
+        "autoregressive": 3.0,
+        "semantica/pairs": 4.5,
+        "semantica/control": 4.5,
+        "dino": 2.0,
     },
     "menagerie-128": {
-        "prior/text_encoder": 2.0, "prior/image_encoder": 6.0, "prior/prior": 4.0, "decoder/movq": 6.0, "decoder/unet": 15.0,
+        "prior/text_encoder": 2.0,
+        "prior/image_encoder": 6.0,
+        "prior/prior": 4.0,
+        "decoder/movq": 6.0,
+        "decoder/unet": 15.0,
     },
 }
 PARTS = [(model, part) for model, parts in BUDGETS.items() for part in parts]
@@ -45,7 +59,9 @@ def seeded(seed):
 
 def test_every_file_is_summed_and_nothing_but_safetensors_and_text(folder):
     listed = set(json.loads((folder / "sha256.json").read_text()))
-    present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {"sha256.json"}
+    present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {
+        "sha256.json"
+    }
     assert listed == present
     assert {f.rsplit(".", 1)[-1] for f in present} <= {"safetensors", "json", "txt"}
 
@@ -67,8 +83,19 @@ def test_plain_diffusers_gives_the_same_embeddings(folder, stack):
     plain.text_encoder.float()
     plain.image_encoder.float()
     plain.set_progress_bar_config(disable=True)
-    expected = plain(PROMPTS, num_images_per_prompt=2, num_inference_steps=5, guidance_scale=2.0, generator=seeded(1))
-    z = stack.sample_prior(stack.encode_text(PROMPTS), n=2, noise=seeded(1), sampling=PriorSampling(guidance=2.0, steps=5))
+    expected = plain(
+        PROMPTS,
+        num_images_per_prompt=2,
+        num_inference_steps=5,
+        guidance_scale=2.0,
+        generator=seeded(1),
+    )
+    z = stack.sample_prior(
+        stack.encode_text(PROMPTS),
+        n=2,
+        noise=seeded(1),
+        sampling=PriorSampling(guidance=2.0, steps=5),
+    )
     assert torch.allclose(z.flatten(0, 1), expected.image_embeds, atol=1e-4)
 
 
@@ -80,8 +107,16 @@ def test_plain_diffusers_gives_the_same_pictures(folder, stack):
     z = stack.sample_prior(stack.encode_text(PROMPTS), n=1, noise=seeded(1)).flatten(0, 1)
     side = stack.decoder.side
     blank = stack.image_encoder(torch.zeros(1, 3, side, side)).image_embeds.expand(2, -1)
-    expected = plain(image_embeds=z, negative_image_embeds=blank, height=side, width=side, num_inference_steps=8, guidance_scale=2.0,
-                     generator=seeded(3), output_type="np").images
+    expected = plain(
+        image_embeds=z,
+        negative_image_embeds=blank,
+        height=side,
+        width=side,
+        num_inference_steps=8,
+        guidance_scale=2.0,
+        generator=seeded(3),
+        output_type="np",
+    ).images
     pictures = stack.decode(z[None], steps=8, guidance=2.0, generator=seeded(3))[0]
     assert np.abs(pictures.permute(0, 2, 3, 1).numpy() - expected).max() < 2 / 255
 
@@ -116,9 +151,13 @@ def test_the_judge_knows_the_world():
 
 def test_the_vqa_answers_rightly():
     scenes = sample_scenes(120, seeded(6), 0.0, "pet")
-    vqa, pictures = BlipVqa.load(), draw(scenes)
+    vqa = BlipVqa.load()
+    pictures = draw(scenes)
     names = list(CATEGORIES[0].species)
     kinds = vqa.ask(pictures, what_kind("pet"))
-    assert sum(kind == names[int(s)] for kind, s in zip(kinds, scenes.species, strict=True)) > 0.9 * 120
+    assert (
+        sum(kind == names[int(s)] for kind, s in zip(kinds, scenes.species, strict=True))
+        > 0.9 * 120
+    )
     assert vqa.ask(pictures, is_a("pet")).count("yes") > 0.9 * 120
     assert vqa.ask(pictures, is_a("plant")).count("no") > 0.9 * 120

@@ -14,19 +14,33 @@ from creativelib.models.names import MODELS
 def test_every_model_says_what_it_needs():
     for name, model in MODELS.items():
         assert model.name == name and model.licence
-        assert (model.folder is None) == (model.memory > 0) == (model.download > 0) == bool(model.hub[0])
+        assert (
+            (model.folder is None)
+            == (model.memory > 0)
+            == (model.download > 0)
+            == bool(model.hub[0])
+        )
     said = MODELS["karlo"].terms
-    assert "16 GB to download, from kakaobrain/karlo-v1-alpha. Licence: CreativeML" in said and "a GPU with about 11 GB" in said
+    assert (
+        "16 GB to download, from kakaobrain/karlo-v1-alpha. Licence: CreativeML" in said
+        and "a GPU with about 11 GB" in said
+    )
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(InputError, match=r"'kandinski' is neither.*menagerie, kandinsky-2-1, kandinsky-2-2"):
+    with pytest.raises(
+        InputError, match=r"'kandinski' is neither.*menagerie, kandinsky-2-1, kandinsky-2-2"
+    ):
         locate("kandinski")
 
 
 def test_folder(stack):
     found = locate(stack)
-    assert (found.prior, found.decoder) == (stack / "prior", stack / "decoder") and not found.has_truth and not found.revisions
+    assert (
+        (found.prior, found.decoder) == (stack / "prior", stack / "decoder")
+        and not found.has_truth
+        and not found.revisions
+    )
     assert found.fingerprint == locate(str(stack)).fingerprint
 
 
@@ -45,7 +59,9 @@ def test_folder_without_the_parts(tmp_path):
 @pytest.fixture
 def bundled(tmp_path):
     (tmp_path / "weights").write_text("right")
-    (tmp_path / "sha256.json").write_text(json.dumps({"weights": hashlib.sha256(b"right").hexdigest()}))
+    (tmp_path / "sha256.json").write_text(
+        json.dumps({"weights": hashlib.sha256(b"right").hexdigest()})
+    )
     return tmp_path
 
 
@@ -53,11 +69,14 @@ def test_sums_that_agree(bundled):
     assert verify(bundled) == hashlib.sha256((bundled / "sha256.json").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (lambda folder: (folder / "weights").write_text("wrong"), "damaged"),
-    (lambda folder: (folder / "weights").unlink(), "missing"),
-    (lambda folder: (folder / "sha256.json").unlink(), "missing"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "weights").write_text("wrong"), "damaged"),
+        (lambda folder: (folder / "weights").unlink(), "missing"),
+        (lambda folder: (folder / "sha256.json").unlink(), "missing"),
+    ],
+)
 def test_sums_that_do_not(bundled, spoil, words):
     spoil(bundled)
     with pytest.raises(InputError, match=words):

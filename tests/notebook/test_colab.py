@@ -61,7 +61,13 @@ def environment_without(*starts: str) -> dict[str, str]:
 
 def git(*arguments: str | Path, folder: Path = ROOT) -> str:
     """What git says about this checkout, also where a hook of another one runs the tests. Raises CalledProcessError."""
-    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, env=environment_without("GIT_"), check=True)
+    done = subprocess.run(
+        ["git", "-C", folder, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment_without("GIT_"),
+        check=True,
+    )
     return done.stdout.strip()
 
 
@@ -96,33 +102,75 @@ class Colab:
     @property
     def environment(self) -> dict[str, str]:
         """As on another machine: nothing leads to this checkout."""
-        return environment_without("GIT_", "JUPYTER_", "IPYTHON", "PYTHON", "MPLBACKEND", "VIRTUAL_ENV", "CONDA_") | {
+        return environment_without(
+            "GIT_", "JUPYTER_", "IPYTHON", "PYTHON", "MPLBACKEND", "VIRTUAL_ENV", "CONDA_"
+        ) | {
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
-            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{self.origin.as_uri()}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS,
-            "IPYTHONDIR": str(self.folder / "ipython"), "JUPYTER_CONFIG_DIR": str(self.folder / "config"),
-            "JUPYTER_DATA_DIR": str(self.folder / "jupyter"), "JUPYTER_PATH": str(self.folder / "jupyter"),
-            "GIT_TERMINAL_PROMPT": "0", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{self.origin.as_uri()}.insteadOf",
+            "GIT_CONFIG_VALUE_0": ADDRESS,
+            "IPYTHONDIR": str(self.folder / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(self.folder / "config"),
+            "JUPYTER_DATA_DIR": str(self.folder / "jupyter"),
+            "JUPYTER_PATH": str(self.folder / "jupyter"),
+            "GIT_TERMINAL_PROMPT": "0",
+            "HF_HUB_OFFLINE": "1",
+            "TQDM_DISABLE": "1",
         }
 
     def do(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python."""
-        return subprocess.run([self.python, *arguments], cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(
+            [self.python, *arguments],
+            cwd=self.work,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
     def execute(self, *sources: str) -> list[notebooks.Cell]:
         """Run cells in a new kernel of the environment, errors and all."""
-        cells = [{"cell_type": "code", "id": f"cell-{number}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
-                 for number, source in enumerate(sources)]
+        cells = [
+            {
+                "cell_type": "code",
+                "id": f"cell-{number}",
+                "metadata": {},
+                "execution_count": None,
+                "outputs": [],
+                "source": source,
+            }
+            for number, source in enumerate(sources)
+        ]
         kernel = {"name": "colab", "display_name": "Python 3", "language": "python"}
-        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
+        notebook = {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": kernel},
+            "cells": cells,
+        }
         (self.work / "notebook.ipynb").write_text(json.dumps(notebook))
-        done = self.do("-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--allow-errors",
-                       "--ExecutePreprocessor.timeout=300", "notebook.ipynb")
+        done = self.do(
+            "-m",
+            "nbconvert",
+            "--to",
+            "notebook",
+            "--execute",
+            "--inplace",
+            "--allow-errors",
+            "--ExecutePreprocessor.timeout=300",
+            "notebook.ipynb",
+        )
         assert done.returncode == 0, done.stderr
         return notebooks.read(self.work / "notebook.ipynb")
 
     def stamps(self) -> dict[Path, int]:
         """When each file of the environment's own packages was written; what Python compiles does not count."""
-        return {file: file.stat().st_mtime_ns for file in self.site.rglob("*") if file.is_file() and file.suffix != ".pyc"}
+        return {
+            file: file.stat().st_mtime_ns
+            for file in self.site.rglob("*")
+            if file.is_file() and file.suffix != ".pyc"
+        }
 
 
 def make_colab(folder: Path, origin: Path) -> Colab:
@@ -132,12 +180,21 @@ def make_colab(folder: Path, origin: Path) -> Colab:
     """
     colab = Colab(folder, origin)
     colab.work.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"],
+        check=True,
+        capture_output=True,
+    )
     given = folder / "given"
     given.mkdir()
     hidden = {file.parts[0] for name in ABSENT for file in distribution(name).files or ()}
-    libraries = (Path(sysconfig.get_path("platlib")), Path(sysconfig.get_path("purelib")))  # mostly one folder
-    for name, entry in {entry.name: entry for library in libraries for entry in library.iterdir()}.items():
+    libraries = (
+        Path(sysconfig.get_path("platlib")),
+        Path(sysconfig.get_path("purelib")),
+    )  # mostly one folder
+    for name, entry in {
+        entry.name: entry for library in libraries for entry in library.iterdir()
+    }.items():
         if name not in hidden:
             (given / name).symlink_to(entry)
     # Python reads no .pth file in a folder that a .pth file names: an editable package in there stays unknown.
@@ -148,25 +205,42 @@ def make_colab(folder: Path, origin: Path) -> Colab:
     kernel = folder / "jupyter" / "kernels" / "colab"
     kernel.mkdir(parents=True)
     argv = [str(colab.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"})
+    )
     return colab
 
 
 def packages(folder: Path) -> dict[str, str]:
     """The packages in a folder, with their versions."""
-    return {canonical(found.metadata["Name"]): found.version for found in distributions(path=[str(folder)])}
+    return {
+        canonical(found.metadata["Name"]): found.version
+        for found in distributions(path=[str(folder)])
+    }
 
 
 def outputs(cell: notebooks.Cell, kind: str) -> list[Any]:
     """What a cell has put out of one kind: "text", or a MIME type."""
-    found = [output.get("text") if kind == "text" else output.get("data", {}).get(kind) for output in cell["outputs"]]
+    found = [
+        output.get("text") if kind == "text" else output.get("data", {}).get(kind)
+        for output in cell["outputs"]
+    ]
     return ["".join(value) for value in found if value is not None]
 
 
 def errors(cells: list[notebooks.Cell]) -> str:
     """Everything that the cells printed, if one of them failed."""
-    failed = ["\n".join(output["traceback"]) for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
-    return "\n".join([text for cell in cells for text in outputs(cell, "text")] + failed) if failed else ""
+    failed = [
+        "\n".join(output["traceback"])
+        for cell in cells
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
+    return (
+        "\n".join([text for cell in cells for text in outputs(cell, "text")] + failed)
+        if failed
+        else ""
+    )
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +252,9 @@ def repository() -> Path:
         git("rev-parse", "--verify", "HEAD")
         top = Path(git("rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"this checkout is not a git repository with a commit, which pip could clone: {error.stderr.strip()}")
+        pytest.skip(
+            f"this checkout is not a git repository with a commit, which pip could clone: {error.stderr.strip()}"
+        )
     if not top.samefile(ROOT):
         pytest.skip("this checkout is part of another git repository, not one that pip could clone")
     return ROOT
@@ -192,9 +268,20 @@ def origin(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("origin")
     git("init", "-q", "--bare", folder)
-    (folder / "objects" / "info" / "alternates").write_text(f"{(repository / git('rev-parse', '--git-path', 'objects')).resolve()}\n")
-    commit = git("-c", "user.name=test", "-c", "user.email=test@example.org", "commit-tree", "-m", "The last commit's files",
-                 git("rev-parse", "HEAD^{tree}"), folder=folder)
+    (folder / "objects" / "info" / "alternates").write_text(
+        f"{(repository / git('rev-parse', '--git-path', 'objects')).resolve()}\n"
+    )
+    commit = git(
+        "-c",
+        "user.name=test",
+        "-c",
+        "user.email=test@example.org",
+        "commit-tree",
+        "-m",
+        "The last commit's files",
+        git("rev-parse", "HEAD^{tree}"),
+        folder=folder,
+    )
     git("update-ref", "HEAD", commit, folder=folder)
     return folder
 
@@ -211,35 +298,77 @@ class Run:
 
 
 @pytest.fixture(scope="module", params=SET_UPS, ids=SET_UPS.get)
-def run(request: pytest.FixtureRequest, origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(
+    request: pytest.FixtureRequest, origin: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     colab = make_colab(tmp_path_factory.mktemp("colab"), origin)
     assert packages(colab.site) == {}
-    missing = colab.do("-c", "import importlib.util, json, sys; print(json.dumps([name for name in sys.argv[1:]"
-                       " if importlib.util.find_spec(name) is None]))", "creativelib", "zuko", "torch_fidelity", "torch", "IPython", "pip")
-    assert json.loads(missing.stdout) == ["creativelib", "zuko", "torch_fidelity"], "not what Colab looks like"
+    missing = colab.do(
+        "-c",
+        "import importlib.util, json, sys; print(json.dumps([name for name in sys.argv[1:]"
+        " if importlib.util.find_spec(name) is None]))",
+        "creativelib",
+        "zuko",
+        "torch_fidelity",
+        "torch",
+        "IPython",
+        "pip",
+    )
+    assert json.loads(missing.stdout) == ["creativelib", "zuko", "torch_fidelity"], (
+        "not what Colab looks like"
+    )
     first, second = colab.execute(request.param, NEXT)
-    if errors([first]) and colab.do("-m", "pip", "download", "-q", "--no-deps", "-d", colab.folder, "hatchling").returncode:
+    if (
+        errors([first])
+        and colab.do(
+            "-m", "pip", "download", "-q", "--no-deps", "-d", colab.folder, "hatchling"
+        ).returncode
+    ):
         pytest.skip("pip reaches no package index, where it would get the build backend")
     if found := errors([first, second]):
         pytest.fail(found, pytrace=False)
-    facts = json.loads(next(line for line in "".join(outputs(second, "text")).splitlines() if line.startswith("{")))
+    facts = json.loads(
+        next(line for line in "".join(outputs(second, "text")).splitlines() if line.startswith("{"))
+    )
     return Run(colab, request.param, packages(colab.site), facts, outputs(second, "image/jpeg"))
 
 
 def test_the_committed_package_is_installed(run: Run):
-    committed = tomllib.loads(git("show", "HEAD:pyproject.toml", folder=run.colab.origin))["project"]["version"]
+    committed = tomllib.loads(git("show", "HEAD:pyproject.toml", folder=run.colab.origin))[
+        "project"
+    ]["version"]
     assert run.facts["version"] == run.installed["creativelib"] == committed
     assert Path(run.facts["file"]) == run.colab.site / "creativelib" / "__init__.py"
-    source = json.loads((run.colab.site / f"creativelib-{committed}.dist-info" / "direct_url.json").read_text())
-    assert source == {"url": ADDRESS, "vcs_info": {"vcs": "git", "commit_id": git("rev-parse", "HEAD", folder=run.colab.origin)}}
+    source = json.loads(
+        (run.colab.site / f"creativelib-{committed}.dist-info" / "direct_url.json").read_text()
+    )
+    assert source == {
+        "url": ADDRESS,
+        "vcs_info": {"vcs": "git", "commit_id": git("rev-parse", "HEAD", folder=run.colab.origin)},
+    }
 
 
 def test_every_committed_file_comes_along(run: Run):
     """Code, checkpoints and results."""
     package = run.colab.site / "creativelib"
-    found = {file.relative_to(package).as_posix() for file in package.rglob("*") if file.is_file() and file.suffix != ".pyc"}
-    listed = git("ls-tree", "-r", "--name-only", "HEAD", "creativelib", "benchmarks/results", folder=run.colab.origin).splitlines()
-    assert found == {name.replace("benchmarks/results", "creativelib/results").removeprefix("creativelib/") for name in listed}
+    found = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*")
+        if file.is_file() and file.suffix != ".pyc"
+    }
+    listed = git(
+        "ls-tree",
+        "-r",
+        "--name-only",
+        "HEAD",
+        "creativelib",
+        "benchmarks/results",
+        folder=run.colab.origin,
+    ).splitlines()
+    assert found == {
+        name.replace("benchmarks/results", "creativelib/results").removeprefix("creativelib/")
+        for name in listed
+    }
     assert run.facts["figures"] > 0
 
 
@@ -252,8 +381,14 @@ def test_what_colab_has_stays(run: Run):
     assert run.installed.keys() >= set(ABSENT)
     given = packages(run.colab.folder / "given")
     assert "torch" in given and run.installed.keys() & given.keys() == set()
-    assert (run.facts["torch"], run.facts["torchvision"]) == (torch.__version__, torchvision.__version__)
-    assert f"torch=={version('torch')}" in (run.colab.work / "colab-torch.txt").read_text().splitlines()
+    assert (run.facts["torch"], run.facts["torchvision"]) == (
+        torch.__version__,
+        torchvision.__version__,
+    )
+    assert (
+        f"torch=={version('torch')}"
+        in (run.colab.work / "colab-torch.txt").read_text().splitlines()
+    )
 
 
 def test_a_second_run_installs_nothing(run: Run):
@@ -269,10 +404,14 @@ def test_a_second_run_installs_nothing(run: Run):
 
 def test_every_set_up_cell_installs_from_the_address():
     for file in FILES:
-        assert re.findall(r'^    %pip install .*"git\+(\S+)"$', set_up_cell(file), re.MULTILINE) == [ADDRESS], file.name
+        assert re.findall(
+            r'^    %pip install .*"git\+(\S+)"$', set_up_cell(file), re.MULTILINE
+        ) == [ADDRESS], file.name
 
 
-def test_a_new_address_reaches_every_copy_and_changes_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_new_address_reaches_every_copy_and_changes_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.syspath_prepend(str(ROOT / "book"))
     import repository as addresses
 
@@ -282,11 +421,15 @@ def test_a_new_address_reaches_every_copy_and_changes_nothing_else(tmp_path: Pat
     assert set(copies) == {Path("_config.yml"), *(file.relative_to(ROOT) for file in FILES)}
     for file in [Path("pyproject.toml"), *copies]:
         text = (ROOT / file).read_text(encoding="utf-8")
-        (tmp_path / file).write_text(text.replace(ADDRESS, new) if file.suffix == ".toml" else text, encoding="utf-8")
+        (tmp_path / file).write_text(
+            text.replace(ADDRESS, new) if file.suffix == ".toml" else text, encoding="utf-8"
+        )
     monkeypatch.setattr(addresses, "ROOT", tmp_path)
     addresses.main()
     for file in copies:
-        assert (tmp_path / file).read_text(encoding="utf-8") == (ROOT / file).read_text(encoding="utf-8").replace(ADDRESS, new), file
+        assert (tmp_path / file).read_text(encoding="utf-8") == (ROOT / file).read_text(
+            encoding="utf-8"
+        ).replace(ADDRESS, new), file
 
 
 def button(page: str) -> str:
@@ -300,19 +443,30 @@ def button(page: str) -> str:
 
 def test_colab_buttons_lead_to_notebooks_of_the_repository(repository: Path):
     start = f"https://colab.research.google.com/github/{ADDRESS.removeprefix('https://github.com/')}/blob/main/"
-    kept = set(git("ls-files", "--cached", "--others", "--exclude-standard", "--full-name").splitlines())
+    kept = set(
+        git("ls-files", "--cached", "--others", "--exclude-standard", "--full-name").splitlines()
+    )
     for file in FILES:
         link = button(file.relative_to(ROOT).with_suffix("").as_posix())
         assert link.startswith(start)
-        assert link.removeprefix(start) in kept and (repository / link.removeprefix(start)).samefile(file), link
-        assert json.loads(file.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] == "python3", "the kernel that Colab has"
+        assert link.removeprefix(start) in kept and (
+            repository / link.removeprefix(start)
+        ).samefile(file), link
+        assert (
+            json.loads(file.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"]
+            == "python3"
+        ), "the kernel that Colab has"
 
 
 def test_colab_buttons_name_a_branch(repository: Path):
     if git("rev-parse", "--is-shallow-repository") == "true":
         pytest.skip("a shallow clone does not know the repository's branches")
-    branches = {ref.split("/", 3 if ref.startswith("refs/remotes/") else 2)[-1]
-                for ref in git("for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes").splitlines()}
+    branches = {
+        ref.split("/", 3 if ref.startswith("refs/remotes/") else 2)[-1]
+        for ref in git(
+            "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes"
+        ).splitlines()
+    }
     assert CONFIG["repository"]["branch"] in branches
 
 
@@ -320,7 +474,9 @@ def test_rendered_pages_have_these_buttons():
     settled = (ROOT / "_config.yml").stat().st_mtime
     pages = [page for page in PAGES.glob("*.html") if page.stat().st_mtime > settled]
     if not pages:
-        pytest.skip("no rendered pages, or none since the configuration was written: `make book` makes them")
+        pytest.skip(
+            "no rendered pages, or none since the configuration was written: `make book` makes them"
+        )
     for page in pages:
         links = set(re.findall(r'href="(https://colab[^"]+)"', page.read_text(encoding="utf-8")))
         assert links == {button(f"notebooks/{page.stem}")}, page.name

@@ -48,11 +48,16 @@ def test_enlarging_is_smooth():
 
 
 def test_one_pixel_of_the_enlarged_picture_is_one_of_the_figure():
-    picture = (torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    picture = (
+        torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
+    ).round() / 255
     pixels = shown(grid(picture, scale=1))
     expected = picture[0].permute(1, 2, 0).numpy()
-    fits = [np.abs(pixels[y : y + 16, x : x + 16] - expected).max() < 0.01
-            for y in range(pixels.shape[0] - 15) for x in range(pixels.shape[1] - 15)]
+    fits = [
+        np.abs(pixels[y : y + 16, x : x + 16] - expected).max() < 0.01
+        for y in range(pixels.shape[0] - 15)
+        for x in range(pixels.shape[1] - 15)
+    ]
     assert any(fits)
 
 
@@ -67,7 +72,14 @@ def test_data_flow_keeps_its_boxes_apart_and_inside():
     figure = data_flow()
     figure.canvas.draw()
     page = figure.bbox
-    boxes = [text.get_bbox_patch().get_window_extent() for text in figure.axes[0].texts if text.get_bbox_patch()]
+    boxes = [
+        text.get_bbox_patch().get_window_extent()
+        for text in figure.axes[0].texts
+        if text.get_bbox_patch()
+    ]
     assert len(boxes) == 8
-    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
+    assert all(
+        page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+        for box in boxes
+    )
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])

@@ -13,23 +13,29 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.stem)
 def test_every_committed_result_is_read(file):
-    found, written = figures(file.stem), json.loads(file.read_text())["figures"]
-    assert {(name, f.value, f.low) for name, f in found.items()} == {(f["name"], f["value"], f["low"]) for f in written}
+    found = figures(file.stem)
+    written = json.loads(file.read_text())["figures"]
+    assert {(name, f.value, f.low) for name, f in found.items()} == {
+        (f["name"], f["value"], f["low"]) for f in written
+    }
 
 
 def test_wheels_hold_the_results():
     """On Colab no clone is at hand."""
-    included = tomllib.loads((RESULTS.parent.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    included = tomllib.loads((RESULTS.parent.parent / "pyproject.toml").read_text())["tool"][
+        "hatch"
+    ]["build"]["targets"]["wheel"]
     assert included["force-include"] == {"benchmarks/results": f"creativelib/{FOLDERS[0].name}"}
 
 
 def test_another_name_is_told_what_there_is():
-    with pytest.raises(InputError, match=r"name is 'steering'; allowed are .*steering-main"):
+    with pytest.raises(InputError, match=r"name is 'steering'; expected .*steering-main"):
         figures("steering")
 
 
 def test_runs_are_those_that_the_table_was_made_of():
-    runs, table = results("evaluation"), figures("evaluation-table")
+    runs = results("evaluation")
+    table = figures("evaluation-table")
     assert len(runs) == 13 * 8 * 5 and {row["pictures"] for row in runs} == {16}
     valid = compare(runs, ["true: valid"])["true: valid"]
     for method in valid.index:

@@ -13,7 +13,16 @@ from creativelib.notebook.widgets import FrameSlider
 def slider(n: int = 3, **changes) -> FrameSlider:
     """n frames of 4 x 8 pixels, each of one gray, from black to white."""
     frames = torch.linspace(0, 1, n)[:, None, None, None].expand(n, 3, 4, 8)
-    return FrameSlider(**({"frames": frames, "labels": [f"{i} nats" for i in range(n)], "alt": "Gray turns white."} | changes))
+    return FrameSlider(
+        **(
+            {
+                "frames": frames,
+                "labels": [f"{i} nats" for i in range(n)],
+                "alt": "Gray turns white.",
+            }
+            | changes
+        )
+    )
 
 
 def strip(made: FrameSlider) -> Image.Image:
@@ -49,13 +58,16 @@ def test_repr_is_short():
     assert repr(slider()) == "FrameSlider(3 frames, step from 0 nats to 2 nats)"
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"n": 1}, "frames holds 1"),
-    ({"n": 64}, "allowed are 2 to 63"),
-    ({"labels": ["a", "b"]}, "labels holds 2"),
-    ({"labels": ["a", "b|c", "d"]}, "without '|'"),
-    ({"alt": " "}, "alt is empty"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"n": 1}, "frames holds 1"),
+        ({"n": 64}, "expected 2 to 63"),
+        ({"labels": ["a", "b"]}, "labels holds 2"),
+        ({"labels": ["a", "b|c", "d"]}, "without '|'"),
+        ({"alt": " "}, "alt is empty"),
+    ],
+)
 def test_wrong_input_is_named(changes: dict, message: str):
     with pytest.raises(InputError, match=re.escape(message)):
         slider(**changes)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
-from creativelib.optimization.objectives import Anchor, Direction, MeanAnchor, Rarity, Repulsion, Similarity
+from creativelib.optimization.objectives import (
+    Anchor,
+    Direction,
+    MeanAnchor,
+    Rarity,
+    Repulsion,
+    Similarity,
+)
 
 
 def seeded(seed):
@@ -56,7 +63,8 @@ def test_a_target_pulls_from_both_sides(density, side):
 
 def test_far_from_the_target_the_pull_is_the_plain_one(density):
     z = embeddings()
-    plain, aimed = moved(Rarity(density), z), moved(Rarity(density, 1e4), z)
+    plain = moved(Rarity(density), z)
+    aimed = moved(Rarity(density, 1e4), z)
     assert torch.allclose(plain, aimed, atol=1e-12)
 
 
@@ -67,7 +75,8 @@ def test_at_the_target_nothing_pulls(density):
 
 def test_anchor_brings_closer_to_the_text(pipe):
     anchor = Anchor(pipe, "a photo of a pet")
-    text, z = anchor.text.double(), embeddings()
+    text = anchor.text.double()
+    z = embeddings()
 
     def cosine(rows):
         return torch.nn.functional.cosine_similarity(rows, text, dim=-1)
@@ -80,12 +89,20 @@ def test_anchor_brings_closer_to_the_text(pipe):
 def test_above_its_floor_the_anchor_is_silent(pipe):
     anchor = Anchor(pipe, "a photo of a pet", floor=0.3)
     text = torch.nn.functional.normalize(anchor.text.double(), dim=0)
-    aside = torch.nn.functional.normalize(embeddings()[0, 0] - (embeddings()[0, 0] @ text) * text, dim=0)
+    aside = torch.nn.functional.normalize(
+        embeddings()[0, 0] - (embeddings()[0, 0] @ text) * text, dim=0
+    )
 
     def at(cosine):
-        return (cosine * text + (1 - cosine**2) ** 0.5 * aside).expand(1, 1, -1).clone().requires_grad_()
+        return (
+            (cosine * text + (1 - cosine**2) ** 0.5 * aside)
+            .expand(1, 1, -1)
+            .clone()
+            .requires_grad_()
+        )
 
-    near, far = at(0.35), at(0.1)
+    near = at(0.35)
+    far = at(0.1)
     (silent,) = torch.autograd.grad(anchor(near).total.sum(), near)
     assert anchor(near).total.item() == 0 and not silent.any()
     assert anchor(far).total.item() == pytest.approx(0.2, abs=1e-6)
@@ -125,11 +142,14 @@ def test_mean_anchor_brings_closer_to_the_mean(density):
 @pytest.mark.parametrize("towards", [True, False])
 def test_directions_lead_where_they_say(pipe, density, towards):
     marked = embeddings(1, 5, seed=7)[0] + 2
-    z, mean = embeddings(), density.subspace.mean
+    z = embeddings()
+    mean = density.subspace.mean
     term = Direction.of_embeddings(density, marked, towards)
 
     def cosine(rows):
-        return torch.nn.functional.cosine_similarity(rows[:, :, None] - mean, marked.float() - mean.float(), dim=-1).mean((1, 2))
+        return torch.nn.functional.cosine_similarity(
+            rows[:, :, None] - mean, marked.float() - mean.float(), dim=-1
+        ).mean((1, 2))
 
     assert ((cosine(moved(term, z)) > cosine(z)) == towards).all()
     assert torch.allclose(term(z).total, -cosine(z) if towards else cosine(z), atol=1e-5)
@@ -138,9 +158,13 @@ def test_directions_lead_where_they_say(pipe, density, towards):
 def test_directions_of_pictures_and_words(pipe, density):
     pictures = torch.rand(3, 3, 16, 16, generator=seeded(0))
     seen = Direction.of_pictures(density, pipe, pictures)
-    assert torch.allclose(seen.directions, pipe.encode_images(pictures) - density.subspace.mean.float())
+    assert torch.allclose(
+        seen.directions, pipe.encode_images(pictures) - density.subspace.mean.float()
+    )
     said = Direction.of_words(density, pipe, ["a red pet", "a cat"], than="a pet")
-    text = torch.nn.functional.normalize(pipe.encode_text(["a pet", "a red pet", "a cat"]).pooled, dim=-1)
+    text = torch.nn.functional.normalize(
+        pipe.encode_text(["a pet", "a red pet", "a cat"]).pooled, dim=-1
+    )
     assert torch.allclose(said.directions, text[1:] - text[0], atol=1e-6)
     same = Direction.of_words(density, pipe, ["a pet"], than="a cat")
     assert torch.allclose(same.directions, text[:1] - text[2:], atol=1e-6)
@@ -151,7 +175,9 @@ def test_directions_of_pictures_and_words(pipe, density):
 def test_near_compares_each_concept_with_its_own_target():
     targets = embeddings(1, 3, seed=3)[0]
     z = targets[:, None].expand(-1, 4, -1)
-    assert torch.allclose(Similarity(targets[:, None])(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(
+        Similarity(targets[:, None])(z).total, torch.zeros(3, dtype=torch.float64), atol=1e-6
+    )
     assert (Similarity(targets[:, None])(z.roll(1, 0)).total > 0.1).all()
 
 
@@ -159,20 +185,36 @@ def test_weights_may_differ_between_concepts(density):
     z = embeddings()
     weights = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
     assert torch.allclose((weights * Rarity(density))(z).total, weights * Rarity(density)(z).total)
-    assert torch.allclose((2 * (weights * Rarity(density)))(z).total, 2 * weights * Rarity(density)(z).total)
+    assert torch.allclose(
+        (2 * (weights * Rarity(density)))(z).total, 2 * weights * Rarity(density)(z).total
+    )
 
 
-@given(seed=st.integers(0, 99), kind=st.sampled_from(["rarity", "target", "anchor", "mean anchor", "direction", "near", "spread"]))
+@given(
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(
+        ["rarity", "target", "anchor", "mean anchor", "direction", "near", "spread"]
+    ),
+)
 @settings(max_examples=20, deadline=None)
 def test_gradients_equal_finite_differences(pipe, density, seed, kind):
-    term = {"rarity": Rarity(density), "target": Rarity(density, 40.0), "anchor": Anchor(pipe, "a pet"), "spread": Repulsion(density),
-            "mean anchor": MeanAnchor(density), "direction": Direction.of_embeddings(density, embeddings(1, 2, seed=8)),
-            "near": Similarity(embeddings(1, 3, seed=9)[0][:, None])}[kind]
+    term = {
+        "rarity": Rarity(density),
+        "target": Rarity(density, 40.0),
+        "anchor": Anchor(pipe, "a pet"),
+        "spread": Repulsion(density),
+        "mean anchor": MeanAnchor(density),
+        "direction": Direction.of_embeddings(density, embeddings(1, 2, seed=8)),
+        "near": Similarity(embeddings(1, 3, seed=9)[0][:, None]),
+    }[kind]
     z = embeddings(seed=seed).requires_grad_()
     (gradient,) = torch.autograd.grad(term(z).total.sum(), z)
-    direction, step = embeddings(seed=seed + 100), 1e-6
+    direction = embeddings(seed=seed + 100)
+    step = 1e-6
     with torch.no_grad():
-        numeric = (term(z + step * direction).total.sum() - term(z - step * direction).total.sum()) / (2 * step)
+        numeric = (
+            term(z + step * direction).total.sum() - term(z - step * direction).total.sum()
+        ) / (2 * step)
     assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-4, abs=1e-6)
 
 
@@ -180,11 +222,18 @@ def test_gradients_equal_finite_differences(pipe, density, seed, kind):
 @settings(max_examples=20, deadline=None)
 def test_sums_are_weighted_and_reported_by_name(pipe, density, weights):
     a, b, c = weights
-    rarity, anchor, spread = Rarity(density), Anchor(pipe, "a pet"), Repulsion(density)
+    rarity = Rarity(density)
+    anchor = Anchor(pipe, "a pet")
+    spread = Repulsion(density)
     z = embeddings()
     terms = (a * rarity + b * anchor + spread * c + Anchor(pipe, "a plant"))(z)
     assert list(terms.named) == ["rarity", "anchor", "spread", "anchor 2"]
-    expected = a * terms.named["rarity"] + b * terms.named["anchor"] + c * terms.named["spread"] + terms.named["anchor 2"]
+    expected = (
+        a * terms.named["rarity"]
+        + b * terms.named["anchor"]
+        + c * terms.named["spread"]
+        + terms.named["anchor 2"]
+    )
     assert torch.allclose(terms.total, expected)
     assert torch.equal(terms.named["anchor"], anchor(z).total)
     assert torch.allclose((2 * (rarity + anchor))(z).total, 2 * (anchor + rarity)(z).total)

@@ -30,22 +30,41 @@ def test_conda_installs_what_pip_installs():
 
 
 def test_constraints_pin_every_package():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", line) for line in lines), "only name==version"
-    assert {canonical(requirement) for requirement in REQUIREMENTS} <= {canonical(line) for line in lines}
+    assert {canonical(requirement) for requirement in REQUIREMENTS} <= {
+        canonical(line) for line in lines
+    }
 
 
 def test_every_range_is_bounded():
-    assert [requirement for requirement in REQUIREMENTS if ">=" not in requirement or "<" not in requirement] == []
+    assert [
+        requirement
+        for requirement in REQUIREMENTS
+        if ">=" not in requirement or "<" not in requirement
+    ] == []
 
 
 def test_the_address_is_the_same_everywhere():
     address = PROJECT["urls"]["Repository"]
     assert yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"] == address
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        assert set(re.findall(r"git\+(https://[^\s\"\\]+)", notebook.read_text())) == {address}, notebook.name
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CITATION.cff", *(ROOT / "book").glob("*.md")]:
-        assert address not in page.read_text(), f"{page.name} holds the address, which `make url` does not keep"
+        assert set(re.findall(r"git\+(https://[^\s\"\\]+)", notebook.read_text())) == {address}, (
+            notebook.name
+        )
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CITATION.cff",
+        *(ROOT / "book").glob("*.md"),
+    ]:
+        assert address not in page.read_text(), (
+            f"{page.name} holds the address, which `make url` does not keep"
+        )
 
 
 def test_the_version_is_the_same_everywhere():

@@ -21,7 +21,10 @@ def pages(tmp_path):
     for page, count in (("a", 3), ("b", 2)):
         (tmp_path / "pages" / page).mkdir(parents=True)
         for i in range(count):
-            save_picture(torch.rand(3, 16 + 4 * i, 20, generator=generator), tmp_path / "pages" / page / f"{i}.png")
+            save_picture(
+                torch.rand(3, 16 + 4 * i, 20, generator=generator),
+                tmp_path / "pages" / page / f"{i}.png",
+            )
     return tmp_path / "pages"
 
 
@@ -31,9 +34,9 @@ def test_pages_are_read_and_fitted(pages):
 
 
 def test_what_cannot_be_used_is_named(pages, tmp_path):
-    with pytest.raises(InputError, match="allowed is a folder of folders of pictures"):
+    with pytest.raises(InputError, match="expected a folder of folders of pictures"):
         read(tmp_path / "nothing", 16)
-    with pytest.raises(InputError, match=r"0.png' of 20 x 16 pixels; allowed are at least 18 x 18"):
+    with pytest.raises(InputError, match=r"0.png' of 20 x 16 pixels; expected at least 18 x 18"):
         read(pages, 18)
     (pages / "b" / "1.png").write_text("no picture")
     with pytest.raises(InputError, match=r"1.png', which cannot be read as a picture"):
@@ -47,15 +50,24 @@ def test_training_on_folders_writes_what_draws_variations(pages, parts, tmp_path
     out = tmp_path / "semantica"
     facts = learn(pages, out, *parts, SHORT, "cpu")
     assert facts["steps"] == 3
-    varied = Semantica.load(out).vary(torch.rand(1, 2, 3, 16, 16), 3, generator=torch.Generator().manual_seed(0), steps=2)
+    varied = Semantica.load(out).vary(
+        torch.rand(1, 2, 3, 16, 16), 3, generator=torch.Generator().manual_seed(0), steps=2
+    )
     assert varied.shape == (1, 3, 3, 16, 16)
-    concepts.vary([pages / "a" / "0.png"], tmp_path / "varied", str(out), count=2, steps=2, device="cpu")
-    assert {file.name for file in (tmp_path / "varied").iterdir()} == {"gallery.png", "variation-0.png", "variation-1.png"}
+    concepts.vary(
+        [pages / "a" / "0.png"], tmp_path / "varied", str(out), count=2, steps=2, device="cpu"
+    )
+    assert {file.name for file in (tmp_path / "varied").iterdir()} == {
+        "gallery.png",
+        "variation-0.png",
+        "variation-1.png",
+    }
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(pages, parts, tmp_path, monkeypatch):
     learn(pages, tmp_path / "unbroken", *parts, SHORT, "cpu")
-    real, calls = loop.generator, []
+    real = loop.generator
+    calls = []
 
     def killed(recipe, step, device):
         calls.append(step)
@@ -64,7 +76,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(pages, parts, tmp_path, m
         return real(recipe, step, device)
 
     monkeypatch.setattr(loop, "generator", killed)
-    monkeypatch.setattr("creativelib.semantica.folders.Recipe", lambda *a, **k: loop.Recipe(*a, **k, save_every=0.0))
+    monkeypatch.setattr(
+        "creativelib.semantica.folders.Recipe", lambda *a, **k: loop.Recipe(*a, **k, save_every=0.0)
+    )
     with pytest.raises(KeyboardInterrupt):
         learn(pages, tmp_path / "killed", *parts, SHORT, "cpu")
     learn(pages, tmp_path / "killed", *parts, SHORT, "cpu")
@@ -80,8 +94,15 @@ def test_another_setting_in_the_same_folder_is_refused(pages, parts, tmp_path):
         learn(pages, tmp_path / "out", *parts, SHORT, "cpu")
 
 
-@pytest.mark.parametrize(("named", "bad"), [("size", {"size": 8}), ("steps", {"steps": 0}), ("channels", {"channels": (16, 40)}),
-                                            ("filter", {"low": 0.9, "high": 0.1})])
+@pytest.mark.parametrize(
+    ("named", "bad"),
+    [
+        ("size", {"size": 8}),
+        ("steps", {"steps": 0}),
+        ("channels", {"channels": (16, 40)}),
+        ("filter", {"low": 0.9, "high": 0.1}),
+    ],
+)
 def test_bad_settings_are_refused(named, bad):
     with pytest.raises(InputError, match=f"{named} is"):
         FolderConfig(**bad)

@@ -5,7 +5,14 @@ import torch
 
 from creativelib.density import GaussianDensity, MixtureDensity
 from creativelib.errors import InputError
-from creativelib.steering.guidance import guide_decoder, guide_prior, move_to_surprisal, rarity_denoised_fn, split_prior, survivors
+from creativelib.steering.guidance import (
+    guide_decoder,
+    guide_prior,
+    move_to_surprisal,
+    rarity_denoised_fn,
+    split_prior,
+    survivors,
+)
 from creativelib.unclip.conditions import PartialStart
 from creativelib.unclip.prior import PriorSampling
 
@@ -22,7 +29,9 @@ def usual(menagerie):
 
 @pytest.fixture(scope="module")
 def density(pipe):
-    return GaussianDensity.fit(pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), 400, noise=seeded(0))[0], pca=0.9)
+    return GaussianDensity.fit(
+        pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), 400, noise=seeded(0))[0], pca=0.9
+    )
 
 
 @pytest.mark.parametrize("kind", [GaussianDensity, MixtureDensity])
@@ -38,11 +47,16 @@ def test_a_small_push_closes_its_share_of_the_gap(kind):
 
 def test_a_push_reaches_its_target_and_stays_in_the_subspace():
     """With many samples, so that shrinkage has vanished."""
-    made = GaussianDensity.fit(torch.randn(20_000, 8, generator=seeded(0)) * torch.linspace(3, 0.3, 8), pca=0.9)
-    z, axes = made.sample(5, seeded(2)), made.subspace.axes
+    made = GaussianDensity.fit(
+        torch.randn(20_000, 8, generator=seeded(0)) * torch.linspace(3, 0.3, 8), pca=0.9
+    )
+    z = made.sample(5, seeded(2))
+    axes = made.subspace.axes
     for target in (made.quantile(0.99), made.quantile(0.5) + 300):
         moved = move_to_surprisal(made, z, target)
-        assert torch.allclose(made.surprisal(moved), torch.full((5,), target, dtype=torch.float64), rtol=1e-2)
+        assert torch.allclose(
+            made.surprisal(moved), torch.full((5,), target, dtype=torch.float64), rtol=1e-2
+        )
         assert torch.allclose(moved - z, (moved - z) @ axes.T @ axes, atol=1e-9)
         half = move_to_surprisal(made, z, target, 0.5)
         assert torch.allclose(made.surprisal(half), (made.surprisal(z) + target) / 2, rtol=1e-2)
@@ -52,22 +66,44 @@ def test_a_push_to_less_than_the_least_ends_at_the_mean(density):
     """Of the subspace; what lies outside of it stays."""
     z = density.sample(3, seeded(2))
     ends = move_to_surprisal(density, z, -1e6)
-    assert torch.allclose(density.subspace.project(ends), torch.zeros(3, len(density.subspace.axes), dtype=torch.float64), atol=0.05)
+    assert torch.allclose(
+        density.subspace.project(ends),
+        torch.zeros(3, len(density.subspace.axes), dtype=torch.float64),
+        atol=0.05,
+    )
 
 
 def test_no_strength_changes_nothing(pipe, density):
     cond = pipe.encode_text(["a photo of a pet"])
-    guided = guide_prior(pipe, cond, 4, density, 1e3, generator=seeded(1), strength=0.0, sampling=PriorSampling(steps=5))
-    assert torch.allclose(guided, pipe.sample_prior(cond, 4, noise=seeded(1), sampling=PriorSampling(steps=5)), atol=1e-5)
+    guided = guide_prior(
+        pipe,
+        cond,
+        4,
+        density,
+        1e3,
+        generator=seeded(1),
+        strength=0.0,
+        sampling=PriorSampling(steps=5),
+    )
+    assert torch.allclose(
+        guided,
+        pipe.sample_prior(cond, 4, noise=seeded(1), sampling=PriorSampling(steps=5)),
+        atol=1e-5,
+    )
     z = pipe.sample_prior(cond, 2, noise=seeded(1))
     pictures = guide_decoder(pipe, z, density, 1e3, generator=seeded(2), strength=0.0, steps=4)
     assert torch.allclose(pictures, pipe.decode(z, generator=seeded(2), steps=4), atol=1e-4)
 
 
 def test_the_prior_is_pushed_to_be_rare(menagerie, usual):
-    cond, target = menagerie.encode_text(["a photo of a pet"]), usual.quantile(0.99) + 20
-    medians = [usual.surprisal(guide_prior(menagerie, cond, 48, usual, target, generator=seeded(1), strength=strength)).median()
-               for strength in (0.0, 0.2, 1.0)]
+    cond = menagerie.encode_text(["a photo of a pet"])
+    target = usual.quantile(0.99) + 20
+    medians = [
+        usual.surprisal(
+            guide_prior(menagerie, cond, 48, usual, target, generator=seeded(1), strength=strength)
+        ).median()
+        for strength in (0.0, 0.2, 1.0)
+    ]
     assert medians == sorted(medians) and medians[2] > medians[0] + 20
 
 
@@ -93,9 +129,19 @@ def test_who_survives_goes_on_from_its_own_noise(pipe):
         seen.append(z)
         return torch.zeros(z.shape[:2], dtype=torch.long)
 
-    z = pipe.sample_prior(cond, 3, noise=seeded(1), resample_fn=first_of_all, sampling=PriorSampling(steps=2))
-    plain = pipe.sample_prior(cond, 3, noise=seeded(1), resample_fn=lambda z, done: torch.arange(3).expand(2, 3), sampling=PriorSampling(steps=2))
-    assert torch.equal(plain, pipe.sample_prior(cond, 3, noise=seeded(1), sampling=PriorSampling(steps=2)))
+    z = pipe.sample_prior(
+        cond, 3, noise=seeded(1), resample_fn=first_of_all, sampling=PriorSampling(steps=2)
+    )
+    plain = pipe.sample_prior(
+        cond,
+        3,
+        noise=seeded(1),
+        resample_fn=lambda z, done: torch.arange(3).expand(2, 3),
+        sampling=PriorSampling(steps=2),
+    )
+    assert torch.equal(
+        plain, pipe.sample_prior(cond, 3, noise=seeded(1), sampling=PriorSampling(steps=2))
+    )
     # From the first sample's state with the first noise: what it would have become. At the last step all were copies of the first.
     assert torch.allclose(z[:, 0], plain[:, 0], atol=1e-5) and torch.allclose(z[:, 1], z[:, 0])
     assert seen[0].shape == z.shape
@@ -103,23 +149,60 @@ def test_who_survives_goes_on_from_its_own_noise(pipe):
 
 def test_one_branch_is_no_splitting(pipe, density):
     cond = pipe.encode_text(["a photo of a pet"])
-    split = split_prior(pipe, cond, 4, density, 1e3, generator=seeded(1), branches=1, sampling=PriorSampling(steps=5))
-    assert torch.equal(split, pipe.sample_prior(cond, 4, noise=seeded(1), sampling=PriorSampling(steps=5)))
+    split = split_prior(
+        pipe,
+        cond,
+        4,
+        density,
+        1e3,
+        generator=seeded(1),
+        branches=1,
+        sampling=PriorSampling(steps=5),
+    )
+    assert torch.equal(
+        split, pipe.sample_prior(cond, 4, noise=seeded(1), sampling=PriorSampling(steps=5))
+    )
 
 
 @pytest.mark.parametrize("given", [1, 3])
 def test_each_family_begins_at_its_own_start(pipe, density, given):
     there = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), given, noise=seeded(5))
     cond = pipe.encode_text(["a photo of a pet"])
-    split = split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, start=PartialStart(there, 0.3))
-    assert torch.equal(split, pipe.sample_prior(cond, 3, noise=seeded(1), start=PartialStart(there, 0.3), sampling=PriorSampling(steps=6)))
-    assert split_prior(pipe, cond, 3, density, 1e3, generator=seeded(1), branches=4, start=PartialStart(there, 0.3)).shape == split.shape
+    split = split_prior(
+        pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, start=PartialStart(there, 0.3)
+    )
+    assert torch.equal(
+        split,
+        pipe.sample_prior(
+            cond,
+            3,
+            noise=seeded(1),
+            start=PartialStart(there, 0.3),
+            sampling=PriorSampling(steps=6),
+        ),
+    )
+    assert (
+        split_prior(
+            pipe,
+            cond,
+            3,
+            density,
+            1e3,
+            generator=seeded(1),
+            branches=4,
+            start=PartialStart(there, 0.3),
+        ).shape
+        == split.shape
+    )
 
 
 def test_splitting_reaches_the_target_and_the_prior_drew_it_all(menagerie, usual):
-    cond, target = menagerie.encode_text(["a photo of a pet"]), usual.quantile(0.99)
+    cond = menagerie.encode_text(["a photo of a pet"])
+    target = usual.quantile(0.99)
     split = usual.surprisal(split_prior(menagerie, cond, 64, usual, target, generator=seeded(1)))
-    plain = usual.surprisal(menagerie.sample_prior(cond, 64, noise=seeded(1), sampling=PriorSampling(steps=10)))
+    plain = usual.surprisal(
+        menagerie.sample_prior(cond, 64, noise=seeded(1), sampling=PriorSampling(steps=10))
+    )
     assert split.shape == (1, 64)
     assert (split - target).abs().median() < 0.25 * (plain - target).abs().median()
 
@@ -132,28 +215,64 @@ def test_the_last_word_is_the_denoisers(density):
 
 def test_the_decoder_is_pushed_to_be_rare(menagerie, usual):
     z = menagerie.sample_prior(menagerie.encode_text(["a photo of a pet"]), 6, noise=seeded(1))
-    plain, guided = (usual.surprisal(menagerie.encode_images(
-        guide_decoder(menagerie, z, usual, usual.quantile(0.99) + 50, generator=seeded(2), strength=strength, steps=5)))
-        for strength in (0.0, 1.0))
+    plain, guided = (
+        usual.surprisal(
+            menagerie.encode_images(
+                guide_decoder(
+                    menagerie,
+                    z,
+                    usual,
+                    usual.quantile(0.99) + 50,
+                    generator=seeded(2),
+                    strength=strength,
+                    steps=5,
+                )
+            )
+        )
+        for strength in (0.0, 1.0)
+    )
     assert guided.median() > plain.median() + 10
 
 
 def test_a_start_is_kept_the_more_the_fewer_steps_are_left(menagerie):
     there = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 8, noise=seeded(3))
     cond = menagerie.encode_text(["a photo of a pet"])
-    apart = [(menagerie.sample_prior(cond, 8, noise=seeded(1), start=PartialStart(there, depth), sampling=PriorSampling(steps=10)) - there).norm(dim=-1).mean()
-             for depth in (0.1, 0.5, 1.0)]
+    apart = [
+        (
+            menagerie.sample_prior(
+                cond,
+                8,
+                noise=seeded(1),
+                start=PartialStart(there, depth),
+                sampling=PriorSampling(steps=10),
+            )
+            - there
+        )
+        .norm(dim=-1)
+        .mean()
+        for depth in (0.1, 0.5, 1.0)
+    ]
     assert apart == sorted(apart)
-    assert PartialStart(there, 0.4).first(10) == 6 and PartialStart(there, 0.01).first(10) == 9
+    assert (
+        PartialStart(there, 0.4).first_step(10) == 6
+        and PartialStart(there, 0.01).first_step(10) == 9
+    )
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda pipe, density: rarity_denoised_fn(density, 1.0, 1.0, "loud"), "schedule is 'loud'"),
-    (lambda pipe, density: rarity_denoised_fn(density, 1.0, -1.0), "strength is -1.0"),
-    (lambda pipe, density: split_prior(pipe, pipe.encode_text(["a pet"]), 1, density, 1.0, generator=seeded(0), branches=0),
-     "branches is 0"),
-    (lambda pipe, density: PartialStart(torch.zeros(1, 1, 16), 0.0), "depth is 0.0"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda pipe, density: rarity_denoised_fn(density, 1.0, 1.0, "loud"), "schedule is 'loud'"),
+        (lambda pipe, density: rarity_denoised_fn(density, 1.0, -1.0), "strength is -1.0"),
+        (
+            lambda pipe, density: split_prior(
+                pipe, pipe.encode_text(["a pet"]), 1, density, 1.0, generator=seeded(0), branches=0
+            ),
+            "branches is 0",
+        ),
+        (lambda pipe, density: PartialStart(torch.zeros(1, 1, 16), 0.0), "strength is 0.0"),
+    ],
+)
 def test_bad_input(pipe, density, call, words):
     with pytest.raises(InputError, match=words):
         call(pipe, density)

@@ -15,9 +15,10 @@ from creativelib.steering.pullback import draw_rare, nearest, valid_share
 from creativelib.steering.recipe import iter_steer, steer
 from creativelib.steering.settings import SteerConfig
 from creativelib.steering.target import anchor_floor, fit_baseline, rarity_target
-from creativelib.unclip.prior import PriorSampling
 
-CONFIG = SteerConfig(kind="subject", concepts=2, samples=3, steps=40, baseline_samples=200, anchor=0.0)
+CONFIG = SteerConfig(
+    kind="subject", concepts=2, samples=3, steps=40, baseline_samples=200, anchor=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,35 +28,50 @@ def density(pipe):
 
 def test_the_baseline_is_the_models_and_no_runs(pipe, density):
     again = fit_baseline(pipe, "a photo of a pet", CONFIG)
-    assert torch.equal(again.fit_surprisal, density.fit_surprisal) and len(density.fit_surprisal) == 200
+    assert (
+        torch.equal(again.fit_surprisal, density.fit_surprisal)
+        and len(density.fit_surprisal) == 200
+    )
 
 
 def test_the_dial(density):
     assert rarity_target(density, 0.0).surprisal == pytest.approx(density.quantile(0.5))
     assert rarity_target(density, 1.0).surprisal == pytest.approx(density.quantile(0.99))
     beyond = rarity_target(density, 1.5)
-    assert density.quantile(0.99) < beyond.stop_at < beyond.target
+    assert density.quantile(0.99) < beyond.stop_at < beyond.surprisal
     assert rarity_target(density, 0.3).stop_at == rarity_target(density, 0.3).surprisal
 
 
 def test_steering_goes_past_the_tail(pipe, density):
     result = steer(pipe, "pet", density, CONFIG)
     assert result.passed.all() and result.steps < CONFIG.steps - 1
-    assert (result.surprisal >= result.target.stop_at).all() and result.target.stop_at > density.quantile(0.99)
-    fresh = pipe.sample_prior(result.concept.condition(pipe, "a photo of a {}"), 20, noise=torch.Generator().manual_seed(9),
-                              sampling=PriorSampling(guidance=CONFIG.guidance))
+    assert (
+        result.surprisal >= result.target.stop_at
+    ).all() and result.target.stop_at > density.quantile(0.99)
+    fresh = pipe.sample_prior(
+        result.concept.condition(pipe, "a photo of a {}"),
+        20,
+        noise=torch.Generator().manual_seed(9),
+        sampling=CONFIG.sampling,
+    )
     assert density.surprisal(fresh).median() > density.quantile(0.9)
     with pytest.raises(FrozenInstanceError):
-        setattr(result, "steps", 3)  # noqa: B010 - a plain assignment is what the type checker already forbids
+        setattr(result, "steps", 3)
 
 
 def test_steering_fits_the_baseline_itself(pipe, density):
     config = replace(CONFIG, steps=2)
-    assert torch.equal(steer(pipe, "pet", config=config).concept.vectors, steer(pipe, "pet", density, config).concept.vectors)
+    assert torch.equal(
+        steer(pipe, "pet", config=config).concept.vectors,
+        steer(pipe, "pet", density, config).concept.vectors,
+    )
 
 
 def test_the_floor_lies_between_nothing_and_the_prompt(pipe):
-    low, middle, high = (anchor_floor(pipe, "a photo of a pet", replace(CONFIG, floor=share)) for share in (0.0, 0.5, 1.0))
+    low, middle, high = (
+        anchor_floor(pipe, "a photo of a pet", replace(CONFIG, floor=share))
+        for share in (0.0, 0.5, 1.0)
+    )
     assert middle == pytest.approx((low + high) / 2, abs=1e-6) and low != high
 
 
@@ -82,11 +98,14 @@ class Says:
     """A VQA that gives scripted answers, one list for each time it is asked."""
 
     def __init__(self, *answers):
-        self.answers, self.asked = list(answers), []
+        self.answers = list(answers)
+        self.asked = []
 
     def ask(self, pictures, question):
         self.asked.append((len(pictures), question))
-        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]) * (len(pictures) // 2)
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]) * (
+            len(pictures) // 2
+        )
 
 
 CHECKED = replace(CONFIG, concepts=1, check_every=3, check_samples=2, steps=12, dial=1e4)
@@ -100,14 +119,29 @@ def test_the_check_is_asked_on_schedule_and_at_the_end(pipe, density):
 
 
 def test_a_no_stops_at_the_last_valid_state(pipe, density):
-    runs = list(iter_steer(pipe, "pet", density, replace(CHECKED, on_invalid="stop"), vqa=Says(["yes", "yes"], ["yes", "no"])))
+    runs = list(
+        iter_steer(
+            pipe,
+            "pet",
+            density,
+            replace(CHECKED, on_invalid="stop"),
+            vqa=Says(["yes", "yes"], ["yes", "no"]),
+        )
+    )
     assert [run.step.index for run in runs] == list(range(7)) and runs[-1].status.tolist() == [2]
     assert torch.equal(runs[-1].result.vectors, runs[3].step.concept.vectors)
-    assert runs[-1].valid_share.tolist() == [0.5] and runs[-1].surprisal == density.surprisal(runs[3].step.z[0]).median()
+    assert (
+        runs[-1].valid_share.tolist() == [0.5]
+        and runs[-1].surprisal == density.surprisal(runs[3].step.z[0]).median()
+    )
 
 
 def test_a_no_goes_back_and_pulls_harder(pipe, density):
-    runs = list(iter_steer(pipe, "pet", density, CHECKED, vqa=Says(["yes", "yes"], ["no", "no"], ["yes", "yes"])))
+    runs = list(
+        iter_steer(
+            pipe, "pet", density, CHECKED, vqa=Says(["yes", "yes"], ["no", "no"], ["yes", "yes"])
+        )
+    )
     assert [run.step.index for run in runs] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert torch.equal(runs[7].step.concept.vectors, runs[3].step.concept.vectors)
     assert runs[6].anchor_scale.tolist() == [2.0] and not runs[-1].done
@@ -116,11 +150,14 @@ def test_a_no_goes_back_and_pulls_harder(pipe, density):
 def test_without_a_yes_the_start_is_kept(pipe, density):
     result = steer(pipe, "pet", density, replace(CHECKED, steps=40), vqa=Says(["no", "no"]))
     assert result.stopped.all() and not result.passed.any()
-    assert torch.equal(result.concept.vectors, TokenConcept.init(pipe, "pet", kind="subject").vectors)
+    assert torch.equal(
+        result.concept.vectors, TokenConcept.init(pipe, "pet", kind="subject").vectors
+    )
 
 
 def test_checked_concepts_go_as_they_would_alone(pipe, density):
     """Also when another one of the batch is turned back."""
+
     class Doubts:
         def ask(self, pictures, question):
             return ["yes", "yes", "no", "no"] if len(pictures) == 4 else ["yes"] * len(pictures)
@@ -151,7 +188,10 @@ def test_a_run_cut_off_goes_on_to_the_same_result(pipe, density, tmp_path, check
     # The scripted answers begin anew, so hand on only those that were not given before the checkpoint.
     kept = Says(["yes", "yes"]) if checked and stop_at > 5 else vqa()
     again = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
-    assert all(torch.equal(again.concept.tensors[name], value) for name, value in whole.concept.tensors.items())
+    assert all(
+        torch.equal(again.concept.tensors[name], value)
+        for name, value in whole.concept.tensors.items()
+    )
     assert torch.equal(again.surprisal, whole.surprisal) and again.steps == whole.steps
     finished = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
     assert torch.equal(finished.surprisal, whole.surprisal)
@@ -168,19 +208,28 @@ def test_a_checkpoint_of_another_run_is_refused(pipe, density, tmp_path):
 
 
 def test_one_step_is_taken_when_one_is_asked_for(pipe, density):
-    assert [run.step.index for run in iter_steer(pipe, "pet", density, replace(CONFIG, steps=1))] == [0]
+    assert [
+        run.step.index for run in iter_steer(pipe, "pet", density, replace(CONFIG, steps=1))
+    ] == [0]
 
 
 def test_a_run_cut_off_at_its_last_step_takes_that_step_again(pipe, density, tmp_path):
     """The checkpoint is written before what the step means for the run is known."""
-    config, file = replace(CHECKED, steps=4), tmp_path / "run.safetensors"
-    for run in (runs := iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)):
+    config = replace(CHECKED, steps=4)
+    file = tmp_path / "run.safetensors"
+    for run in (
+        runs := iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)
+    ):
         if run.step.index == 3:
             break
     runs.close()
-    again = list(iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file))
+    again = list(
+        iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)
+    )
     assert [each.step.index for each in again] == [3]
-    assert torch.equal(again[-1].result.vectors, run.result.vectors) and again[-1].valid_share.tolist() == [1.0]
+    assert torch.equal(again[-1].result.vectors, run.result.vectors) and again[
+        -1
+    ].valid_share.tolist() == [1.0]
 
 
 def test_a_checkpoint_knows_what_else_was_optimised(pipe, density, tmp_path):
@@ -188,7 +237,14 @@ def test_a_checkpoint_knows_what_else_was_optimised(pipe, density, tmp_path):
     config = replace(CONFIG, steps=1)
     steer(pipe, "pet", density, config, checkpoint=file)
     with pytest.raises(InputError, match="other settings"):
-        steer(pipe, "pet", density, config, checkpoint=file, extra=Similarity(density.subspace.mean.float().expand(2, 1, -1)))
+        steer(
+            pipe,
+            "pet",
+            density,
+            config,
+            checkpoint=file,
+            extra=Similarity(density.subspace.mean.float().expand(2, 1, -1)),
+        )
 
 
 def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
@@ -199,16 +255,31 @@ def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
             Breaks.calls += 1
             return super().loss(z) * (float("nan") if Breaks.calls > 3 else 1.0)
 
-    result = steer(pipe, "pet", density, replace(CONFIG, dial=50.0), extra=1 * Breaks(density.subspace.mean[None, None].float()))
+    result = steer(
+        pipe,
+        "pet",
+        density,
+        replace(CONFIG, dial=50.0),
+        extra=1 * Breaks(density.subspace.mean[None, None].float()),
+    )
     assert result.steps == 2 and result.concept.vectors.isfinite().all()
 
 
 def test_what_is_drawn_is_pulled_back_and_near_the_target(pipe, density):
-    concept, target = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0)), density.quantile(0.9)
+    concept = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0))
+    target = density.quantile(0.9)
 
     def drawn(**settings):
-        return draw_rare(pipe, concept, density, target, 3, "a photo of a {}", generator=torch.Generator().manual_seed(1),
-                         config=replace(CONFIG, **settings))
+        return draw_rare(
+            pipe,
+            concept,
+            density,
+            target,
+            3,
+            "a photo of a {}",
+            generator=torch.Generator().manual_seed(1),
+            config=replace(CONFIG, **settings),
+        )
 
     free = drawn(pullback=0.0)
     every = concept.sample(pipe, "a photo of a {}", 12, noise=torch.Generator().manual_seed(1))
@@ -232,16 +303,38 @@ def test_inversion_comes_near_pictures(pipe):
     z = pipe.encode_images(pictures)
     exact = textual_inversion(pipe, "pet", pictures, SteerConfig(kind="embedding"))
     assert torch.equal(exact.vectors, z)
-    found = textual_inversion(pipe, "pet", pictures, SteerConfig(kind="subject", steps=40, samples=4))
-    plain = TokenConcept.init(pipe, "pet").sample(pipe, "a photo of a {}", 20, noise=torch.Generator().manual_seed(1))
+    found = textual_inversion(
+        pipe, "pet", pictures, SteerConfig(kind="subject", steps=40, samples=4)
+    )
+    plain = TokenConcept.init(pipe, "pet").sample(
+        pipe, "a photo of a {}", 20, noise=torch.Generator().manual_seed(1)
+    )
     near = found.sample(pipe, "a photo of a {}", 20, noise=torch.Generator().manual_seed(1))
-    assert (cosine_similarity(near, z[:, None], dim=-1).mean(1) > cosine_similarity(plain, z[:, None], dim=-1).mean(1)).all()
+    assert (
+        cosine_similarity(near, z[:, None], dim=-1).mean(1)
+        > cosine_similarity(plain, z[:, None], dim=-1).mean(1)
+    ).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("concepts", 0), ("candidates", 0), ("samples", 0), ("steps", 0), ("lr", 0.0), ("dial", -1.0), ("floor", -0.5),
-    ("kind", "verb"), ("on_invalid", "cry"), ("check_every", 0), ("check_samples", 0), ("min_valid_share", -1), ("min_valid_share", 1.5), ("pullback", 1.5),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("concepts", 0),
+        ("candidates", 0),
+        ("samples", 0),
+        ("steps", 0),
+        ("lr", 0.0),
+        ("dial", -1.0),
+        ("floor", -0.5),
+        ("kind", "verb"),
+        ("on_invalid", "cry"),
+        ("check_every", 0),
+        ("check_samples", 0),
+        ("min_valid_share", -1),
+        ("min_valid_share", 1.5),
+        ("pullback", 1.5),
+    ],
+)
 def test_bad_settings(name, value):
     with pytest.raises(InputError, match=f"{name} is {value!r}"):
         SteerConfig(**{name: value})

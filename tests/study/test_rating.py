@@ -34,7 +34,10 @@ def pictures(methods: tuple[str, ...] = STUDY.methods) -> dict[str, torch.Tensor
 
 
 def gray(item) -> int:
-    return round(255 * pictures()[item.method][STUDY.categories.index(item.category), item.index, 0, 0, 0].item())
+    return round(
+        255
+        * pictures()[item.method][STUDY.categories.index(item.category), item.index, 0, 0, 0].item()
+    )
 
 
 def choices(page: RatingStudy) -> list[widgets.ToggleButtons]:
@@ -56,7 +59,11 @@ def choose(page: RatingStudy, answer: int) -> None:
 
 def state(widget: widgets.Widget) -> list[Any]:
     """All that a browser is sent, but for the widgets' random numbers."""
-    own = {name: value for name, value in widget.get_state().items() if name not in ("children", "layout", "style")}
+    own = {
+        name: value
+        for name, value in widget.get_state().items()
+        if name not in ("children", "layout", "style")
+    }
     return [own, *(state(child) for child in getattr(widget, "children", ()))]
 
 
@@ -64,14 +71,21 @@ def test_every_trial_is_shown_and_kept_before_the_next(votes):
     page = RatingStudy(votes, pictures(), CODE)
     for n, trial in enumerate(TRIALS):
         assert f"<b>{n + 1} of {len(TRIALS)}</b>" in text(page)
-        assert [choice.description for choice in choices(page)] == [question.text for question in trial.questions]
-        assert [tuple(label for label, _ in choice.options) for choice in choices(page)] == [q.options for q in trial.questions]
+        assert [choice.description for choice in choices(page)] == [
+            question.text for question in trial.questions
+        ]
+        assert [tuple(label for label, _ in choice.options) for choice in choices(page)] == [
+            q.options for q in trial.questions
+        ]
         choose(page, n % 3 + 1)
         assert trial.id not in votes.answered(CODE)
         button(page).click()
         assert trial.id in votes.answered(CODE)
     assert [(vote.trial, vote.question, vote.answer) for vote in votes.read()] == [
-        (trial.id, question.name, n % 3 + 1) for n, trial in enumerate(TRIALS) for question in trial.questions]
+        (trial.id, question.name, n % 3 + 1)
+        for n, trial in enumerate(TRIALS)
+        for question in trial.questions
+    ]
     assert f"All {len(TRIALS)} of {len(TRIALS)} are answered" in text(page) and not choices(page)
     assert repr(page) == f"RatingStudy(participant {CODE}, {len(TRIALS)} of {len(TRIALS)} answered)"
 
@@ -81,15 +95,23 @@ def test_pictures_are_the_trials_from_left_to_right(votes):
     for trial in TRIALS:
         tags = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', text(page))
         images = [Image.open(io.BytesIO(base64.b64decode(data))) for data, _ in tags]
-        assert [image.convert("L").getpixel((9, 9)) for image in images] == [gray(item) for item in trial.items]
+        assert [image.convert("L").getpixel((9, 9)) for image in images] == [
+            gray(item) for item in trial.items
+        ]
         assert all(image.size == (WIDTH, WIDTH // 2) and not image.info for image in images)
-        assert [alt for _, alt in tags] == ([], ["the picture to rate"], ["the left picture", "the right picture"])[len(trial.items)]
+        assert [alt for _, alt in tags] == (
+            [],
+            ["the picture to rate"],
+            ["the left picture", "the right picture"],
+        )[len(trial.items)]
         choose(page, 1)
         button(page).click()
 
 
 def test_large_pictures_keep_their_size(votes):
-    page = RatingStudy(votes, {method: torch.zeros(2, 2, 3, 300, 300) for method in STUDY.methods}, CODE)
+    page = RatingStudy(
+        votes, {method: torch.zeros(2, 2, 3, 300, 300) for method in STUDY.methods}, CODE
+    )
     while not (found := re.search(r"base64,([^\"]+)", text(page))):
         choose(page, 1)
         button(page).click()
@@ -125,7 +147,9 @@ def test_a_participant_goes_on_at_the_first_unanswered_trial(votes):
         button(page).click()
     choose(page, 3)  # chosen, but not kept
     again = RatingStudy(votes, pictures(), CODE)
-    assert f"<b>4 of {len(TRIALS)}</b>" in text(again) and all(choice.value is None for choice in choices(again))
+    assert f"<b>4 of {len(TRIALS)}</b>" in text(again) and all(
+        choice.value is None for choice in choices(again)
+    )
     assert RatingStudy(votes, pictures(), "00000001")._position.answered == 0
 
 
@@ -148,7 +172,9 @@ def test_a_vote_that_cannot_be_kept_stays_on_the_page(votes, monkeypatch):
     other = sqlite3.connect(votes.file)
     other.execute("BEGIN IMMEDIATE")
     button(page).click()
-    assert "not kept yet (database is locked)" in text(page) and all(choice.value == 1 for choice in choices(page))
+    assert "not kept yet (database is locked)" in text(page) and all(
+        choice.value == 1 for choice in choices(page)
+    )
     other.close()
     button(page).click()
     assert len(votes.answered(CODE)) == 1 and "not kept" not in text(page)
@@ -171,25 +197,41 @@ def test_every_button_has_a_name(votes):
     page = RatingStudy(votes, pictures(), CODE)
     assert button(page).description == "Next"
     for choice in choices(page):
-        assert list(choice.tooltips) == [f"{choice.description} {label}" for label, _ in choice.options]
+        assert list(choice.tooltips) == [
+            f"{choice.description} {label}" for label, _ in choice.options
+        ]
 
 
 def test_a_new_participant_gets_a_code(votes):
     pages = [RatingStudy(votes, pictures()) for _ in range(2)]
-    assert pages[0].participant != pages[1].participant and all(page.participant in text(page) for page in pages)
+    assert pages[0].participant != pages[1].participant and all(
+        page.participant in text(page) for page in pages
+    )
 
 
 def test_position_needs_no_widget():
     done = frozenset(trial.id for trial in TRIALS[:2])
-    assert position(STUDY, CODE, done).trial == TRIALS[2] and position(STUDY, CODE, done).answered == 2
+    assert (
+        position(STUDY, CODE, done).trial == TRIALS[2] and position(STUDY, CODE, done).answered == 2
+    )
     assert position(STUDY, CODE, frozenset(trial.id for trial in TRIALS)).trial is None
 
 
 def test_wrong_input_is_named(votes):
     with pytest.raises(InputError, match="participant is 'Anna'"):
         RatingStudy(votes, pictures(), "Anna")
-    with pytest.raises(InputError, match=re.escape("pictures holds methods ['quokka']; allowed are the study's, ['quokka', 'zigzag']")):
+    with pytest.raises(
+        InputError,
+        match=re.escape(
+            "pictures holds methods ['quokka']; expected the study's, ['quokka', 'zigzag']"
+        ),
+    ):
         RatingStudy(votes, {"quokka": pictures()["quokka"]}, CODE)
     few = {method: own[:, :1] for method, own in pictures().items()}
-    with pytest.raises(InputError, match=re.escape("pictures of 'zigzag' are (2, 1) (categories, pictures); allowed are the study's")):
+    with pytest.raises(
+        InputError,
+        match=re.escape(
+            "pictures of 'zigzag' are (2, 1) (categories, pictures); expected the study's"
+        ),
+    ):
         RatingStudy(votes, few, CODE)

@@ -12,7 +12,14 @@ from creativelib.study.design import Study, plan, trials
 from creativelib.study.preference import bradley_terry
 from creativelib.study.simulation import PEAK, Raters, arousal, simulate
 from creativelib.study.store import Votes, seed_of
-from creativelib.study.tables import answer_matrix, comparison_table, participant_means, rating_table, screen, win_counts
+from creativelib.study.tables import (
+    answer_matrix,
+    comparison_table,
+    participant_means,
+    rating_table,
+    screen,
+    win_counts,
+)
 
 STUDY = Study("simulated", ("usual", "peak", "far"), ("pet",), pictures=3, pairs=2)
 RARITY = torch.tensor([0.2, 1.25, 2.6]).view(3, 1, 1).expand(3, 1, 3)
@@ -32,7 +39,7 @@ def test_the_curve_rises_to_its_peak_and_falls_beyond():
     y = arousal(x)
     top = int(y.argmax())
     assert x[top].item() == pytest.approx(PEAK) and y[top].item() == pytest.approx(1)
-    assert (y[1:top + 1] > y[:top]).all() and (y[top + 1:] < y[top:-1]).all() and (y > 0).all()
+    assert (y[1 : top + 1] > y[:top]).all() and (y[top + 1 :] < y[top:-1]).all() and (y > 0).all()
     usual, tail, far = arousal(torch.tensor([0.0, 1.0, 3.0])).tolist()
     assert usual < 0.1 and tail > 0.8 and far < 0.1
 
@@ -46,8 +53,12 @@ def test_votes_go_into_the_same_store_and_are_called_simulated(tmp_path):
     assert len(codes) == 20 and all(code.startswith("simulated-") for code in codes)
     for code in codes:  # in the order of the plan, with times that no person votes at
         own = [vote for vote in found.votes if vote.participant == code]
-        assert list(dict.fromkeys(vote.trial for vote in own)) == [trial.id for trial in plan(STUDY, seed_of(code))]
-        assert [vote.time for vote in own] == sorted(vote.time for vote in own) and all(vote.time < "1970-01-02" for vote in own)
+        assert list(dict.fromkeys(vote.trial for vote in own)) == [
+            trial.id for trial in plan(STUDY, seed_of(code))
+        ]
+        assert [vote.time for vote in own] == sorted(vote.time for vote in own) and all(
+            vote.time < "1970-01-02" for vote in own
+        )
 
 
 def test_the_same_seed_gives_the_same_votes():
@@ -58,21 +69,27 @@ def test_the_same_seed_gives_the_same_votes():
 def test_exactly_the_careless_are_left_out():
     """A careless one passes all three checks once in 125 times; none of these does."""
     found = made(Raters(15, 5))
-    assert len(found.careless) == 5 and set(screen(found.votes, STUDY).failed) == set(found.careless)
+    assert len(found.careless) == 5 and set(screen(found.votes, STUDY).failed) == set(
+        found.careless
+    )
     assert len(screen(found.votes, STUDY).kept) == 10
     assert screen(made(Raters(15, 0)).votes, STUDY).failed == ()
 
 
 def test_careless_answers_are_random():
     votes = made(Raters(30, 30)).votes
-    counts = torch.tensor([vote.answer for vote in votes if vote.question in ("imaginative", "plausible", "category")]).bincount()[1:]
+    counts = torch.tensor(
+        [vote.answer for vote in votes if vote.question in ("imaginative", "plausible", "category")]
+    ).bincount()[1:]
     assert (counts / counts.sum()).tolist() == pytest.approx([0.2] * 5, abs=0.04)
 
 
 def test_without_noise_answers_are_the_curve_and_the_validity():
     table = rating_table(made(Raters(5, 0, bias=0.0, noise=0.0)).votes, STUDY)
     wanted = (1 + 4 * arousal(RARITY[:, 0, 0])).round().tolist()
-    assert participant_means(table, STUDY, "imaginative").tolist() == [wanted] * 5 and wanted[1] == 5
+    assert (
+        participant_means(table, STUDY, "imaginative").tolist() == [wanted] * 5 and wanted[1] == 5
+    )
     for question in ("plausible", "category"):
         assert participant_means(table, STUDY, question).tolist() == [[5, 5, 1]] * 5
 
@@ -87,38 +104,61 @@ def test_raters_prefer_the_more_imaginative_whichever_side_it_is_on():
 
 def test_a_bias_is_a_raters_own():
     """With a bias and no noise, raters differ and each answers alike pictures alike."""
-    answers = answer_matrix(rating_table(made(Raters(12, 0, bias=1.0, noise=0.0)).votes, STUDY), "imaginative")
+    answers = answer_matrix(
+        rating_table(made(Raters(12, 0, bias=1.0, noise=0.0)).votes, STUDY), "imaginative"
+    )
     groups = answers.view(12, 3, 3)  # far, peak, usual: three pictures each
     assert (groups.std(2) == 0).all() and (groups[:, :, 0].std(0) > 0.3).all()
 
 
 def test_agreement_falls_with_noise():
-    alphas = [krippendorff_alpha(answer_matrix(rating_table(made(Raters(10, 0, 0.0, noise)).votes, STUDY), "imaginative"), "ordinal")
-              for noise in (0.0, 0.5, 1.0, 3.0)]
-    assert alphas[0] == pytest.approx(1) and alphas == sorted(alphas, reverse=True) and alphas[-1] < 0.4
+    alphas = [
+        krippendorff_alpha(
+            answer_matrix(
+                rating_table(made(Raters(10, 0, 0.0, noise)).votes, STUDY), "imaginative"
+            ),
+            "ordinal",
+        )
+        for noise in (0.0, 0.5, 1.0, 3.0)
+    ]
+    assert (
+        alphas[0] == pytest.approx(1)
+        and alphas == sorted(alphas, reverse=True)
+        and alphas[-1] < 0.4
+    )
 
 
 def test_careless_raters_spoil_agreement_and_screening_restores_it():
     votes = made(Raters(15, 6)).votes
-    spoiled, restored = (krippendorff_alpha(answer_matrix(rating_table(own, STUDY), "plausible"), "ordinal")
-                         for own in (votes, screen(votes, STUDY).votes))
+    spoiled, restored = (
+        krippendorff_alpha(answer_matrix(rating_table(own, STUDY), "plausible"), "ordinal")
+        for own in (votes, screen(votes, STUDY).votes)
+    )
     assert restored > spoiled + 0.2
 
 
 def test_every_vote_is_one_that_a_participant_could_give():
     known = trials(STUDY)
     for vote in made(Raters(10, 5, bias=3.0, noise=3.0)).votes:
-        options = next(question.options for question in known[vote.trial].questions if question.name == vote.question)
+        options = next(
+            question.options
+            for question in known[vote.trial].questions
+            if question.name == vote.question
+        )
         assert 1 <= vote.answer <= len(options)
 
 
 def test_wrong_input_is_named():
     generator = torch.Generator()
     for call, message in (
-            (lambda: Raters(0), "count is 0; allowed is 1 or more"),
-            (lambda: Raters(3, 4), "careless is 4; allowed is 0 to the number of raters, 3"),
-            (lambda: Raters(bias=-1), "bias is -1"),
-            (lambda: Raters(noise=-1), "noise is -1"),
-            (lambda: simulate(STUDY, RARITY[:2], VALID[:2], Raters(), generator=generator), "rarity has shape (2, 1, 3); allowed is")):
+        (lambda: Raters(0), "count is 0; expected 1 or more"),
+        (lambda: Raters(3, 4), "careless is 4; expected 0 to the number of raters, 3"),
+        (lambda: Raters(bias=-1), "bias is -1"),
+        (lambda: Raters(noise=-1), "noise is -1"),
+        (
+            lambda: simulate(STUDY, RARITY[:2], VALID[:2], Raters(), generator=generator),
+            "rarity has shape (2, 1, 3); expected",
+        ),
+    ):
         with pytest.raises(InputError, match=re.escape(message)):
             call()

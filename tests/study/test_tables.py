@@ -10,12 +10,20 @@ import torch
 from creativelib.errors import InputError
 from creativelib.study.design import Item, Study, plan, trials
 from creativelib.study.store import Vote, ballot, seed_of
-from creativelib.study.tables import answer_matrix, comparison_table, participant_means, rating_table, screen, win_counts
+from creativelib.study.tables import (
+    answer_matrix,
+    comparison_table,
+    participant_means,
+    rating_table,
+    screen,
+    win_counts,
+)
 
 STUDY = Study("class", ("steered", "prompted"), ("pet",), pictures=2, pairs=2, checks=2)
 FOUND = {trial.items: trial for trial in trials(STUDY).values() if trial.items}
 TIME = "2025-01-31T12:00:00+00:00"
-ANNA, BERT = "0badcafe", "00000001"
+ANNA = "0badcafe"
+BERT = "00000001"
 
 
 def rated(participant: str, method: str, index: int, imaginative: int) -> list[Vote]:
@@ -24,7 +32,12 @@ def rated(participant: str, method: str, index: int, imaginative: int) -> list[V
 
 
 def compared(participant: str, left: str, right: str, index: int, answer: int) -> list[Vote]:
-    return ballot(participant, FOUND[Item(left, "pet", index), Item(right, "pet", index)], {"prefer": answer}, TIME)
+    return ballot(
+        participant,
+        FOUND[Item(left, "pet", index), Item(right, "pet", index)],
+        {"prefer": answer},
+        TIME,
+    )
 
 
 def everything(participant: str, wrong: int = 0, until: int | None = None) -> list[Vote]:
@@ -33,36 +46,58 @@ def everything(participant: str, wrong: int = 0, until: int | None = None) -> li
     for trial in plan(STUDY, seed_of(participant))[:until]:
         answer = 1 if trial.known is None else trial.known
         if trial.known is not None and wrong:
-            answer, wrong = trial.known % 5 + 1, wrong - 1
-        votes += ballot(participant, trial, {question.name: answer for question in trial.questions}, TIME)
+            answer = trial.known % 5 + 1
+            wrong = wrong - 1
+        votes += ballot(
+            participant, trial, {question.name: answer for question in trial.questions}, TIME
+        )
     return votes
 
 
-VOTES = [*rated(ANNA, "steered", 0, 5), *rated(ANNA, "steered", 1, 4), *rated(ANNA, "prompted", 0, 1), *rated(BERT, "steered", 1, 2),
-         *compared(ANNA, "steered", "prompted", 0, 1), *compared(ANNA, "prompted", "steered", 1, 3),
-         *compared(BERT, "prompted", "steered", 0, 1), *compared(BERT, "steered", "prompted", 1, 2)]
+VOTES = [
+    *rated(ANNA, "steered", 0, 5),
+    *rated(ANNA, "steered", 1, 4),
+    *rated(ANNA, "prompted", 0, 1),
+    *rated(BERT, "steered", 1, 2),
+    *compared(ANNA, "steered", "prompted", 0, 1),
+    *compared(ANNA, "prompted", "steered", 1, 3),
+    *compared(BERT, "prompted", "steered", 0, 1),
+    *compared(BERT, "steered", "prompted", 1, 2),
+]
 
 
 def test_ratings():
     table = rating_table(VOTES, STUDY)
-    assert list(table.columns) == ["participant", "question", "method", "category", "picture", "answer"] and len(table) == 12
+    assert (
+        list(table.columns)
+        == ["participant", "question", "method", "category", "picture", "answer"]
+        and len(table) == 12
+    )
     assert tuple(table.iloc[3]) == (ANNA, "imaginative", "steered", "pet", 1, 4)
 
 
 def test_comparisons_know_who_was_on_the_left():
     table = comparison_table(VOTES, STUDY)
     assert [tuple(row) for row in table.itertuples(index=False)] == [
-        (ANNA, "pet", 0, "steered", "prompted", 1.0), (ANNA, "pet", 1, "prompted", "steered", 0.0),
-        (BERT, "pet", 0, "prompted", "steered", 1.0), (BERT, "pet", 1, "steered", "prompted", 0.5)]
+        (ANNA, "pet", 0, "steered", "prompted", 1.0),
+        (ANNA, "pet", 1, "prompted", "steered", 0.0),
+        (BERT, "pet", 0, "prompted", "steered", 1.0),
+        (BERT, "pet", 1, "steered", "prompted", 0.5),
+    ]
 
 
 def test_wins_count_for_the_method_on_either_side():
-    assert win_counts(comparison_table(VOTES, STUDY), STUDY).tolist() == [[[0, 2], [0, 0]], [[0, 0.5], [1.5, 0]]]
+    assert win_counts(comparison_table(VOTES, STUDY), STUDY).tolist() == [
+        [[0, 2], [0, 0]],
+        [[0, 0.5], [1.5, 0]],
+    ]
 
 
 def test_means_of_participants():
     means = participant_means(rating_table(VOTES, STUDY), STUDY, "imaginative")
-    assert torch.equal(means.nan_to_num(-1), torch.tensor([[2, -1], [4.5, 1]], dtype=torch.float64))  # participants by code
+    assert torch.equal(
+        means.nan_to_num(-1), torch.tensor([[2, -1], [4.5, 1]], dtype=torch.float64)
+    )  # participants by code
 
 
 def test_answers_by_picture():
@@ -73,10 +108,21 @@ def test_answers_by_picture():
 
 def test_who_fails_a_check_is_left_out_and_named():
     """The rule: one wrong answer is enough, wherever it comes, and someone who met no check cannot be told from the careless."""
-    start = next(n for n, trial in enumerate(plan(STUDY, seed_of("00000007"))) if trial.known is not None)
-    votes = everything(ANNA) + everything(BERT, wrong=1) + everything("00000003", wrong=2) + everything("00000007", until=start)
+    start = next(
+        n for n, trial in enumerate(plan(STUDY, seed_of("00000007"))) if trial.known is not None
+    )
+    votes = (
+        everything(ANNA)
+        + everything(BERT, wrong=1)
+        + everything("00000003", wrong=2)
+        + everything("00000007", until=start)
+    )
     found = screen(votes, STUDY)
-    assert (found.kept, found.failed, found.unchecked) == ((ANNA,), (BERT, "00000003"), ("00000007",))
+    assert (found.kept, found.failed, found.unchecked) == (
+        (ANNA,),
+        (BERT, "00000003"),
+        ("00000007",),
+    )
     assert found.votes == [vote for vote in everything(ANNA) if vote.question != "check"]
     assert screen(votes[::-1], STUDY).failed == ("00000003", BERT)
 
@@ -91,14 +137,24 @@ def test_nobody_voted():
 def test_wrong_input_is_named():
     other = [replace(VOTES[0], trial="t9999")]
     for read in (screen, rating_table, comparison_table):
-        with pytest.raises(InputError, match="of trial 't9999'; allowed are those of study 'class'"):
+        with pytest.raises(InputError, match="of trial 't9999'; expected those of study 'class'"):
             read(other, STUDY)
     table = rating_table(VOTES, STUDY)
-    for read in (lambda: participant_means(table, STUDY, "pretty"), lambda: answer_matrix(table, "pretty")):
-        with pytest.raises(InputError, match=re.escape("question is 'pretty'; allowed are those that were rated: ['category', 'imag")):
+    for read in (
+        lambda: participant_means(table, STUDY, "pretty"),
+        lambda: answer_matrix(table, "pretty"),
+    ):
+        with pytest.raises(
+            InputError,
+            match=re.escape(
+                "question is 'pretty'; expected those that were rated: ['category', 'imag"
+            ),
+        ):
             read()
 
 
 def test_a_method_that_nobody_rated_is_a_column_of_nan():
-    means = participant_means(rating_table(rated(ANNA, "prompted", 0, 3), STUDY), STUDY, "imaginative")
+    means = participant_means(
+        rating_table(rated(ANNA, "prompted", 0, 3), STUDY), STUDY, "imaginative"
+    )
     assert math.isnan(means[0, 0]) and means[0, 1] == 3

@@ -31,8 +31,18 @@ from creativelib.training import (
 )
 
 SMALL = stream.Supply(chunk=16, distinct=3, pool=2, every=1)
-WITH_RECIPES = (autoregressive, decoder, dino, judge, prior, reader, semantica, variants, vqa,
-                vqmodel)
+WITH_RECIPES = (
+    autoregressive,
+    decoder,
+    dino,
+    judge,
+    prior,
+    reader,
+    semantica,
+    variants,
+    vqa,
+    vqmodel,
+)
 WITH_FOLDERS = (dino, judge, oracle, vqa)
 
 Shrink = Callable[[pytest.MonkeyPatch, Path, Path], None]

@@ -59,7 +59,9 @@ def test_the_loss_falls_and_reaches_every_weight(said, codes):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):
-        losses.append(cross_entropy(model(cond, dot, numbers, keep).flatten(0, 1), numbers.flatten()))
+        losses.append(
+            cross_entropy(model(cond, dot, numbers, keep).flatten(0, 1), numbers.flatten())
+        )
         optimizer.zero_grad()
         losses[-1].backward()
         assert all(p.grad is not None and p.grad.any() for p in model.parameters())

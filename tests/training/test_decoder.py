@@ -8,7 +8,17 @@ import torch
 
 from creativelib.training import clip, stream, vqmodel
 from creativelib.training.data import visible_factors
-from creativelib.training.decoder import LIKE, SAYS, SHOWS, alike, build, guess, losses, scheduler, spread_times
+from creativelib.training.decoder import (
+    LIKE,
+    SAYS,
+    SHOWS,
+    alike,
+    build,
+    guess,
+    losses,
+    scheduler,
+    spread_times,
+)
 from creativelib.training.reader import Read, Reader, fit, misread
 from creativelib.world import CATEGORIES
 from creativelib.world.oracle import slots
@@ -46,8 +56,10 @@ def test_features_differ_more_the_further_latents_are_apart(eyes):
     noise = latents(6, 2)
     true = eyes.features(clean)
     all_rows = torch.ones(6)
-    found = [alike(eyes.features(clean + much * noise), true, all_rows).item()
-             for much in (0.0, 0.2, 0.5)]
+    found = [
+        alike(eyes.features(clean + much * noise), true, all_rows).item()
+        for much in (0.0, 0.2, 0.5)
+    ]
     assert found[0] == 0 and found[0] < found[1] < found[2]
 
 
@@ -71,8 +83,10 @@ def test_misreading_costs_what_the_cross_entropy_says():
     scenes = sample_scenes(40, seeded(3), wild=0.5)
     sizes = [[len(f.values) for f in CATEGORIES[i].factors] for i in scenes.category]
     hidden = visible_factors(scenes) < 0
-    seen = [[math.log(n) for n, h in zip(row, out, strict=False) if not h]
-            for row, out in zip(sizes, hidden, strict=True)]
+    seen = [
+        [math.log(n) for n, h in zip(row, out, strict=False) if not h]
+        for row, out in zip(sizes, hidden, strict=True)
+    ]
     expected = torch.tensor([sum(row) / len(row) for row in seen])
     nothing = torch.zeros(40, int(slots().max()))
     torch.testing.assert_close(misread(nothing, scenes), expected, rtol=1e-5, atol=0)

@@ -26,17 +26,22 @@ def test_saying_the_same_costs_least():
     said = torch.randn(5, 7, generator=seeded(4)) * WARM
     for wanted in range(7):
         target = one_hot(torch.tensor(wanted), 7).float().expand(5, 7)
-        assert torch.allclose(cross_entropy(said, target), torch.nn.functional.cross_entropy(said / WARM, target, reduction="none"))
+        assert torch.allclose(
+            cross_entropy(said, target),
+            torch.nn.functional.cross_entropy(said / WARM, target, reduction="none"),
+        )
     own = (said / WARM).softmax(1)
     assert (cross_entropy(said, own) <= cross_entropy(said.roll(1, 1), own) + 1e-6).all()
 
 
 def test_the_student_takes_small_crops_and_masks():
     student = Student().eval()
-    whole, part = torch.rand(2, 3, 64, 64, generator=seeded(5)), torch.rand(2, 3, 32, 32, generator=seeded(6))
+    whole = torch.rand(2, 3, 64, 64, generator=seeded(5))
+    part = torch.rand(2, 3, 32, 32, generator=seeded(6))
     masked = torch.zeros(2, 64, dtype=torch.bool)
     masked[:, 3] = True
     with torch.no_grad():
         assert student(standard(part)).shape == (2, 17, 1024)
-        plain, hidden = student(standard(whole)), student(standard(whole), masked)
+        plain = student(standard(whole))
+        hidden = student(standard(whole), masked)
     assert not torch.allclose(plain[:, 4], hidden[:, 4], atol=1e-3)

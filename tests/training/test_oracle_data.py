@@ -5,7 +5,15 @@ import torch
 
 from creativelib.training.clip import Heads, contrastive, same_caption
 from creativelib.training.data import visible_factors
-from creativelib.training.oracle import break_pictures, drawn_factors, halves, losses, replaced, settle_statistics, shuffle
+from creativelib.training.oracle import (
+    break_pictures,
+    drawn_factors,
+    halves,
+    losses,
+    replaced,
+    settle_statistics,
+    shuffle,
+)
 from creativelib.training.stream import SIDE
 from creativelib.world import CATEGORIES, styles
 from creativelib.world.oracle import Logits, Net, slots
@@ -47,7 +55,9 @@ def test_halves_take_from_both(side):
 def test_breaking_changes_every_picture(side):
     scenes = sample_scenes(18, generator())
     x = draw(scenes, side)
-    assert ((break_pictures(x.clone(), scenes.category, generator()) - x).abs().amax((1, 2, 3)) > 0.1).all()
+    assert (
+        (break_pictures(x.clone(), scenes.category, generator()) - x).abs().amax((1, 2, 3)) > 0.1
+    ).all()
 
 
 def test_halves_are_of_two_categories():
@@ -112,12 +122,18 @@ def test_losses_fall_when_the_answer_is_learned():
 def test_contrastive_is_least_for_matching_pairs_and_shares_equal_captions():
     e = torch.eye(4)
     same = torch.eye(4, dtype=torch.bool)
-    assert contrastive(e, e, torch.tensor(20.0), same) < 1e-3 < contrastive(e, e.roll(1, 0), torch.tensor(20.0), same)
+    assert (
+        contrastive(e, e, torch.tensor(20.0), same)
+        < 1e-3
+        < contrastive(e, e.roll(1, 0), torch.tensor(20.0), same)
+    )
     twice = same.clone()
     twice[0, 1] = twice[1, 0] = True
     x = torch.eye(4)[[0, 0, 2, 3]]
     # Rows 0 and 1 have the same picture and caption: the best guess is one half each.
-    torch.testing.assert_close(contrastive(x, x, torch.tensor(50.0), twice), torch.tensor(2.0).log() / 2)
+    torch.testing.assert_close(
+        contrastive(x, x, torch.tensor(50.0), twice), torch.tensor(2.0).log() / 2
+    )
 
 
 def test_equal_captions_are_found():
@@ -137,11 +153,19 @@ class Sure(Net):
     def __init__(self, strength):
         torch.nn.Module.__init__(self)
         index = slots()
-        self.row = torch.zeros(int(index.max()) + 1).index_fill(0, index[:, :, 0].flatten(), strength)[:-1]
+        self.row = torch.zeros(int(index.max()) + 1).index_fill(
+            0, index[:, :, 0].flatten(), strength
+        )[:-1]
 
     def forward(self, x):
         n = len(x)
-        return Logits(torch.zeros(n, 8), torch.zeros(n), self.row.expand(n, -1), (torch.zeros(n, 2),), torch.zeros(n, 9))
+        return Logits(
+            torch.zeros(n, 8),
+            torch.zeros(n),
+            self.row.expand(n, -1),
+            (torch.zeros(n, 2),),
+            torch.zeros(n, 9),
+        )
 
 
 def test_factors_that_a_net_is_sure_are_others_do_not_count():

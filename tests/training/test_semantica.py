@@ -31,10 +31,16 @@ def test_an_error_of_the_picture_is_an_error_of_the_velocity_up_to_a_limit():
 
 def test_the_size_fits_and_tokens_of_any_number_are_looked_at():
     unet = build(128)
-    assert 2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20  # two of them within 9 MiB in half precision
-    x, t = torch.randn(2, 8, 16, 16), torch.rand(2) * 1000
+    assert (
+        2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20
+    )  # two of them within 9 MiB in half precision
+    x = torch.randn(2, 8, 16, 16)
+    t = torch.rand(2) * 1000
     for length in (65, 260):
-        assert unet(x, t, torch.randn(2, length, 128), class_labels=torch.tensor([0, 4])).sample.shape == x.shape
+        assert (
+            unet(x, t, torch.randn(2, length, 128), class_labels=torch.tensor([0, 4])).sample.shape
+            == x.shape
+        )
 
 
 class Recorder(torch.nn.Module):
@@ -42,7 +48,8 @@ class Recorder(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), []
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
         self.config = SimpleNamespace(num_class_embeds=5)
 
     def forward(self, x, t, tokens, class_labels):
@@ -54,12 +61,17 @@ class Recorder(torch.nn.Module):
 def corpus(n):
     """Each picture's latents and tokens are its number; four to a page."""
     number = torch.arange(1.0, n + 1)
-    return Corpus(number[:, None, None, None].expand(n, 1, 4, 4).half(), number[:, None, None].expand(n, 3, 2).half(),
-                  torch.nn.functional.normalize(torch.ones(n, 2), dim=1), torch.arange(n) // 4)
+    return Corpus(
+        number[:, None, None, None].expand(n, 1, 4, 4).half(),
+        number[:, None, None].expand(n, 3, 2).half(),
+        torch.nn.functional.normalize(torch.ones(n, 2), dim=1),
+        torch.arange(n) // 4,
+    )
 
 
 def test_a_step_shows_others_of_the_page_and_sometimes_nothing():
-    pages, net = corpus(40), Recorder()
+    pages = corpus(40)
+    net = Recorder()
     loss = lesson(pages, net, pairs(pages, Filter()), (1, 2), 64)
     for step in range(30):
         loss(step, seeded(step))
@@ -73,7 +85,8 @@ def test_a_step_shows_others_of_the_page_and_sometimes_nothing():
 
 
 def test_the_control_is_shown_what_it_shall_draw():
-    pages, net = corpus(8), Recorder()
+    pages = corpus(8)
+    net = Recorder()
     lesson(pages, net, itself(pages), (1,), 16)(0, seeded(0))
     x, t, tokens = net.seen[0]
     told = tokens[:, 0, 0] > 0

@@ -28,7 +28,9 @@ def folder(tmp_path_factory, shrink):
 
 def test_the_stages_write_a_stack_that_loads_and_draws(folder):
     pipe = load(folder, device="cpu")
-    z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), 2, noise=torch.Generator().manual_seed(0))
+    z = pipe.sample_prior(
+        pipe.encode_text(["a photo of a pet"]), 2, noise=torch.Generator().manual_seed(0)
+    )
     pictures = pipe.decode(z, generator=torch.Generator().manual_seed(0), steps=2)
     assert pictures.shape == (1, 2, 3, stream.SIDE, stream.SIDE) and pictures.isfinite().all()
 

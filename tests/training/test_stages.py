@@ -13,7 +13,17 @@ from torch.nn.functional import interpolate
 
 from creativelib.fitting.loop import Run
 from creativelib.semantica.model import Semantica
-from creativelib.training import dino, export, judge, oracle, semantica, stream, unaided, variants, vqa
+from creativelib.training import (
+    dino,
+    export,
+    judge,
+    oracle,
+    semantica,
+    stream,
+    unaided,
+    variants,
+    vqa,
+)
 from creativelib.training.__main__ import STAGES
 from creativelib.unclip.autoregressive import AutoregressivePrior
 from creativelib.unclip.pipeline import load

@@ -46,14 +46,19 @@ def test_processes_share_what_is_drawn_ahead(cache, monkeypatch):
 
 
 def test_chunks_and_sources_differ():
-    chunks = [stream.chunk(source, index, 6, CPU) for source, index in ((MAIN, 0), (MAIN, 1), (Source("x", 0.5, 2), 0))]
+    chunks = [
+        stream.chunk(source, index, 6, CPU)
+        for source, index in ((MAIN, 0), (MAIN, 1), (Source("x", 0.5, 2), 0))
+    ]
     assert len({chunk.pixels.sum().item() for chunk in chunks}) == 3
 
 
 def test_captions_are_encoded_as_the_tokenizer_does():
     words = tokenizer.build()
     texts = ["a photo of a pet with long ears and a bushy tail", "red guitar"]
-    theirs = words(texts, padding="max_length", max_length=stream.POSITIONS, return_tensors="pt").input_ids
+    theirs = words(
+        texts, padding="max_length", max_length=stream.POSITIONS, return_tensors="pt"
+    ).input_ids
     assert torch.equal(stream.encode(texts, stream.vocabulary(words), words), theirs)
 
 

@@ -16,7 +16,8 @@ def scenes(n=200, wild=0.5):
 
 
 def test_answers_are_the_scenes_own():
-    drawn, broken = scenes(), torch.arange(200) < 40
+    drawn = scenes()
+    broken = torch.arange(200) < 40
     asked = vqa.quiz(drawn, broken, random.Random(0))
     answers = {(row, question): answer for row, question, answer in asked}
     for row in range(200):
@@ -26,16 +27,28 @@ def test_answers_are_the_scenes_own():
             assert all(answer == "no" for (r, _), answer in answers.items() if r == row)
             continue
         species = int(drawn.species[row])
-        if species >= 0 and truth(category.name).posterior(drawn.factors[row:row + 1, :len(category.factors)]).argmax() == species:
+        if (
+            species >= 0
+            and truth(category.name)
+            .posterior(drawn.factors[row : row + 1, : len(category.factors)])
+            .argmax()
+            == species
+        ):
             assert answers[row, what_kind(category.name)] == list(category.species)[species]
-        visible = bool(styles.color_visible(drawn.style[row:row + 1]))
+        visible = bool(styles.color_visible(drawn.style[row : row + 1]))
         assert ((row, what_color(category.name)) in answers) == visible
         if visible:
-            color = list(category.factor("color").values)[int(drawn.factors[row, len(category.factors) - 1])]
+            color = list(category.factor("color").values)[
+                int(drawn.factors[row, len(category.factors) - 1])
+            ]
             assert answers[row, what_color(category.name)] == color
         if (row, STYLE_QUESTION) in answers:
             assert styles.index(answers[row, STYLE_QUESTION]) == drawn.style[row].tolist()
-    others = [question for _, question, answer in asked if question.startswith("is this") and answer == "no"]
+    others = [
+        question
+        for _, question, answer in asked
+        if question.startswith("is this") and answer == "no"
+    ]
     assert len(others) > 100
 
 
@@ -43,7 +56,9 @@ def test_wild_pictures_get_the_nearest_species():
     wild = scenes(60, 1.0)
     for row, name in enumerate(vqa.nearest_species(wild)):
         category = CATEGORIES[int(wild.category[row])]
-        posterior = truth(category.name).posterior(wild.factors[row:row + 1, :len(category.factors)])[0, :-1]
+        posterior = truth(category.name).posterior(
+            wild.factors[row : row + 1, : len(category.factors)]
+        )[0, :-1]
         assert list(category.species)[int(posterior.argmax())] == name
 
 
@@ -63,14 +78,22 @@ def test_the_loss_is_blips_own(tiny):
         told = words([question for _, question, _ in asked], return_tensors="pt", padding=True)
         said = words([answer for *_, answer in asked], return_tensors="pt", padding=True).input_ids
         said[:, 0] = words.bos_token_id
-        theirs = model(input_ids=told.input_ids, attention_mask=told.attention_mask, pixel_values=pictures, labels=said).loss
+        theirs = model(
+            input_ids=told.input_ids,
+            attention_mask=told.attention_mask,
+            pixel_values=pictures,
+            labels=said,
+        ).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-4)
 
 
 def test_questions_of_other_lengths_change_no_loss(tiny):
     model, words = tiny
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    asked = [(0, "is this a pet?", "yes"), (1, "what kind of musical instrument is in this photo?", "no")]
+    asked = [
+        (0, "is this a pet?", "yes"),
+        (1, "what kind of musical instrument is in this photo?", "no"),
+    ]
     with torch.no_grad():
         both = vqa.answer_loss(model, words, pictures, asked)
         each = [vqa.answer_loss(model, words, pictures, [one]) for one in asked]

@@ -10,7 +10,15 @@ from torch.nn.functional import cosine_similarity
 
 from creativelib.errors import InputError
 from creativelib.models.names import MODELS
-from creativelib.unclip.autoregressive import FILES, SPAN, AutoregressivePrior, CodeModel, Codes, Sizes, pick
+from creativelib.unclip.autoregressive import (
+    FILES,
+    SPAN,
+    AutoregressivePrior,
+    CodeModel,
+    Codes,
+    Sizes,
+    pick,
+)
 from creativelib.unclip.conditions import Adapters
 from creativelib.world.scenes import draw, sample_scenes
 
@@ -23,7 +31,11 @@ def seeded(seed):
 
 def samples(n, d=16, seed=0):
     """Embeddings whose variance falls from direction to direction, around a mean that is not 0."""
-    return torch.randn(n, d, generator=seeded(seed)) @ (torch.randn(d, d, generator=seeded(1)) * torch.linspace(2, 0.2, d)[:, None]) + 1
+    return (
+        torch.randn(n, d, generator=seeded(seed))
+        @ (torch.randn(d, d, generator=seeded(1)) * torch.linspace(2, 0.2, d)[:, None])
+        + 1
+    )
 
 
 def fitted(**options):
@@ -35,7 +47,19 @@ def prior():
     """A random one for the tiny stack. Louder than a fresh network, so that what it reads matters."""
     codes = fitted(pca=0.9, buckets=8, dots=6)
     torch.manual_seed(0)
-    model = CodeModel(Sizes(dim=16, text=16, length=16, codes=len(codes), buckets=8, dots=6, width=16, layers=2, heads=2))
+    model = CodeModel(
+        Sizes(
+            dim=16,
+            text=16,
+            length=16,
+            codes=len(codes),
+            buckets=8,
+            dots=6,
+            width=16,
+            layers=2,
+            heads=2,
+        )
+    )
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.4)
     return AutoregressivePrior(model.eval().requires_grad_(False), codes)
@@ -44,25 +68,39 @@ def prior():
 @given(share=st.floats(0.5, 1.0), seed=st.integers(0, 100))
 @settings(max_examples=15, deadline=None)
 def test_codes_keep_embeddings_to_half_a_bucket(share, seed):
-    codes, z = fitted(pca=share, buckets=32), samples(20, seed=seed)
-    inside, space = codes.subspace.project(z), codes.subspace
+    codes = fitted(pca=share, buckets=32)
+    z = samples(20, seed=seed)
+    inside = codes.subspace.project(z)
+    space = codes.subspace
     kept = codes.subspace.project(codes.decode(codes.encode(z)))
-    covered = (inside.abs() < SPAN * space.variances.sqrt())
+    covered = inside.abs() < SPAN * space.variances.sqrt()
     assert ((kept - inside).abs() <= SPAN / 32 * space.variances.sqrt() + 1e-5)[covered].all()
     assert torch.equal(codes.encode(codes.decode(codes.encode(z))), codes.encode(z))
 
 
 def test_more_buckets_and_more_components_lose_less():
     z = samples(200, seed=5)
-    by_buckets, by_share = ([(codes.decode(codes.encode(z)) - z).square().mean().item() for codes in tried] for tried in (
-        [fitted(pca=1.0, buckets=2**i) for i in range(1, 8)], [fitted(pca=share, buckets=256) for share in (0.5, 0.8, 0.95, 1.0)]))
-    assert by_buckets == sorted(by_buckets, reverse=True) and by_share == sorted(by_share, reverse=True)
+    by_buckets, by_share = (
+        [(codes.decode(codes.encode(z)) - z).square().mean().item() for codes in tried]
+        for tried in (
+            [fitted(pca=1.0, buckets=2**i) for i in range(1, 8)],
+            [fitted(pca=share, buckets=256) for share in (0.5, 0.8, 0.95, 1.0)],
+        )
+    )
+    assert by_buckets == sorted(by_buckets, reverse=True) and by_share == sorted(
+        by_share, reverse=True
+    )
 
 
 def test_components_come_by_falling_variance():
     codes = fitted(pca=1.0)
-    assert torch.equal(codes.subspace.variances, codes.subspace.variances.sort(descending=True).values)
-    assert codes.encode(samples(10)).min() >= 0 and codes.encode(1e3 * samples(10)).max() == codes.buckets - 1
+    assert torch.equal(
+        codes.subspace.variances, codes.subspace.variances.sort(descending=True).values
+    )
+    assert (
+        codes.encode(samples(10)).min() >= 0
+        and codes.encode(1e3 * samples(10)).max() == codes.buckets - 1
+    )
 
 
 def test_dot_products_fall_into_their_quantiles():
@@ -78,7 +116,9 @@ def test_dot_products_fall_into_their_quantiles():
 def test_pick_draws_as_often_as_the_logits_say(seed):
     logits = torch.randn(5, generator=seeded(seed))
     drawn = pick(logits.expand(20_000, 5), (torch.arange(20_000) + 0.5) / 20_000)
-    torch.testing.assert_close(drawn.bincount(minlength=5) / 20_000, logits.softmax(0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        drawn.bincount(minlength=5) / 20_000, logits.softmax(0), atol=1e-3, rtol=0
+    )
     assert pick(logits[None], torch.tensor([1 - 1e-7])).item() < 5
 
 
@@ -87,7 +127,8 @@ def read(prior, cond, codes, dot=(0, 0), told=(True, True)):
 
 
 def test_no_code_sees_a_later_one(prior, pipe):
-    cond, c = pipe.encode_text(PROMPTS), len(prior.codes)
+    cond = pipe.encode_text(PROMPTS)
+    c = len(prior.codes)
     codes = torch.randint(8, (2, c), generator=seeded(3))
     logits = read(prior, cond, codes)
     assert logits.shape == (2, c, 8)
@@ -95,12 +136,13 @@ def test_no_code_sees_a_later_one(prior, pipe):
         changed = codes.clone()
         changed[:, i] = (codes[:, i] + 1) % 8
         other = read(prior, cond, changed)
-        torch.testing.assert_close(other[:, :i + 1], logits[:, :i + 1])
-        assert i + 1 == c or not torch.allclose(other[:, i + 1:], logits[:, i + 1:], atol=1e-3)
+        torch.testing.assert_close(other[:, : i + 1], logits[:, : i + 1])
+        assert i + 1 == c or not torch.allclose(other[:, i + 1 :], logits[:, i + 1 :], atol=1e-3)
 
 
 def test_caption_dot_product_and_padding_are_read_rightly(prior, pipe):
-    cond, codes = pipe.encode_text(PROMPTS), torch.randint(8, (1, len(prior.codes)), generator=seeded(3)).expand(2, -1)
+    cond = pipe.encode_text(PROMPTS)
+    codes = torch.randint(8, (1, len(prior.codes)), generator=seeded(3)).expand(2, -1)
     logits = read(prior, cond, codes)
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
     assert not torch.allclose(read(prior, cond, codes, dot=(5, 5)), logits, atol=1e-3)
@@ -112,13 +154,21 @@ def test_caption_dot_product_and_padding_are_read_rightly(prior, pipe):
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_the_cache_changes_nothing(prior, pipe, guidance):
-    cond, c = pipe.encode_text(PROMPTS), len(prior.codes)
+    cond = pipe.encode_text(PROMPTS)
+    c = len(prior.codes)
     chance = torch.rand(2, 3, 1 + c, generator=seeded(4)).flatten(0, 1)
-    both = replace(cond, pooled=cond.pooled.repeat_interleave(3, 0), tokens=cond.tokens.repeat_interleave(3, 0),
-                   mask=cond.mask.repeat_interleave(3, 0))
-    dot, codes = (3 + chance[:, 0] * 3).long(), torch.zeros(6, c, dtype=torch.long)
+    both = replace(
+        cond,
+        pooled=cond.pooled.repeat_interleave(3, 0),
+        tokens=cond.tokens.repeat_interleave(3, 0),
+        mask=cond.mask.repeat_interleave(3, 0),
+    )
+    dot = (3 + chance[:, 0] * 3).long()
+    codes = torch.zeros(6, c, dtype=torch.long)
     for i in range(c):
-        given, free = (prior.model(both, dot, codes, torch.full((6,), told))[:, i] for told in (True, False))
+        given, free = (
+            prior.model(both, dot, codes, torch.full((6,), told))[:, i] for told in (True, False)
+        )
         codes[:, i] = pick(free + guidance * (given - free), chance[:, 1 + i])
     found = prior.sample(cond, 3, generator=seeded(4), guidance=guidance)
     torch.testing.assert_close(found, prior.codes.decode(codes).view(2, 3, -1))
@@ -132,7 +182,9 @@ def test_samples_follow_the_generators_and_the_guidance(prior, pipe, monkeypatch
     assert not torch.equal(prior.sample(cond, 3, generator=seeded(2)), z)
     assert not torch.equal(prior.sample(cond, 3, generator=seeded(1), guidance=3.0), z)
     together = prior.sample(cond, 3, generator=[seeded(1), seeded(2)])
-    torch.testing.assert_close(together[1:], prior.sample(pipe.encode_text(PROMPTS[1:]), 3, generator=[seeded(2)]))
+    torch.testing.assert_close(
+        together[1:], prior.sample(pipe.encode_text(PROMPTS[1:]), 3, generator=[seeded(2)])
+    )
     monkeypatch.setattr("creativelib.unclip.autoregressive.EMBEDDING_ROWS", 2)
     torch.testing.assert_close(prior.sample(cond, 3, generator=seeded(1)), z)
 
@@ -142,7 +194,9 @@ def test_saved_and_loaded_it_draws_the_same(prior, pipe, tmp_path):
     rounded.save(tmp_path / "kept")
     again = AutoregressivePrior.load(tmp_path / "kept")
     cond = pipe.encode_text(PROMPTS)
-    assert torch.equal(again.sample(cond, 4, generator=seeded(0)), rounded.sample(cond, 4, generator=seeded(0)))
+    assert torch.equal(
+        again.sample(cond, 4, generator=seeded(0)), rounded.sample(cond, 4, generator=seeded(0))
+    )
     assert again.model.sizes == prior.model.sizes
     assert not any(p.requires_grad for p in again.model.parameters())
 
@@ -172,24 +226,48 @@ def test_bundled_samples_are_of_their_prompts(bundled, menagerie):
 def test_bundled_guidance_and_the_upper_half_raise_the_dot_product(bundled, menagerie):
     cond = menagerie.encode_text(["a photo of a pet", "a pencil sketch of a chair"])
     with torch.no_grad():
-        draws = [bundled.sample(cond, 48, generator=seeded(0), dots=dots, guidance=guidance)
-                 for dots, guidance in (((0.0, 0.5), 1.0), ((0.5, 1.0), 1.0), ((0.5, 1.0), 2.0))]
-        low, high, guided = (cosine_similarity(z, cond.pooled[:, None], dim=-1).mean() for z in draws)
+        draws = [
+            bundled.sample(cond, 48, generator=seeded(0), dots=dots, guidance=guidance)
+            for dots, guidance in (((0.0, 0.5), 1.0), ((0.5, 1.0), 1.0), ((0.5, 1.0), 2.0))
+        ]
+        low, high, guided = (
+            cosine_similarity(z, cond.pooled[:, None], dim=-1).mean() for z in draws
+        )
     assert low < high < guided
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda prior, cond: prior.sample(cond, 0, generator=seeded(0)), "n is 0"),
-    (lambda prior, cond: prior.sample(cond, 1, generator=[seeded(0)]), "generator is a list of 1; .* each of the 2 conditions"),
-    (lambda prior, cond: prior.sample(cond, 1, generator=seeded(0), dots=(0.5, 0.5)), r"dots is \(0.5, 0.5\)"),
-    (lambda prior, cond: prior.sample(cond, 1, generator=seeded(0), dots=(0.5, 1.5)), "dots is"),
-    (lambda prior, cond: prior.sample(replace(cond, adapters=Adapters(None, (), {})), 1, generator=seeded(0)), "cond has adapters"),
-    (lambda prior, cond: prior.codes.encode(torch.zeros(2, 5)), "z has width 5; allowed is 16"),
-    (lambda prior, cond: fitted(buckets=1), "buckets is 1"),
-    (lambda prior, cond: fitted(dots=1), "dots is 1"),
-    (lambda prior, cond: fitted(pca=0.0), "pca is 0.0"),
-    (lambda prior, cond: AutoregressivePrior.load("nowhere"), "prior is 'nowhere'; allowed are 'menagerie' and a folder with config.json"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda prior, cond: prior.sample(cond, 0, generator=seeded(0)), "n is 0"),
+        (
+            lambda prior, cond: prior.sample(cond, 1, generator=[seeded(0)]),
+            "generator is a list of 1; .* each of the 2 conditions",
+        ),
+        (
+            lambda prior, cond: prior.sample(cond, 1, generator=seeded(0), dots=(0.5, 0.5)),
+            r"dots is \(0.5, 0.5\)",
+        ),
+        (
+            lambda prior, cond: prior.sample(cond, 1, generator=seeded(0), dots=(0.5, 1.5)),
+            "dots is",
+        ),
+        (
+            lambda prior, cond: prior.sample(
+                replace(cond, adapters=Adapters(None, (), {})), 1, generator=seeded(0)
+            ),
+            "cond has adapters",
+        ),
+        (lambda prior, cond: prior.codes.encode(torch.zeros(2, 5)), "z has width 5; expected 16"),
+        (lambda prior, cond: fitted(buckets=1), "buckets is 1"),
+        (lambda prior, cond: fitted(dots=1), "dots is 1"),
+        (lambda prior, cond: fitted(pca=0.0), "pca is 0.0"),
+        (
+            lambda prior, cond: AutoregressivePrior.load("nowhere"),
+            "prior is 'nowhere'; expected 'menagerie' and a folder with config.json",
+        ),
+    ],
+)
 def test_bad_input(prior, pipe, call, words):
     with pytest.raises(InputError, match=words):
         call(prior, pipe.encode_text(PROMPTS))

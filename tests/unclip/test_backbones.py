@@ -14,7 +14,14 @@ import stacks
 from creativelib.commands.creation import create
 from creativelib.concept import KINDS, init
 from creativelib.conceptlab.constraints import calibrate
-from creativelib.conceptlab.evolution import Family, Member, MixConfig, evolve, mix, picture_embeddings
+from creativelib.conceptlab.evolution import (
+    Family,
+    Member,
+    MixConfig,
+    evolve,
+    mix,
+    picture_embeddings,
+)
 from creativelib.conceptlab.learning import learn_concept
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.conceptlab.settling import settle
@@ -38,10 +45,23 @@ from creativelib.unclip import latent, loading
 from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.unclip.prior import Noise, PriorSampling
 from creativelib.vision.vqa import ZeroShotVqa
-from stacks import COMMIT, LENGTH, fill_hub, hub_folder, make_kandinsky_21, make_kandinsky_22, make_karlo
+from stacks import (
+    COMMIT,
+    LENGTH,
+    fill_hub,
+    hub_folder,
+    make_kandinsky_21,
+    make_kandinsky_22,
+    make_karlo,
+)
 
 NAMES = ("kandinsky-2-1", "kandinsky-2-2", "karlo")
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    ),
+]
 SHORT = SteerConfig(steps=4, concepts=2, samples=2, baseline_samples=64, candidates=2, pullback=0.3)
 
 
@@ -75,7 +95,9 @@ def real(request, cache, device) -> Pipeline:
 
 def test_what_was_loaded_is_recorded(real):
     assert real.name in NAMES and not real.has_truth
-    assert set(real.revisions.values()) == {COMMIT} and set(MODELS[real.name].hub) <= set(real.revisions)
+    assert set(real.revisions.values()) == {COMMIT} and set(MODELS[real.name].hub) <= set(
+        real.revisions
+    )
     assert real.dtype == networks.default_dtype(real.device) and real.decode_defaults == (4.0, 25)
 
 
@@ -83,7 +105,9 @@ def test_a_text_becomes_pictures(real):
     cond = real.encode_text(["a photo of a pet", "a red plant with long ears"])
     z = real.sample_prior(cond, 2, noise=seeded(), sampling=PriorSampling(guidance=2.0))
     pictures = real.decode(z, generator=seeded(), steps=3)
-    assert z.shape == (2, 2, 16) and z.dtype == torch.float32 and pictures.shape == (2, 2, 3, 16, 16)
+    assert (
+        z.shape == (2, 2, 16) and z.dtype == torch.float32 and pictures.shape == (2, 2, 3, 16, 16)
+    )
     assert pictures.min() >= 0 and pictures.max() <= 1 and pictures.std() > 0.01
     assert real.encode_images(pictures).shape == z.shape
 
@@ -94,7 +118,16 @@ def test_steering(real, kind):
     density = fit_baseline(real, "a photo of a pet", config)
     result = steer(real, "pet", density, config, vqa=ZeroShotVqa(real, ["pet", "plant"]))
     assert result.surprisal.isfinite().all() and len(result.concept) == 2
-    z = draw_rare(real, result.concept, density, result.target.surprisal, 2, "a photo of a {}", generator=seeded(), config=config)
+    z = draw_rare(
+        real,
+        result.concept,
+        density,
+        result.target.surprisal,
+        2,
+        "a photo of a {}",
+        generator=seeded(),
+        config=config,
+    )
     assert z.shape == (2, 2, 16) and z.isfinite().all()
 
 
@@ -107,7 +140,14 @@ def test_steering_moves_to_what_is_rare(real):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_conceptlab(real, space):
-    config = LearnConfig(concepts=2, steps=3, samples=1, ask_every=2, space=space, templates=("a photo of a {}", "a {}"))
+    config = LearnConfig(
+        concepts=2,
+        steps=3,
+        samples=1,
+        ask_every=2,
+        space=space,
+        templates=("a photo of a {}", "a {}"),
+    )
     result = learn_concept(real, "pet", ["cat"], config, vqa=ZeroShotVqa(real, ["plant", "cat"]))
     assert all(value.isfinite().all() for value in result.concept.tensors.values())
     assert calibrate(real, "pet", n=4, generator=seeded()).ceiling <= 1
@@ -125,7 +165,9 @@ def test_mixing_and_evolution(real):
 
 def test_settling(real):
     concept = init(real, "subject", "pet", 2, seeded())
-    settled = settle(real, "pet", concept, [["cat"], ["plant"]], steps=2, templates=("a photo of a {}", "a {}"))
+    settled = settle(
+        real, "pet", concept, [["cat"], ["plant"]], steps=2, templates=("a photo of a {}", "a {}")
+    )
     assert all(value.isfinite().all() for value in settled.tensors.values())
 
 
@@ -134,8 +176,19 @@ def test_guidance_while_sampling(real):
     z = real.sample_prior(cond, 32, noise=seeded())
     density = GaussianDensity.fit(z)
     target = density.quantile(0.99) + 2
-    rare = guidance.guide_prior(real, cond, 2, density, target, generator=seeded(), sampling=PriorSampling(steps=3))
-    split = guidance.split_prior(real, cond, 2, density, target, generator=seeded(), branches=2, sampling=PriorSampling(steps=3))
+    rare = guidance.guide_prior(
+        real, cond, 2, density, target, generator=seeded(), sampling=PriorSampling(steps=3)
+    )
+    split = guidance.split_prior(
+        real,
+        cond,
+        2,
+        density,
+        target,
+        generator=seeded(),
+        branches=2,
+        sampling=PriorSampling(steps=3),
+    )
     drawn = guidance.guide_decoder(real, rare, density, target, generator=seeded(), steps=3)
     assert rare.isfinite().all() and split.shape == rare.shape and drawn.shape == (1, 2, 3, 16, 16)
     assert Direction.of_words(density, real, ["a red pet"], "a pet").loss(z).isfinite().all()
@@ -145,29 +198,54 @@ def test_unclip_tools(real):
     pictures = torch.rand(2, 3, 20, 20, generator=seeded())
     tools = latent.with_ddim(real)
     there = latent.ddim_inversion(tools, pictures, steps=3)
-    assert latent.variations(tools, there, 2, generator=seeded(), steps=3).shape == (2, 2, 3, 16, 16)
+    assert latent.variations(tools, there, 2, generator=seeded(), steps=3).shape == (
+        2,
+        2,
+        3,
+        16,
+        16,
+    )
     one, two = (replace(there, z=there.z[[i]], noise=there.noise[[i]]) for i in range(2))
-    assert latent.interpolate(tools, one, two, torch.tensor([0.0, 1.0]), steps=3).shape == (1, 2, 3, 16, 16)
+    assert latent.interpolate(tools, one, two, torch.tensor([0.0, 1.0]), steps=3).shape == (
+        1,
+        2,
+        3,
+        16,
+        16,
+    )
 
 
 def test_baselines_and_checks(real):
-    for drawn in (baselines.prompt_only(real, "pet", 2, generator=seeded(), temperature=1.5),
-                  baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded()),
-                  baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded(), on="decoder"),
-                  baselines.random_mix(real, ["cat", "plant"], 2, generator=seeded()),
-                  baselines.adaptive_negatives(real, ZeroShotVqa(real, ["cat", "plant"]), "pet", 2, generator=seeded(), steps=2)):
+    for drawn in (
+        baselines.prompt_only(real, "pet", 2, generator=seeded(), temperature=1.5),
+        baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded()),
+        baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded(), on="decoder"),
+        baselines.random_mix(real, ["cat", "plant"], 2, generator=seeded()),
+        baselines.adaptive_negatives(
+            real, ZeroShotVqa(real, ["cat", "plant"]), "pet", 2, generator=seeded(), steps=2
+        ),
+    ):
         assert drawn.pictures.shape == (2, 3, 16, 16) and drawn.z.isfinite().all()
     shares = valid_share(real, ZeroShotVqa(real, ["pet", "plant"]), torch.randn(1, 2, 16), "pet", 0)
     assert ((shares >= 0) & (shares <= 1)).all()
 
 
 def test_starting_at_a_picture(real):
-    concept = textual_inversion(real, "pet", torch.rand(2, 3, 20, 20, generator=seeded()), replace(SHORT, steps=2))
+    concept = textual_inversion(
+        real, "pet", torch.rand(2, 3, 20, 20, generator=seeded()), replace(SHORT, steps=2)
+    )
     assert len(concept) == 2
 
 
 def test_the_command(cache, tmp_path, device):
-    made = create("a photo of a pet", tmp_path / "out", count=2, model="kandinsky-2-1", device=device, config=SHORT)
+    made = create(
+        "a photo of a pet",
+        tmp_path / "out",
+        count=2,
+        model="kandinsky-2-1",
+        device=device,
+        config=SHORT,
+    )
     report = json.loads((made.folder / "report.json").read_text())
     assert report["model"]["revisions"] == dict.fromkeys(MODELS["kandinsky-2-1"].hub, COMMIT)
 
@@ -175,7 +253,9 @@ def test_the_command(cache, tmp_path, device):
 def test_offload_changes_nothing(cache, device):
     """The two sets of networks take turns; what comes out is the same."""
     for name in NAMES:
-        whole, turns = (load(name, device, torch.float32, offload=offload) for offload in (False, True))
+        whole, turns = (
+            load(name, device, torch.float32, offload=offload) for offload in (False, True)
+        )
         assert turns.offloader is not None and whole.offloader is None
         drawn = []
         for pipe in (whole, turns):
@@ -185,9 +265,18 @@ def test_offload_changes_nothing(cache, device):
         turns.offloader.onload("prior")
         assert next(turns.decoder.unet.parameters()).device.type == "cpu"
         assert next(turns.prior.parameters()).device.type == device
-    with pytest.raises(InputError, match="space is 'decoder' with a model loaded with offload=True"):
-        embed_in_space("decoder", turns, init(turns, "subject", "pet").with_tensors({"vectors": turns.token_table[[100]].clone().requires_grad_()})
-            .condition(turns, "a {}"), 1, generator=seeded())
+    with pytest.raises(
+        InputError, match="space is 'decoder' with a model loaded with offload=True"
+    ):
+        embed_in_space(
+            "decoder",
+            turns,
+            init(turns, "subject", "pet")
+            .with_tensors({"vectors": turns.token_table[[100]].clone().requires_grad_()})
+            .condition(turns, "a {}"),
+            1,
+            generator=seeded(),
+        )
 
 
 # What plain diffusers makes of the same files.
@@ -197,17 +286,39 @@ def test_kandinsky_21_equals_plain_diffusers(cache):
     from diffusers import KandinskyPipeline, KandinskyPriorPipeline
 
     pipe = load("kandinsky-2-1", "cpu")
-    prior, decoder = (kind.from_pretrained(folder) for kind, folder in zip((KandinskyPriorPipeline, KandinskyPipeline), (
-        locate("kandinsky-2-1").prior, locate("kandinsky-2-1").decoder), strict=True))
+    prior, decoder = (
+        kind.from_pretrained(folder)
+        for kind, folder in zip(
+            (KandinskyPriorPipeline, KandinskyPipeline),
+            (locate("kandinsky-2-1").prior, locate("kandinsky-2-1").decoder),
+            strict=True,
+        )
+    )
     for plain in (prior, decoder):
         plain.set_progress_bar_config(disable=True)
     prompts = ["a photo of a pet", "a red plant"]
-    expected = prior(prompts, num_images_per_prompt=2, num_inference_steps=4, guidance_scale=3.0, generator=seeded(1)).image_embeds
-    z = pipe.sample_prior(pipe.encode_text(prompts), 2, noise=seeded(1), sampling=PriorSampling(guidance=3.0, steps=4))
+    expected = prior(
+        prompts,
+        num_images_per_prompt=2,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        generator=seeded(1),
+    ).image_embeds
+    z = pipe.sample_prior(
+        pipe.encode_text(prompts), 2, noise=seeded(1), sampling=PriorSampling(guidance=3.0, steps=4)
+    )
     assert torch.allclose(z.flatten(0, 1), expected, atol=1e-4)
-    pictures = decoder([""] * 4, image_embeds=expected, negative_image_embeds=prior.get_zero_embed(4), height=64, width=64,
-                       num_inference_steps=5, guidance_scale=3.0, output_type="np",
-                       latents=torch.randn(4, 4, 16, 16, generator=seeded(3))).images
+    pictures = decoder(
+        [""] * 4,
+        image_embeds=expected,
+        negative_image_embeds=prior.get_zero_embed(4),
+        height=64,
+        width=64,
+        num_inference_steps=5,
+        guidance_scale=3.0,
+        output_type="np",
+        latents=torch.randn(4, 4, 16, 16, generator=seeded(3)),
+    ).images
     pipe.decoder.unet.register_to_config(sample_size=16)  # plain diffusers draws no smaller ones
     noise = torch.randn(4, 4, 16, 16, generator=seeded(3)).view(2, 2, 4, 16, 16)
     ours = pipe.decode(z, noise=noise, steps=5, guidance=3.0, generator=seeded())
@@ -219,24 +330,63 @@ def test_karlo_equals_plain_diffusers(cache):
 
     pipe = load("karlo", "cpu")
     own = pipe.decoder
-    plain = UnCLIPPipeline(pipe.prior, own.unet, pipe.text_encoder, pipe.tokenizer, own.text_proj, own.super_first, own.super_last,
-                           pipe.prior_scheduler, own.scheduler, own.super_scheduler)
+    plain = UnCLIPPipeline(
+        pipe.prior,
+        own.unet,
+        pipe.text_encoder,
+        pipe.tokenizer,
+        own.text_proj,
+        own.super_first,
+        own.super_last,
+        pipe.prior_scheduler,
+        own.scheduler,
+        own.super_scheduler,
+    )
     plain.set_progress_bar_config(disable=True)
-    start = {"prior_latents": torch.randn(2, 16, generator=seeded(1)), "decoder_latents": torch.randn(2, 3, 8, 8, generator=seeded(2)),
-             "super_res_latents": torch.randn(2, 3, 16, 16, generator=seeded(3))}
+    start = {
+        "prior_latents": torch.randn(2, 16, generator=seeded(1)),
+        "decoder_latents": torch.randn(2, 3, 8, 8, generator=seeded(2)),
+        "super_res_latents": torch.randn(2, 3, 16, 16, generator=seeded(3)),
+    }
     torch.manual_seed(0)
-    expected = plain("", num_images_per_prompt=2, prior_num_inference_steps=3, decoder_num_inference_steps=4, generator=seeded(7),
-                     decoder_guidance_scale=3.0, prior_guidance_scale=3.0, output_type="np", **start).images
-    told, generator = pipe.encode_text([""]), seeded(7)
-    noise = torch.cat([start["prior_latents"][None], torch.stack([torch.randn(2, 16, generator=generator) for _ in range(2)])])
-    z = pipe.sample_prior(told, 2, noise=Noise(noise[:, None]), sampling=PriorSampling(guidance=3.0, steps=3))
+    expected = plain(
+        "",
+        num_images_per_prompt=2,
+        prior_num_inference_steps=3,
+        decoder_num_inference_steps=4,
+        generator=seeded(7),
+        decoder_guidance_scale=3.0,
+        prior_guidance_scale=3.0,
+        output_type="np",
+        **start,
+    ).images
+    told = pipe.encode_text([""])
+    generator = seeded(7)
+    noise = torch.cat(
+        [
+            start["prior_latents"][None],
+            torch.stack([torch.randn(2, 16, generator=generator) for _ in range(2)]),
+        ]
+    )
+    z = pipe.sample_prior(
+        told, 2, noise=Noise(noise[:, None]), sampling=PriorSampling(guidance=3.0, steps=3)
+    )
     with pytest.MonkeyPatch.context() as patch:
         from diffusers.utils import torch_utils
 
         usual = torch_utils.randn_tensor
-        patch.setattr(torch_utils, "randn_tensor", lambda shape, **how: start["super_res_latents"] if tuple(shape) == (2, 3, 16, 16)
-                      else usual(shape, **how))
-        pictures = pipe.decode(z, noise=start["decoder_latents"][None], generator=generator, steps=4, guidance=3.0)
+        patch.setattr(
+            torch_utils,
+            "randn_tensor",
+            lambda shape, **how: (
+                start["super_res_latents"]
+                if tuple(shape) == (2, 3, 16, 16)
+                else usual(shape, **how)
+            ),
+        )
+        pictures = pipe.decode(
+            z, noise=start["decoder_latents"][None], generator=generator, steps=4, guidance=3.0
+        )
     assert np.abs(pictures[0].permute(0, 2, 3, 1).numpy() - expected).max() < 2 / 255
 
 
@@ -259,9 +409,13 @@ def test_texts_without_padding_are_told_alike(cache):
     texts = ["a pet", "a photo of a red pet with long ears"]
     both = pipe.encode_text(texts)
     assert both.tokens.shape[1] == both.used < LENGTH
-    drawn = pipe.sample_prior(both, 2, noise=[seeded(1), seeded(2)], sampling=PriorSampling(guidance=2.0))
+    drawn = pipe.sample_prior(
+        both, 2, noise=[seeded(1), seeded(2)], sampling=PriorSampling(guidance=2.0)
+    )
     for i, text in enumerate(texts):
-        alone = pipe.sample_prior(pipe.encode_text([text]), 2, noise=[seeded(1 + i)], sampling=PriorSampling(guidance=2.0))
+        alone = pipe.sample_prior(
+            pipe.encode_text([text]), 2, noise=[seeded(1 + i)], sampling=PriorSampling(guidance=2.0)
+        )
         assert torch.allclose(drawn[i], alone[0], atol=1e-5)
 
 
@@ -286,22 +440,43 @@ def test_folders_and_pairs(cache, tmp_path):
 
 
 def test_revisions(cache):
-    assert load("kandinsky-2-2", "cpu", revision=COMMIT).revisions == load("kandinsky-2-2", "cpu").revisions
+    assert (
+        load("kandinsky-2-2", "cpu", revision=COMMIT).revisions
+        == load("kandinsky-2-2", "cpu").revisions
+    )
     with pytest.raises(InputError, match="at revision 'fedcba'.*is not whole in the cache"):
         load("kandinsky-2-2", "cpu", revision=("fedcba", None))
-    with pytest.raises(InputError, match="revision is 'main'; allowed is None for 'menagerie'"):
+    with pytest.raises(InputError, match="revision is 'main'; expected None for 'menagerie'"):
         load("menagerie", "cpu", revision="main")
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda folder: (folder / "prior", folder / "prior"), "the decoder in .* is a KandinskyPriorPipeline; allowed are Kandinsky"),
-    (lambda folder: (folder / "decoder", folder / "decoder"), "the prior in .* is a KandinskyPipeline; allowed are Kandinsky"),
-    (lambda folder: folder / "prior", r"no prior/model_index\.json"),
-    (lambda folder: (shutil.rmtree(folder / "prior" / "tokenizer"), folder)[1], "the prior in .* lacks tokenizer, which a "),
-    (lambda folder: (folder / "prior", "nobody/nothing"), "model 'nobody/nothing' is not whole in the cache at .* downloaded"),
-    (lambda folder: "kandinski", "neither a known name nor a folder; known names: menagerie, kandinsky-2-1, kandinsky-2-2, karlo"),
-    (lambda folder: "a/b/c", "neither a known name nor a folder"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda folder: (folder / "prior", folder / "prior"),
+            "the decoder in .* is a KandinskyPriorPipeline; expected Kandinsky",
+        ),
+        (
+            lambda folder: (folder / "decoder", folder / "decoder"),
+            "the prior in .* is a KandinskyPipeline; expected Kandinsky",
+        ),
+        (lambda folder: folder / "prior", r"no prior/model_index\.json"),
+        (
+            lambda folder: (shutil.rmtree(folder / "prior" / "tokenizer"), folder)[1],
+            "the prior in .* lacks tokenizer, which a ",
+        ),
+        (
+            lambda folder: (folder / "prior", "nobody/nothing"),
+            "model 'nobody/nothing' is not whole in the cache at .* downloaded",
+        ),
+        (
+            lambda folder: "kandinski",
+            "neither a known name nor a folder; known names: menagerie, kandinsky-2-1, kandinsky-2-2, karlo",
+        ),
+        (lambda folder: "a/b/c", "neither a known name nor a folder"),
+    ],
+)
 def test_wrong_folders(cache, tmp_path, make, words):
     make_kandinsky_21(tmp_path / "prior", tmp_path / "decoder")
     with pytest.raises(InputError, match=words):
@@ -312,7 +487,10 @@ def test_too_little_memory(cache, monkeypatch):
     from types import SimpleNamespace
 
     monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(InputError, match=r"'kandinsky-2-1' needs 0\.0 GB for its weights in float32, and cpu has 0\.0 GB free"):
+    with pytest.raises(
+        InputError,
+        match=r"'kandinsky-2-1' needs 0\.0 GB for its weights in float32, and cpu has 0\.0 GB free",
+    ):
         load("kandinsky-2-1", "cpu")
 
 
@@ -342,10 +520,16 @@ def test_a_download_is_announced(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="no network"):
         load("karlo", "cpu")
     assert asked[0][0] == "kakaobrain/karlo-v1-alpha"
-    assert "about 16 GB to download" in asked[0][2] and "CreativeML Open RAIL-M" in asked[0][2] and "It needs a GPU" in asked[0][2]
+    assert (
+        "about 16 GB to download" in asked[0][2]
+        and "CreativeML Open RAIL-M" in asked[0][2]
+        and "It needs a GPU" in asked[0][2]
+    )
     assert "Now come 13.8 GB from kakaobrain/karlo-v1-alpha." in asked[0][2]
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 10**9))
-    with pytest.raises(InputError, match=r"a download of 13\.8 GB, and .* has room for 1\.0; set HF_HOME"):
+    with pytest.raises(
+        InputError, match=r"a download of 13\.8 GB, and .* has room for 1\.0; set HF_HOME"
+    ):
         load("karlo", "cpu")
 
 
@@ -357,7 +541,10 @@ def test_a_download_that_was_cut_off_goes_on(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cut"))
     found = locate("kandinsky-2-2")
     next((found.decoder / "unet").glob("*.safetensors")).unlink()
-    with pytest.raises(InputError, match="kandinsky-2-2-decoder' is not whole in the cache at .* and cannot be downloaded"):
+    with pytest.raises(
+        InputError,
+        match="kandinsky-2-2-decoder' is not whole in the cache at .* and cannot be downloaded",
+    ):
         load("kandinsky-2-2", "cpu")
 
 
@@ -367,19 +554,36 @@ def test_only_what_is_read_is_downloaded(tmp_path, monkeypatch):
     from huggingface_hub import constants
     from huggingface_hub.utils import filter_repo_objects
 
-    there = ["model_index.json", "README.md", "sample.png", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-             "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors", "scheduler/scheduler_config.json",
-             "prior/config.json", "prior/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt", "safety_checker/model.safetensors"]
+    there = [
+        "model_index.json",
+        "README.md",
+        "sample.png",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "scheduler/scheduler_config.json",
+        "prior/config.json",
+        "prior/diffusion_pytorch_model.safetensors",
+        "tokenizer/merges.txt",
+        "safety_checker/model.safetensors",
+    ]
     taken = {}
 
     def fake(repo, local_files_only, allow_patterns, ignore_patterns, **how):
-        taken[repo] = set(filter_repo_objects(there, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns))
+        taken[repo] = set(
+            filter_repo_objects(
+                there, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+            )
+        )
         raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
-    for repo, kinds in (("kandinsky-community/kandinsky-2-1-prior", PRIORS["KandinskyPriorPipeline"]),
-                        ("kandinsky-community/kandinsky-2-1", DECODERS["KandinskyPipeline"])):
+    for repo, kinds in (
+        ("kandinsky-community/kandinsky-2-1-prior", PRIORS["KandinskyPriorPipeline"]),
+        ("kandinsky-community/kandinsky-2-1", DECODERS["KandinskyPipeline"]),
+    ):
         with pytest.raises(InputError, match="no network"):
             snapshot(repo, parts=kinds)
     both = {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt"}
@@ -398,19 +602,41 @@ def test_the_chapters_cells_draw(tmp_path, monkeypatch):
     monkeypatch.setattr(stacks, "LENGTH", 40)
     fill_hub(tmp_path, "kandinsky-2-1")
     bundled = MODELS["menagerie"].folder
-    for part, repo in (("vqa", "Salesforce/blip-vqa-base"), ("judge", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K")):
+    for part, repo in (
+        ("vqa", "Salesforce/blip-vqa-base"),
+        ("judge", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+    ):
         shutil.copytree(bundled / part, hub_folder(tmp_path, repo), dirs_exist_ok=True)
-    cells = json.loads((Path(__file__).parents[2] / "notebooks" / "13-kandinsky.ipynb").read_text())["cells"]
+    cells = json.loads(
+        (Path(__file__).parents[2] / "notebooks" / "13-kandinsky.ipynb").read_text()
+    )["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    quick = {"steps=1000, every=100": "steps=3, every=2", "baseline=2000": "baseline=64", "guidance=4.0)": "guidance=4.0, steps=3)",
-             "steps=25": "steps=2"}
+    quick = {
+        "steps=1000, every=100": "steps=3, every=2",
+        "baseline=2000": "baseline=64",
+        "guidance=4.0)": "guidance=4.0, steps=3)",
+        "steps=25": "steps=2",
+    }
     space = {"MODEL": "menagerie"}
     plt.switch_backend("agg")
     for source in sources:
-        if "if REAL" in source or "REAL =" in source or "import matplotlib" in source or "fit_baseline" in source:
+        if (
+            "if REAL" in source
+            or "REAL =" in source
+            or "import matplotlib" in source
+            or "fit_baseline" in source
+        ):
             for long, short in quick.items():
-                source = source.replace(long, short) if "SteerConfig(kind" in source or long != "guidance=4.0)" else source
+                source = (
+                    source.replace(long, short)
+                    if "SteerConfig(kind" in source or long != "guidance=4.0)"
+                    else source
+                )
             exec(source, space)
     plt.close("all")
     assert space["kandinsky"].revisions and space["rare"].shape == (4, 2, 16)
-    assert space["learned"].steps == 3 and space["moved"].shape[1:3] == (4, 3) and space["seen"].shape[0] == 8
+    assert (
+        space["learned"].steps == 3
+        and space["moved"].shape[1:3] == (4, 3)
+        and space["seen"].shape[0] == 8
+    )

@@ -44,7 +44,10 @@ def test_what_asks_the_gpu_on_the_way_is_called_as_usual():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.append(replayed())
-    assert all(torch.equal(each, 3 * torch.ones(3, device="cuda")) for each in found) and replayed.graph is None
+    assert (
+        all(torch.equal(each, 3 * torch.ones(3, device="cuda")) for each in found)
+        and replayed.graph is None
+    )
 
 
 class Asking(Term):
@@ -64,14 +67,20 @@ def test_a_replayed_run_is_the_run_itself(dtype, monkeypatch):
     density = fit_baseline(pipe, "a photo of a pet").to(pipe.device)
     objective = Rarity(density, 60.0) + 40 * Anchor(pipe, "a photo of a pet")
     start = TokenConcept.init(pipe, "pet", 3, torch.Generator().manual_seed(0))
-    run = partial(optimize, pipe, start, objective, ["a photo of a {}", "a {}"], steps=12, n=2, guidance=2.0)
+    run = partial(
+        optimize, pipe, start, objective, ["a photo of a {}", "a {}"], steps=12, n=2, guidance=2.0
+    )
     ends = {}
     for name, eager in (("eager", 10**9), ("replayed", 2)):
         monkeypatch.setattr(graphs, "EAGER", eager)
         steps = list(run())
-        assert all(not torch.equal(a.z, b.z) for a, b in zip(steps, steps[1:], strict=False))  # nothing was overwritten
+        assert all(
+            not torch.equal(a.z, b.z) for a, b in zip(steps, steps[1:], strict=False)
+        )  # nothing was overwritten
         ends[name] = steps[-1]
-    assert torch.allclose(ends["eager"].concept.vectors, ends["replayed"].concept.vectors, atol=2e-3 * start.scale)
+    assert torch.allclose(
+        ends["eager"].concept.vectors, ends["replayed"].concept.vectors, atol=2e-3 * start.scale
+    )
     assert torch.allclose(ends["eager"].terms.total, ends["replayed"].terms.total, rtol=1e-2)
 
 
@@ -87,7 +96,8 @@ def test_a_term_that_no_graph_can_hold_is_warned_of(monkeypatch):
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 def test_steps_of_networks_that_take_turns_are_not_replayed(stack, device, monkeypatch):
     """Between steps pictures are drawn, so that the prior leaves the device and comes back elsewhere."""
-    recorded, ends = [], []
+    recorded = []
+    ends = []
     usual = Replayed._record
     monkeypatch.setattr(Replayed, "_record", lambda self: recorded.append(self) or usual(self))
     for offload in (False, True):

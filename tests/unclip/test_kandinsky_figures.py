@@ -12,14 +12,29 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.mark.parametrize(("part", "some"), [
-    ("step", "milliseconds a concept and step: released"), ("rate", "share of the matrix rate, 16 concepts x 2 samples"),
-    ("prior", "64 image embeddings in 5 steps"), ("density", "largest difference to scikit-learn's log-density in float64")])
+@pytest.mark.parametrize(
+    ("part", "some"),
+    [
+        ("step", "milliseconds a concept and step: released"),
+        ("rate", "share of the matrix rate, 16 concepts x 2 samples"),
+        ("prior", "64 image embeddings in 5 steps"),
+        ("density", "largest difference to scikit-learn's log-density in float64"),
+    ],
+)
 def test_every_part_runs(part, some):
     before = {file: file.read_bytes() for file in RESULTS.glob("kandinsky-*")}
-    run = subprocess.run([sys.executable, "-m", "benchmarks.unclip.kandinsky", part], cwd=ROOT, capture_output=True, text=True, check=True,
-                         env=os.environ | {"CREATIVELIB_TINY": "1", "OMP_NUM_THREADS": "1"})
-    found = {name: float(value.split()[0]) for name, value in (line.rsplit(": ", 1) for line in run.stdout.splitlines())}
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.unclip.kandinsky", part],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"CREATIVELIB_TINY": "1", "OMP_NUM_THREADS": "1"},
+    )
+    found = {
+        name: float(value.split()[0])
+        for name, value in (line.rsplit(": ", 1) for line in run.stdout.splitlines())
+    }
     assert all(math.isfinite(value) for value in found.values()) and some in found
     assert {file: file.read_bytes() for file in RESULTS.glob("kandinsky-*")} == before
     if part == "density":
@@ -28,12 +43,22 @@ def test_every_part_runs(part, some):
 
 def test_the_released_step_is_the_same_with_its_constraints_encoded_once():
     """From the same start with the same noise: what is cached is what was encoded, and the whole table makes the moves of one row."""
-    code = ("import torch\nfrom benchmarks.unclip import kandinsky\nfrom benchmarks.unclip.released import released_step\n"
-            "parts = kandinsky.released_parts(kandinsky.random_pipe(torch.float32))\n"
-            "for how in ({}, {'cached': True}, {'cached': True, 'one_vector': True}):\n"
-            "    step = released_step(parts, **how)\n    torch.manual_seed(0)\n    print(*(f'{step():.6f}' for _ in range(4)))")
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
-                         env=os.environ | {"CREATIVELIB_TINY": "1", "OMP_NUM_THREADS": "1"})
-    plain, cached, single = ([float(value) for value in line.split()] for line in run.stdout.splitlines())
+    code = (
+        "import torch\nfrom benchmarks.unclip import kandinsky\nfrom benchmarks.unclip.released import released_step\n"
+        "parts = kandinsky.released_parts(kandinsky.random_pipe(torch.float32))\n"
+        "for how in ({}, {'cached': True}, {'cached': True, 'one_vector': True}):\n"
+        "    step = released_step(parts, **how)\n    torch.manual_seed(0)\n    print(*(f'{step():.6f}' for _ in range(4)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"CREATIVELIB_TINY": "1", "OMP_NUM_THREADS": "1"},
+    )
+    plain, cached, single = (
+        [float(value) for value in line.split()] for line in run.stdout.splitlines()
+    )
     assert plain == pytest.approx(cached, abs=2e-6) and len(set(plain)) > 1
     assert plain == pytest.approx(single, abs=0.02)  # but for where the empty text is pooled

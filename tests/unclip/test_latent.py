@@ -40,17 +40,24 @@ def randn(*shape, seed=0):
 def test_slerp_equals_the_quotient_of_sines(seed, weight):
     a, b = randn(2, 3, 8, seed=seed).double()
     angle = torch.acos(cosine_similarity(a, b, dim=-1))[:, None]
-    usual = (torch.sin((1 - weight) * angle) * normalize(a, dim=-1) + torch.sin(weight * angle) * normalize(b, dim=-1)) / angle.sin()
+    usual = (
+        torch.sin((1 - weight) * angle) * normalize(a, dim=-1)
+        + torch.sin(weight * angle) * normalize(b, dim=-1)
+    ) / angle.sin()
     between = slerp(a, b, weight)
     torch.testing.assert_close(normalize(between, dim=-1), usual)
-    torch.testing.assert_close(between.norm(dim=-1), (1 - weight) * a.norm(dim=-1) + weight * b.norm(dim=-1))
+    torch.testing.assert_close(
+        between.norm(dim=-1), (1 - weight) * a.norm(dim=-1) + weight * b.norm(dim=-1)
+    )
     torch.testing.assert_close(slerp(b, a, 1 - weight), between)
 
 
 def test_slerp_in_the_plane_turns_at_constant_speed():
     weights = torch.linspace(0, 1, 7)
     found = slerp(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0]), weights)
-    torch.testing.assert_close(found, 2 * torch.stack([(weights * math.pi / 2).cos(), (weights * math.pi / 2).sin()], 1))
+    torch.testing.assert_close(
+        found, 2 * torch.stack([(weights * math.pi / 2).cos(), (weights * math.pi / 2).sin()], 1)
+    )
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e-7, 1e-4])
@@ -63,7 +70,9 @@ def test_slerp_of_nearly_parallel_vectors_stays_on_the_way(apart):
 
 
 def test_slerp_takes_a_weight_for_each_row():
-    a, b, weights = randn(4, 1, 6), randn(4, 1, 6, seed=1), torch.linspace(0, 1, 3)[None]
+    a = randn(4, 1, 6)
+    b = randn(4, 1, 6, seed=1)
+    weights = torch.linspace(0, 1, 3)[None]
     together = slerp(a, b, weights)
     assert together.shape == (4, 3, 6)
     torch.testing.assert_close(together[:, 1], slerp(a[:, 0], b[:, 0], 0.5))
@@ -73,20 +82,26 @@ def test_slerp_takes_a_weight_for_each_row():
 @settings(max_examples=40, deadline=None)
 def test_a_text_diff_turns_by_its_share_and_keeps_the_length(seed, theta):
     z, text, base = randn(3, 4, 8, seed=seed).double()
-    moved, way = text_diff(z, text, base, theta), text - base
+    moved = text_diff(z, text, base, theta)
+    way = text - base
     torch.testing.assert_close(moved.norm(dim=-1), z.norm(dim=-1))
     whole = torch.acos(cosine_similarity(z, way, dim=-1))
-    torch.testing.assert_close(torch.acos(cosine_similarity(moved, way, dim=-1)), (1 - theta) * whole)
+    torch.testing.assert_close(
+        torch.acos(cosine_similarity(moved, way, dim=-1)), (1 - theta) * whole
+    )
 
 
 def test_the_better_of_two_neighbours_is_kept():
-    z, text = randn(3, 8, 5), randn(3, 5, seed=1)
+    z = randn(3, 8, 5)
+    text = randn(3, 5, seed=1)
     kept = best_of_two(z, text)
     assert kept.shape == (3, 4, 5)
     for k in range(3):
         for i in range(4):
-            pair = z[k, 2 * i:2 * i + 2]
-            assert torch.equal(kept[k, i], pair[cosine_similarity(pair, text[k][None], dim=-1).argmax()])
+            pair = z[k, 2 * i : 2 * i + 2]
+            assert torch.equal(
+                kept[k, i], pair[cosine_similarity(pair, text[k][None], dim=-1).argmax()]
+            )
     assert torch.equal(best_of_two(3 * z, text), 3 * kept)
 
 
@@ -114,12 +129,20 @@ def there(menagerie, pictures):
 
 def back(pipe, there, **options):
     with torch.no_grad():
-        return pipe.decode(there.z[:, None], noise=there.noise[:, None], generator=seeded(0), guidance=1.0, **options)[:, 0]
+        return pipe.decode(
+            there.z[:, None],
+            noise=there.noise[:, None],
+            generator=seeded(0),
+            guidance=1.0,
+            **options,
+        )[:, 0]
 
 
 def test_inverted_pictures_come_back(menagerie, pictures, there):
     with torch.no_grad():
-        ceiling = psnr(menagerie.render_latents(menagerie.encode_latents(pictures)), pictures).mean()
+        ceiling = psnr(
+            menagerie.render_latents(menagerie.encode_latents(pictures)), pictures
+        ).mean()
         once = ddim_inversion(menagerie, pictures, rounds=1)
     found = psnr(back(menagerie, there), pictures).mean()
     assert found > 24 and found > ceiling - 1
@@ -129,10 +152,15 @@ def test_inverted_pictures_come_back(menagerie, pictures, there):
 
 def test_the_noise_is_each_pictures_own(menagerie, pictures, there, monkeypatch):
     swapped = Inverted(there.z, there.noise.roll(1, 0))
-    assert psnr(back(menagerie, swapped), pictures).mean() < psnr(back(menagerie, there), pictures).mean() - 5
+    assert (
+        psnr(back(menagerie, swapped), pictures).mean()
+        < psnr(back(menagerie, there), pictures).mean() - 5
+    )
     monkeypatch.setattr("creativelib.unclip.latent.PICTURE_ROWS", 5)
     with torch.no_grad():
-        torch.testing.assert_close(ddim_inversion(menagerie, pictures).noise, there.noise, atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            ddim_inversion(menagerie, pictures).noise, there.noise, atol=1e-3, rtol=0
+        )
 
 
 @pytest.mark.parametrize("scheduler", ["v_prediction", "epsilon", "ddpm"])
@@ -140,13 +168,18 @@ def test_noise_is_found_whatever_the_network_predicts(pipe, scheduler):
     """Of latents, since a random autoencoder keeps nothing of a picture; by a network quiet enough for the iteration to converge."""
     from diffusers import DDIMScheduler, DDPMScheduler
 
-    own = {"v_prediction": pipe.decoder.scheduler, "epsilon": DDIMScheduler(prediction_type="epsilon", clip_sample=False),
-           "ddpm": DDPMScheduler(variance_type="learned_range", clip_sample=False)}[scheduler]
+    own = {
+        "v_prediction": pipe.decoder.scheduler,
+        "epsilon": DDIMScheduler(prediction_type="epsilon", clip_sample=False),
+        "ddpm": DDPMScheduler(variance_type="learned_range", clip_sample=False),
+    }[scheduler]
     quiet = copy.deepcopy(pipe.decoder.unet)
     quiet.conv_out.weight.mul_(0.05)
     pipe = with_ddim(replace(pipe, decoder=replace(pipe.decoder, scheduler=own, unet=quiet)))
     with torch.no_grad():
-        found = ddim_inversion(pipe, torch.rand(3, 3, 20, 24, generator=seeded(0)), steps=5, rounds=20)
+        found = ddim_inversion(
+            pipe, torch.rand(3, 3, 20, 24, generator=seeded(0)), steps=5, rounds=20
+        )
         assert found.z.shape == (3, 16) and found.noise.shape == (3, 4, 4, 4)
         fitted = torch.rand(3, 3, 16, 16, generator=seeded(1))
         latents = pipe.decoder.encode(fitted)
@@ -157,14 +190,22 @@ def test_noise_is_found_whatever_the_network_predicts(pipe, scheduler):
 def test_given_noise_is_what_a_generator_would_draw(pipe):
     z = randn(2, 3, 16)
     noise = torch.randn(6, 4, 4, 4, generator=seeded(4)).view(2, 3, 4, 4, 4)
-    assert torch.equal(pipe.decode(z, noise=noise, generator=seeded(9)), pipe.decode(z, generator=seeded(4)))
+    assert torch.equal(
+        pipe.decode(z, noise=noise, generator=seeded(9)), pipe.decode(z, generator=seeded(4))
+    )
     shared = pipe.decode(z, noise=noise[:1, :1], generator=seeded(9))
-    assert torch.equal(shared, pipe.decode(z, noise=noise[:1, :1].expand(2, 3, -1, -1, -1), generator=seeded(9)))
+    assert torch.equal(
+        shared, pipe.decode(z, noise=noise[:1, :1].expand(2, 3, -1, -1, -1), generator=seeded(9))
+    )
 
 
 def test_eta_adds_noise_of_the_generator(pipe):
-    z, noise = randn(1, 2, 16), randn(1, 2, 4, 4, 4, seed=1)
-    assert torch.equal(pipe.decode(z, noise=noise, eta=0.0, generator=seeded(1)), pipe.decode(z, noise=noise, generator=seeded(2)))
+    z = randn(1, 2, 16)
+    noise = randn(1, 2, 4, 4, 4, seed=1)
+    assert torch.equal(
+        pipe.decode(z, noise=noise, eta=0.0, generator=seeded(1)),
+        pipe.decode(z, noise=noise, generator=seeded(2)),
+    )
     one, other = (pipe.decode(z, noise=noise, eta=1.0, generator=seeded(seed)) for seed in (1, 2))
     assert one.isfinite().all() and not torch.allclose(one, other)
     two = pipe.decode(z.expand(2, -1, -1), noise=noise, eta=1.0, generator=[seeded(1), seeded(2)])
@@ -173,7 +214,9 @@ def test_eta_adds_noise_of_the_generator(pipe):
 
 def test_variations_keep_what_clip_saw_and_vary_the_more_the_larger_eta(menagerie, there, pictures):
     with torch.no_grad():
-        near, far = (variations(menagerie, there, 3, generator=seeded(0), eta=eta) for eta in (0.2, 1.0))
+        near, far = (
+            variations(menagerie, there, 3, generator=seeded(0), eta=eta) for eta in (0.2, 1.0)
+        )
         seen = menagerie.encode_images(far)
     assert far.shape == (12, 3, 3, 64, 64)
     assert psnr(near, pictures[:, None]).mean() > psnr(far, pictures[:, None]).mean() + 2
@@ -182,7 +225,9 @@ def test_variations_keep_what_clip_saw_and_vary_the_more_the_larger_eta(menageri
 
 
 def test_interpolation_ends_at_the_pictures(menagerie, there, pictures):
-    first, second = (Inverted(there.z[rows], there.noise[rows]) for rows in (slice(0, 3), slice(3, 6)))
+    first, second = (
+        Inverted(there.z[rows], there.noise[rows]) for rows in (slice(0, 3), slice(3, 6))
+    )
     with torch.no_grad():
         between = interpolate(menagerie, first, second, torch.linspace(0, 1, 3))
         fixed = interpolate(menagerie, first, second, torch.tensor([0.0, 0.5]), noise=first.noise)
@@ -196,28 +241,61 @@ def test_interpolation_ends_at_the_pictures(menagerie, there, pictures):
 def ddpm(pipe):
     from diffusers import DDPMScheduler
 
-    return replace(pipe, decoder=replace(pipe.decoder, scheduler=DDPMScheduler(variance_type="learned_range", clip_sample=False)))
+    return replace(
+        pipe,
+        decoder=replace(
+            pipe.decoder, scheduler=DDPMScheduler(variance_type="learned_range", clip_sample=False)
+        ),
+    )
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda pipe: ddim_inversion(pipe, torch.rand(1, 3, 16, 16), steps=0), "steps is 0"),
-    (lambda pipe: ddim_inversion(pipe, torch.rand(1, 3, 16, 16), rounds=0), "rounds is 0"),
-    (lambda pipe: ddim_inversion(ddpm(pipe), torch.rand(1, 3, 16, 16)), "decodes with a DDPMScheduler; .* see with_ddim"),
-    (lambda pipe: pipe.decode(randn(1, 2, 16), generator=seeded(0), eta=1.1), r"eta is 1.1; allowed is a number in \[0, 1\]"),
-    (lambda pipe: pipe.decode(randn(1, 2, 16), generator=seeded(0), eta=-0.1), "eta is -0.1"),
-    (lambda pipe: ddpm(pipe).decode(randn(1, 2, 16), generator=seeded(0), eta=0.5), "eta is 0.5; allowed is 0 with a DDPMScheduler"),
-    (lambda pipe: pipe.decode(randn(1, 2, 16), generator=seeded(0), noise=randn(1, 2, 3, 4, 4)),
-     r"noise is of shape \(1, 2, 3, 4, 4\); allowed is \(1, 2, 4, 4, 4\)"),
-    (lambda pipe: best_of_two(randn(1, 3, 4), randn(1, 4)), "z holds 3 samples"),
-    (lambda pipe: text_diff(randn(2, 4), randn(4), randn(4), 0.2), "text equals base"),
-    (lambda pipe: pca_reconstructions(randn(2, 6), GaussianDensity.fit(randn(50, 6), pca=0.5).subspace, [7]), "components holds 7"),
-    (lambda pipe: variations(pipe, Inverted(randn(1, 16), randn(1, 4, 4, 4)), 0, generator=seeded(0)), "n is 0"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda pipe: ddim_inversion(pipe, torch.rand(1, 3, 16, 16), steps=0), "steps is 0"),
+        (lambda pipe: ddim_inversion(pipe, torch.rand(1, 3, 16, 16), rounds=0), "rounds is 0"),
+        (
+            lambda pipe: ddim_inversion(ddpm(pipe), torch.rand(1, 3, 16, 16)),
+            "decodes with a DDPMScheduler; .* see with_ddim",
+        ),
+        (
+            lambda pipe: pipe.decode(randn(1, 2, 16), generator=seeded(0), eta=1.1),
+            r"eta is 1.1; expected a number in \[0, 1\]",
+        ),
+        (lambda pipe: pipe.decode(randn(1, 2, 16), generator=seeded(0), eta=-0.1), "eta is -0.1"),
+        (
+            lambda pipe: ddpm(pipe).decode(randn(1, 2, 16), generator=seeded(0), eta=0.5),
+            "eta is 0.5; expected 0 with a DDPMScheduler",
+        ),
+        (
+            lambda pipe: pipe.decode(
+                randn(1, 2, 16), generator=seeded(0), noise=randn(1, 2, 3, 4, 4)
+            ),
+            r"noise is of shape \(1, 2, 3, 4, 4\); expected \(1, 2, 4, 4, 4\)",
+        ),
+        (lambda pipe: best_of_two(randn(1, 3, 4), randn(1, 4)), "z holds 3 samples"),
+        (lambda pipe: text_diff(randn(2, 4), randn(4), randn(4), 0.2), "text equals base"),
+        (
+            lambda pipe: pca_reconstructions(
+                randn(2, 6), GaussianDensity.fit(randn(50, 6), pca=0.5).subspace, [7]
+            ),
+            "components holds 7",
+        ),
+        (
+            lambda pipe: variations(
+                pipe, Inverted(randn(1, 16), randn(1, 4, 4, 4)), 0, generator=seeded(0)
+            ),
+            "n is 0",
+        ),
+    ],
+)
 def test_bad_input(pipe, call, words):
     with pytest.raises(InputError, match=words):
         call(pipe)
 
 
 def test_a_scheduler_without_eta_still_decodes(pipe):
-    pictures = ddpm(pipe).decode(randn(1, 2, 16), noise=randn(1, 2, 4, 4, 4), generator=seeded(0), steps=3)
+    pictures = ddpm(pipe).decode(
+        randn(1, 2, 16), noise=randn(1, 2, 4, 4, 4), generator=seeded(0), steps=3
+    )
     assert pictures.shape == (1, 2, 3, 16, 16) and pictures.isfinite().all()

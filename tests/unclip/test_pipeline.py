@@ -26,6 +26,7 @@ def seeded(seed):
 @pytest.fixture(scope="module")
 def plain_prior(stack):
     from diffusers import KandinskyV22PriorPipeline
+
     plain = KandinskyV22PriorPipeline.from_pretrained(stack / "prior")
     plain.set_progress_bar_config(disable=True)
     return plain
@@ -34,6 +35,7 @@ def plain_prior(stack):
 @pytest.fixture(scope="module")
 def plain_decoder(stack):
     from diffusers import KandinskyV22Pipeline
+
     plain = KandinskyV22Pipeline.from_pretrained(stack / "decoder")
     plain.set_progress_bar_config(disable=True)
     return plain
@@ -41,8 +43,19 @@ def plain_decoder(stack):
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_prior_equals_plain_diffusers(pipe, plain_prior, guidance):
-    expected = plain_prior(PROMPTS, num_images_per_prompt=3, num_inference_steps=4, guidance_scale=guidance, generator=seeded(1))
-    z = pipe.sample_prior(pipe.encode_text(PROMPTS), n=3, noise=seeded(1), sampling=PriorSampling(guidance=guidance, steps=4))
+    expected = plain_prior(
+        PROMPTS,
+        num_images_per_prompt=3,
+        num_inference_steps=4,
+        guidance_scale=guidance,
+        generator=seeded(1),
+    )
+    z = pipe.sample_prior(
+        pipe.encode_text(PROMPTS),
+        n=3,
+        noise=seeded(1),
+        sampling=PriorSampling(guidance=guidance, steps=4),
+    )
     assert z.shape == (2, 3, 16)
     assert torch.allclose(z.flatten(0, 1), expected.image_embeds, atol=1e-4)
 
@@ -50,8 +63,16 @@ def test_prior_equals_plain_diffusers(pipe, plain_prior, guidance):
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_decoder_equals_plain_diffusers(pipe, plain_prior, plain_decoder, guidance):
     z = torch.randn(2, 2, 16, generator=seeded(2))
-    expected = plain_decoder(image_embeds=z.flatten(0, 1), negative_image_embeds=plain_prior.get_zero_embed(4), height=16, width=16,
-                             num_inference_steps=5, guidance_scale=guidance, generator=seeded(3), output_type="np").images
+    expected = plain_decoder(
+        image_embeds=z.flatten(0, 1),
+        negative_image_embeds=plain_prior.get_zero_embed(4),
+        height=16,
+        width=16,
+        num_inference_steps=5,
+        guidance_scale=guidance,
+        generator=seeded(3),
+        output_type="np",
+    ).images
     pictures = pipe.decode(z, steps=5, guidance=guidance, generator=seeded(3))
     assert pictures.shape == (2, 2, 3, 16, 16)
     assert np.abs(pictures.flatten(0, 1).permute(0, 2, 3, 1).numpy() - expected).max() < 2 / 255
@@ -63,7 +84,9 @@ def test_text_condition_equals_the_text_encoder(pipe, plain_prior):
     cond = pipe.encode_text(PROMPTS)
     assert cond.used == cond.tokens.shape[1] == 7  # padding is left out
     assert torch.equal(cond.mask, mask[:, :7]) and not mask[:, 7:].any()
-    assert torch.allclose(cond.pooled, pooled, atol=1e-6) and torch.allclose(cond.tokens, tokens[:, :7], atol=1e-6)
+    assert torch.allclose(cond.pooled, pooled, atol=1e-6) and torch.allclose(
+        cond.tokens, tokens[:, :7], atol=1e-6
+    )
 
 
 @pytest.fixture
@@ -77,7 +100,9 @@ def processor(stack):
 def pixels_seen(pipe):
     """What reaches the image encoder."""
     seen = []
-    hook = pipe.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    hook = pipe.image_encoder.register_forward_pre_hook(
+        lambda _module, inputs: seen.append(inputs[0])
+    )
     yield seen
     hook.remove()
 
@@ -94,16 +119,23 @@ def test_images_equal_the_image_processor(pipe, processor, pixels_seen, size):
 def test_images_equal_the_image_processor_in_8_bits(pipe, processor, pixels_seen, size):
     """A hard black and white edge, where bicubic resizing overshoots and 8 bits clamp."""
     pixels = torch.zeros(*size, 3, dtype=torch.uint8)
-    pixels[:, size[1] // 2:] = 255
+    pixels[:, size[1] // 2 :] = 255
     pipe.encode_images(pixels.permute(2, 0, 1) / 255)
     expected = processor(Image.fromarray(pixels.numpy()), return_tensors="pt").pixel_values
     assert (pixels_seen[0] - expected).abs().max() <= 1.01 / 255 / 0.26
 
 
-@pytest.mark.parametrize(("about", "allowed"), [
-    ({"size": 224, "crop_size": 224}, True), ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}, True),
-    ({"size": {"height": 224, "width": 224}, "crop_size": 224}, False), ({"size": 224, "crop_size": {"height": 224, "width": 96}}, False),
-    ({"size": 96, "crop_size": 224}, False), ({"size": 224, "crop_size": 224, "resample": 2}, False)])
+@pytest.mark.parametrize(
+    ("about", "allowed"),
+    [
+        ({"size": 224, "crop_size": 224}, True),
+        ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}, True),
+        ({"size": {"height": 224, "width": 224}, "crop_size": 224}, False),
+        ({"size": 224, "crop_size": {"height": 224, "width": 96}}, False),
+        ({"size": 96, "crop_size": 224}, False),
+        ({"size": 224, "crop_size": 224, "resample": 2}, False),
+    ],
+)
 def test_preprocessing_is_read_or_refused(tmp_path, about, allowed):
     numbers = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 1, 1]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(about | numbers))
@@ -138,7 +170,9 @@ def test_own_generators_make_conditions_independent(pipe):
     alone = pipe.sample_prior(pipe.encode_text(PROMPTS[1:]), n=3, noise=[seeded(2)])
     assert torch.allclose(together[1:], alone, atol=1e-5)
     pictures = pipe.decode(together, steps=3, generator=[seeded(1), seeded(2)])
-    assert torch.allclose(pictures[1:], pipe.decode(together[1:], steps=3, generator=[seeded(2)]), atol=1e-4)
+    assert torch.allclose(
+        pictures[1:], pipe.decode(together[1:], steps=3, generator=[seeded(2)]), atol=1e-4
+    )
 
 
 def test_prior_gradient_equals_finite_differences(stack):
@@ -149,13 +183,18 @@ def test_prior_gradient_equals_finite_differences(stack):
 
     def value(vectors):
         cond = pipe.encode_spliced("a photo of a pet", 5, vectors)
-        return (pipe.sample_prior(cond, n=2, noise=seeded(8), sampling=PriorSampling(steps=3)).double() @ weights).sum()
+        return (
+            pipe.sample_prior(cond, n=2, noise=seeded(8), sampling=PriorSampling(steps=3)).double()
+            @ weights
+        ).sum()
 
     vector.requires_grad_()
     (gradient,) = torch.autograd.grad(value(vector), vector)
     direction = torch.randn(vector.shape, generator=seeded(9), dtype=torch.float64)
     step = 1e-4
-    numeric = (value(vector.detach() + step * direction) - value(vector.detach() - step * direction)) / (2 * step)
+    numeric = (
+        value(vector.detach() + step * direction) - value(vector.detach() - step * direction)
+    ) / (2 * step)
     assert gradient.abs().max() > 1e-3
     assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=2e-2)
 
@@ -176,15 +215,29 @@ def test_unknown_words(pipe):
     assert pipe.encode_text(["a gryphon"]).pooled.isfinite().all()
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda pipe: pipe.encode_text([]), "prompts"),
-    (lambda pipe: pipe.encode_text("a pet"), "prompts"),
-    (lambda pipe: pipe.encode_text(["a " * 40]), "40 tokens; at most 14"),
-    (lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=0, noise=seeded(0)), "n is 0"),
-    (lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=1, noise=seeded(0), sampling=PriorSampling(steps=1)), "steps is 1"),
-    (lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=1, noise=[seeded(0)]), "list of 1"),
-    (lambda pipe: pipe.decode(torch.zeros(1, 1, 16), steps=0, generator=seeded(0)), "steps is 0"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda pipe: pipe.encode_text([]), "prompts"),
+        (lambda pipe: pipe.encode_text("a pet"), "prompts"),
+        (lambda pipe: pipe.encode_text(["a " * 40]), "40 tokens; at most 14"),
+        (lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=0, noise=seeded(0)), "n is 0"),
+        (
+            lambda pipe: pipe.sample_prior(
+                pipe.encode_text(PROMPTS), n=1, noise=seeded(0), sampling=PriorSampling(steps=1)
+            ),
+            "steps is 1",
+        ),
+        (
+            lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=1, noise=[seeded(0)]),
+            "list of 1",
+        ),
+        (
+            lambda pipe: pipe.decode(torch.zeros(1, 1, 16), steps=0, generator=seeded(0)),
+            "steps is 0",
+        ),
+    ],
+)
 def test_bad_input(pipe, call, words):
     with pytest.raises(InputError, match=words):
         call(pipe)
@@ -204,27 +257,40 @@ def test_half_precision_files_load_in_float32(stack, pipe):
 
 
 def test_import_stays_light():
-    code = ("import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load('menagerie', 'cpu')\n"
-            "assert not {'open_clip', 'sklearn', 'matplotlib', 'pandas', 'tyro'} & set(sys.modules)")
+    code = (
+        "import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load('menagerie', 'cpu')\n"
+        "assert not {'open_clip', 'sklearn', 'matplotlib', 'pandas', 'tyro'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 def test_an_edit_that_changes_nothing_changes_nothing(pipe, prediction):
     own = pipe.decoder.scheduler
-    scheduler = type(own).from_config(own.config, prediction_type=prediction, rescale_betas_zero_snr=prediction == "v_prediction")
+    scheduler = type(own).from_config(
+        own.config, prediction_type=prediction, rescale_betas_zero_snr=prediction == "v_prediction"
+    )
     pipe = replace(pipe, decoder=replace(pipe.decoder, scheduler=scheduler))
     z = torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0))
-    plain, edited = (pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=edit) for edit in (None, lambda x, done: x))
+    plain, edited = (
+        pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=edit)
+        for edit in (None, lambda x, done: x)
+    )
     assert torch.allclose(plain, edited, atol=1e-4)
     seen = []
-    pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=lambda x, done: seen.append((x.shape[:2], done)) or x)
+    pipe.decode(
+        z,
+        generator=torch.Generator().manual_seed(1),
+        steps=4,
+        denoised_fn=lambda x, done: seen.append((x.shape[:2], done)) or x,
+    )
     assert seen == [((2, 2), i / 3) for i in range(4)]
 
 
 def test_what_an_edit_wants_is_what_is_predicted(pipe):
     """If every step's clean latents are replaced by the same ones, those are what comes out."""
-    z, wanted = torch.randn(1, 2, 16, generator=torch.Generator().manual_seed(0)), []
+    z = torch.randn(1, 2, 16, generator=torch.Generator().manual_seed(0))
+    wanted = []
 
     def edit(latents, done):
         wanted.append(torch.full_like(latents, 0.3))
@@ -235,39 +301,78 @@ def test_what_an_edit_wants_is_what_is_predicted(pipe):
 
 
 def test_negative_prompting_leads_away_from_the_negative(menagerie):
-    cond, cat = menagerie.encode_text(["a photo of a pet"]), menagerie.encode_text(["a photo of a cat"])
+    cond = menagerie.encode_text(["a photo of a pet"])
+    cat = menagerie.encode_text(["a photo of a cat"])
     with torch.no_grad():
-        draws = {name: menagerie.sample_prior(cond, 64, noise=torch.Generator().manual_seed(0), negative=negative, sampling=PriorSampling(guidance=3.0))
-                 for name, negative in (("empty", None), ("cat", cat))}
-    like = {name: torch.nn.functional.cosine_similarity(z, cat.pooled, dim=-1).mean() for name, z in draws.items()}
+        draws = {
+            name: menagerie.sample_prior(
+                cond,
+                64,
+                noise=torch.Generator().manual_seed(0),
+                negative=negative,
+                sampling=PriorSampling(guidance=3.0),
+            )
+            for name, negative in (("empty", None), ("cat", cat))
+        }
+    like = {
+        name: torch.nn.functional.cosine_similarity(z, cat.pooled, dim=-1).mean()
+        for name, z in draws.items()
+    }
     assert like["cat"] < like["empty"] - 0.02
 
 
 def test_each_condition_may_have_its_own_negative(menagerie):
     """As if each were drawn alone."""
-    cond, away = (menagerie.encode_text([f"a photo of a {word}" for word in words]) for words in (("pet", "plant"), ("cat", "rose")))
+    cond, away = (
+        menagerie.encode_text([f"a photo of a {word}" for word in words])
+        for words in (("pet", "plant"), ("cat", "rose"))
+    )
 
     def seeds():
         return [torch.Generator().manual_seed(i) for i in range(2)]
 
-    both = menagerie.sample_prior(cond, 3, noise=seeds(), negative=away, sampling=PriorSampling(guidance=3.0))
-    for i, prompts in enumerate((("a photo of a pet", "a photo of a cat"), ("a photo of a plant", "a photo of a rose"))):
+    both = menagerie.sample_prior(
+        cond, 3, noise=seeds(), negative=away, sampling=PriorSampling(guidance=3.0)
+    )
+    for i, prompts in enumerate(
+        (("a photo of a pet", "a photo of a cat"), ("a photo of a plant", "a photo of a rose"))
+    ):
         own, against = (menagerie.encode_text([prompt]) for prompt in prompts)
-        alone = menagerie.sample_prior(own, 3, noise=[seeds()[i]], negative=against, sampling=PriorSampling(guidance=3.0))
+        alone = menagerie.sample_prior(
+            own, 3, noise=[seeds()[i]], negative=against, sampling=PriorSampling(guidance=3.0)
+        )
         assert torch.allclose(both[i], alone[0], atol=1e-4)
     three = menagerie.encode_text(["a photo of a cat"] * 3)
-    with pytest.raises(InputError, match="negative holds 3 conditions; allowed is one, or one for each of the 2"):
-        menagerie.sample_prior(cond, 1, noise=seeds(), negative=three, sampling=PriorSampling(guidance=3.0))
+    with pytest.raises(
+        InputError, match="negative holds 3 conditions; expected one, or one for each of the 2"
+    ):
+        menagerie.sample_prior(
+            cond, 1, noise=seeds(), negative=three, sampling=PriorSampling(guidance=3.0)
+        )
 
 
 def test_the_empty_prompt_and_the_blank_picture_are_the_usual_negatives(pipe):
-    cond, generator = pipe.encode_text(["a photo of a pet"]), partial(torch.Generator().manual_seed, 0)
+    cond = pipe.encode_text(["a photo of a pet"])
+    generator = partial(torch.Generator().manual_seed, 0)
     z = pipe.sample_prior(cond, 2, noise=generator(), sampling=PriorSampling(guidance=2.0))
-    assert torch.equal(pipe.sample_prior(cond, 2, noise=generator(), negative=pipe.encode_text([""]), sampling=PriorSampling(guidance=2.0)), z)
+    assert torch.equal(
+        pipe.sample_prior(
+            cond,
+            2,
+            noise=generator(),
+            negative=pipe.encode_text([""]),
+            sampling=PriorSampling(guidance=2.0),
+        ),
+        z,
+    )
     pictures = pipe.decode(z, generator=generator())
-    assert torch.equal(pipe.decode(z, generator=generator(), negative=pipe._blank[None].expand_as(z)), pictures)
+    assert torch.equal(
+        pipe.decode(z, generator=generator(), negative=pipe._blank[None].expand_as(z)), pictures
+    )
     assert not torch.equal(pipe.decode(z, generator=generator(), negative=z.flip(1)), pictures)
-    for draw in (lambda: pipe.sample_prior(cond, 1, noise=generator(), negative=cond),
-                 lambda: pipe.decode(z, generator=generator(), guidance=1.0, negative=z)):
+    for draw in (
+        lambda: pipe.sample_prior(cond, 1, noise=generator(), negative=cond),
+        lambda: pipe.decode(z, generator=generator(), guidance=1.0, negative=z),
+    ):
         with pytest.raises(InputError, match="guidance is 1.0 with a negative"):
             draw()

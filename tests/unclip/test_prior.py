@@ -22,26 +22,38 @@ def test_steps_equal_the_schedulers(count):
     way = PriorSchedule.of(scheduler, count, torch.device("cpu"))
     scheduler.set_timesteps(count)
     times = scheduler.timesteps.tolist()
-    clean, z = 4 * torch.randn(3, 8, generator=seeded()), torch.randn(3, 8, generator=seeded(1))
+    clean = 4 * torch.randn(3, 8, generator=seeded())
+    z = torch.randn(3, 8, generator=seeded(1))
     for index, (t, then) in enumerate(zip(times, [*times[1:], None], strict=True)):
         expected = scheduler.step(clean, t, z, prev_timestep=then, generator=seeded(2)).prev_sample
-        assert torch.equal(way.step(index, clean, z, torch.randn(3, 8, generator=seeded(2))), expected)
+        assert torch.equal(
+            way.step(index, clean, z, torch.randn(3, 8, generator=seeded(2))), expected
+        )
     noise = torch.randn(3, 8, generator=seeded(3))
-    assert torch.equal(way.add_noise(1, clean, noise), scheduler.add_noise(clean, noise, torch.full((3,), times[1])))
+    assert torch.equal(
+        way.add_noise(1, clean, noise),
+        scheduler.add_noise(clean, noise, torch.full((3,), times[1])),
+    )
 
 
 def test_steps_leave_the_scheduler_as_it_was():
     scheduler = make_scheduler(5.0)
     before = copy.deepcopy(scheduler.__dict__)
     PriorSchedule.of(scheduler, 5, torch.device("cpu"))
-    assert torch.equal(scheduler.timesteps, before["timesteps"]) and scheduler.num_inference_steps == before["num_inference_steps"]
+    assert (
+        torch.equal(scheduler.timesteps, before["timesteps"])
+        and scheduler.num_inference_steps == before["num_inference_steps"]
+    )
 
 
 def test_other_schedulers_are_refused():
     from diffusers import UnCLIPScheduler
 
-    for wrong in (UnCLIPScheduler(prediction_type="epsilon"), UnCLIPScheduler(prediction_type="sample", variance_type="learned_range")):
-        with pytest.raises(InputError, match="allowed are 'sample' and 'fixed_small_log'"):
+    for wrong in (
+        UnCLIPScheduler(prediction_type="epsilon"),
+        UnCLIPScheduler(prediction_type="sample", variance_type="learned_range"),
+    ):
+        with pytest.raises(InputError, match="expected 'sample' and 'fixed_small_log'"):
             PriorSchedule.of(wrong, 5, torch.device("cpu"))
 
 
@@ -50,10 +62,17 @@ def test_noise_drawn_beforehand_is_the_noise_drawn_on_the_way(pipe):
     for generator in (lambda: seeded(4), lambda: [seeded(4), seeded(5)]):
         drawn = Noise.draw(generator(), 5, 2, 3, 16, pipe.device)
         assert drawn.noise.shape == (5, 2, 3, 16)
-        assert torch.equal(pipe.sample_prior(cond, 3, noise=drawn), pipe.sample_prior(cond, 3, noise=generator()))
+        assert torch.equal(
+            pipe.sample_prior(cond, 3, noise=drawn), pipe.sample_prior(cond, 3, noise=generator())
+        )
     own = Noise.draw([seeded(5)], 5, 1, 3, 16, pipe.device)
-    assert torch.equal(own.noise[:, 0], Noise.draw([seeded(4), seeded(5)], 5, 2, 3, 16, pipe.device).noise[:, 1])
-    with pytest.raises(InputError, match="generator is a list of 3; allowed is one generator, or one for each of the 2"):
+    assert torch.equal(
+        own.noise[:, 0], Noise.draw([seeded(4), seeded(5)], 5, 2, 3, 16, pipe.device).noise[:, 1]
+    )
+    with pytest.raises(
+        InputError,
+        match="generator is a list of 3; expected one generator, or one for each of the 2",
+    ):
         expand_generators([seeded()] * 3, 2, 1)
 
 

@@ -1,20 +1,35 @@
 """Questions about pictures: tiny random models of each class saved and loaded through the real code, and CLIP in a VQA's place."""
 
-
 import pytest
 import torch
 
 from creativelib.errors import InputError
 from creativelib.training.vqa import build_tokenizer
-from creativelib.vision.vqa import Blip2Vqa, BlipVqa, SmolVlmVqa, Vqa, ZeroShotVqa, is_a, what_color, what_kind
+from creativelib.vision.vqa import (
+    Blip2Vqa,
+    BlipVqa,
+    SmolVlmVqa,
+    Vqa,
+    ZeroShotVqa,
+    is_a,
+    what_color,
+    what_kind,
+)
 from stacks import COMMIT
 
-EACH = [(BlipVqa, "folder"), (Blip2Vqa, "t5"), (Blip2Vqa, "opt"), (SmolVlmVqa, "small")]  # with the fixture that makes one
+EACH = [
+    (BlipVqa, "folder"),
+    (Blip2Vqa, "t5"),
+    (Blip2Vqa, "opt"),
+    (SmolVlmVqa, "small"),
+]  # with the fixture that makes one
 SPECIAL = ("[sep]", "[pad]", "[dec]", "[cls]")
 # As SmolVLM2's own, whose roles are written out and whose pictures come before the text.
-TEMPLATE = ("<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% for part in message['content'] %}"
-            "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}<end_of_utterance>\n{% endfor %}"
-            "{% if add_generation_prompt %}Assistant:{% endif %}")
+TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% for part in message['content'] %}"
+    "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
 
 
 def save(model, folder):
@@ -32,12 +47,29 @@ def folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("blip")
     words = build_tokenizer(folder)
-    small = {"hidden_size": 16, "intermediate_size": 32, "projection_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = small | {"vocab_size": len(words), "encoder_hidden_size": 16, "max_position_embeddings": 32, "pad_token_id": words.pad_token_id,
-                    "bos_token_id": words.bos_token_id, "sep_token_id": words.sep_token_id, "eos_token_id": words.sep_token_id}
-    model = BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}))
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "projection_dim": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    text = small | {
+        "vocab_size": len(words),
+        "encoder_hidden_size": 16,
+        "max_position_embeddings": 32,
+        "pad_token_id": words.pad_token_id,
+        "bos_token_id": words.bos_token_id,
+        "sep_token_id": words.sep_token_id,
+        "eos_token_id": words.sep_token_id,
+    }
+    model = BlipForQuestionAnswering(
+        BlipConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8})
+    )
     save(model.half(), folder)
-    BlipProcessor(BlipImageProcessor(size={"height": 16, "width": 16}), words).save_pretrained(folder)
+    BlipProcessor(BlipImageProcessor(size={"height": 16, "width": 16}), words).save_pretrained(
+        folder
+    )
     return folder
 
 
@@ -54,15 +86,50 @@ def blip_2(folder, kind):
     )
 
     words = build_tokenizer(folder)
-    processor = Blip2Processor(BlipImageProcessor(size={"height": 16, "width": 16}), words, num_query_tokens=4)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {"vocab_size": len(words), "pad_token_id": words.pad_token_id, "eos_token_id": words.sep_token_id}
-    text = {"t5": T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=words.pad_token_id, **ids),
-            "opt": OPTConfig(ffn_dim=32, max_position_embeddings=64, word_embed_proj_dim=16, bos_token_id=words.bos_token_id,
-                             hidden_size=16, num_hidden_layers=1, num_attention_heads=2, **ids)}[kind]
-    config = Blip2Config(vision_config=small | {"image_size": 16, "patch_size": 8},
-                         qformer_config=Blip2QFormerConfig(vocab_size=len(words), encoder_hidden_size=16, **small).to_dict(),
-                         text_config=text.to_dict(), num_query_tokens=4, image_token_index=len(words) - 1)
+    processor = Blip2Processor(
+        BlipImageProcessor(size={"height": 16, "width": 16}), words, num_query_tokens=4
+    )
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    ids = {
+        "vocab_size": len(words),
+        "pad_token_id": words.pad_token_id,
+        "eos_token_id": words.sep_token_id,
+    }
+    text = {
+        "t5": T5Config(
+            d_model=16,
+            d_kv=8,
+            d_ff=32,
+            num_layers=1,
+            num_heads=2,
+            decoder_start_token_id=words.pad_token_id,
+            **ids,
+        ),
+        "opt": OPTConfig(
+            ffn_dim=32,
+            max_position_embeddings=64,
+            word_embed_proj_dim=16,
+            bos_token_id=words.bos_token_id,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            **ids,
+        ),
+    }[kind]
+    config = Blip2Config(
+        vision_config=small | {"image_size": 16, "patch_size": 8},
+        qformer_config=Blip2QFormerConfig(
+            vocab_size=len(words), encoder_hidden_size=16, **small
+        ).to_dict(),
+        text_config=text.to_dict(),
+        num_query_tokens=4,
+        image_token_index=len(words) - 1,
+    )
     save(Blip2ForConditionalGeneration(config), folder)
     processor.save_pretrained(folder)
     return folder
@@ -92,21 +159,56 @@ def small(tmp_path_factory):
     )
 
     folder = tmp_path_factory.mktemp("smolvlm")
-    special = ["<|im_start|>", "<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<|im_end|>",
-               *(f"<row_{i}_col_{j}>" for i in range(1, 5) for j in range(1, 5))]
+    special = [
+        "<|im_start|>",
+        "<image>",
+        "<fake_token_around_image>",
+        "<global-img>",
+        "<end_of_utterance>",
+        "<|im_end|>",
+        *(f"<row_{i}_col_{j}>" for i in range(1, 5) for j in range(1, 5)),
+    ]
     vocabulary = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
-    words = GPT2Tokenizer(vocab=vocabulary, merges=[], pad_token="<|im_end|>", bos_token="<|im_start|>", eos_token="<end_of_utterance>",
-                          unk_token="<|im_end|>", additional_special_tokens=special)
-    ids = {name: words.convert_tokens_to_ids(token) for name, token in {"pad_token_id": "<|im_end|>", "bos_token_id": "<|im_start|>",
-                                                                        "eos_token_id": "<end_of_utterance>"}.items()}
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = SmolVLMConfig(vision_config=small | {"image_size": 32, "patch_size": 8}, scale_factor=2,
-                           text_config=small | ids | {"model_type": "llama", "vocab_size": len(words), "num_key_value_heads": 1},
-                           image_token_id=words.convert_tokens_to_ids("<image>"))
+    words = GPT2Tokenizer(
+        vocab=vocabulary,
+        merges=[],
+        pad_token="<|im_end|>",
+        bos_token="<|im_start|>",
+        eos_token="<end_of_utterance>",
+        unk_token="<|im_end|>",
+        additional_special_tokens=special,
+    )
+    ids = {
+        name: words.convert_tokens_to_ids(token)
+        for name, token in {
+            "pad_token_id": "<|im_end|>",
+            "bos_token_id": "<|im_start|>",
+            "eos_token_id": "<end_of_utterance>",
+        }.items()
+    }
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    config = SmolVLMConfig(
+        vision_config=small | {"image_size": 32, "patch_size": 8},
+        scale_factor=2,
+        text_config=small
+        | ids
+        | {"model_type": "llama", "vocab_size": len(words), "num_key_value_heads": 1},
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+    )
     save(SmolVLMForConditionalGeneration(config), folder)
     sizes = {"size": {"longest_edge": 128}, "max_image_size": {"longest_edge": 32}}
-    SmolVLMProcessor(SmolVLMImageProcessor(**sizes), words, SmolVLMVideoProcessor(**sizes), image_seq_len=4,
-                     chat_template=TEMPLATE).save_pretrained(folder)
+    SmolVLMProcessor(
+        SmolVLMImageProcessor(**sizes),
+        words,
+        SmolVLMVideoProcessor(**sizes),
+        image_seq_len=4,
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
     return folder
 
 
@@ -116,22 +218,31 @@ def pictures(n, size=16):
 
 def test_questions():
     assert what_kind("pet") == "what kind of pet is in this photo?"
-    assert (is_a("pet"), is_a("animal"), what_color("pet")) == ("is this a pet?", "is this an animal?", "what color is the pet?")
+    assert (is_a("pet"), is_a("animal"), what_color("pet")) == (
+        "is this a pet?",
+        "is this an animal?",
+        "what color is the pet?",
+    )
 
 
 def test_a_blip_answers_once_for_each_picture(folder):
     vqa = BlipVqa.load(folder)
     assert isinstance(vqa, Vqa)
     answers = vqa.ask(pictures(70, 24), "is this a pet?")
-    assert len(answers) == 70 and not any(token in answer for answer in answers for token in SPECIAL)
+    assert len(answers) == 70 and not any(
+        token in answer for answer in answers for token in SPECIAL
+    )
 
 
 @pytest.mark.parametrize(("cls", "made"), EACH)
 def test_answers_do_not_depend_on_the_batch(cls, made, request):
-    vqa, shown = cls.load(request.getfixturevalue(made)), pictures(8, 24)
+    vqa = cls.load(request.getfixturevalue(made))
+    shown = pictures(8, 24)
     together = vqa.ask(shown, "what kind of pet is in this photo?")
     assert len(set(together)) > 1
-    assert together == [vqa.ask(shown[i:i + 1], "what kind of pet is in this photo?")[0] for i in range(8)]
+    assert together == [
+        vqa.ask(shown[i : i + 1], "what kind of pet is in this photo?")[0] for i in range(8)
+    ]
 
 
 @pytest.mark.parametrize("made", ["t5", "opt"])
@@ -139,7 +250,9 @@ def test_a_blip_2_answers_once_for_each_picture(made, request):
     vqa = Blip2Vqa.load(request.getfixturevalue(made))
     assert isinstance(vqa, Vqa)
     answers = vqa.ask(pictures(3, 24), "is this a pet?")
-    assert len(answers) == 3 and not any(token in answer for answer in answers for token in ("question", *SPECIAL))
+    assert len(answers) == 3 and not any(
+        token in answer for answer in answers for token in ("question", *SPECIAL)
+    )
     with pytest.raises(InputError, match="question is ''"):
         vqa.ask(pictures(1), "")
 
@@ -148,17 +261,22 @@ def test_a_smolvlm_answers_once_for_each_picture(small):
     vqa = SmolVlmVqa.load(small)
     assert isinstance(vqa, Vqa) and vqa.model.dtype == torch.float32
     answers = vqa.ask(pictures(70, 24), "is this a pet?")
-    assert len(answers) == 70 and not any("<" in answer or "assistant" in answer for answer in answers)
+    assert len(answers) == 70 and not any(
+        "<" in answer or "assistant" in answer for answer in answers
+    )
     with pytest.raises(InputError, match="question is ''"):
         vqa.ask(pictures(1), "")
 
 
 def test_a_smolvlm_is_told_each_picture_as_one_tile(small, monkeypatch):
-    vqa, seen = SmolVlmVqa.load(small), []
+    vqa = SmolVlmVqa.load(small)
+    seen = []
 
     def generate(**inputs):
         seen.append(inputs)
-        said = vqa.processor.tokenizer([" A cat.<end_of_utterance>"] * 2, return_tensors="pt").input_ids
+        said = vqa.processor.tokenizer(
+            [" A cat.<end_of_utterance>"] * 2, return_tensors="pt"
+        ).input_ids
         return torch.cat([inputs["input_ids"], said], 1)
 
     monkeypatch.setattr(vqa.model, "generate", generate)
@@ -166,7 +284,8 @@ def test_a_smolvlm_is_told_each_picture_as_one_tile(small, monkeypatch):
     assert seen[0]["pixel_values"].shape == (2, 1, 3, 32, 32)
     assert vqa.processor.tokenizer.decode(seen[0]["input_ids"][0]) == (
         "<|im_start|>User:<fake_token_around_image><global-img><image><image><image><image><fake_token_around_image>"
-        "what is it? Answer with one or two words.<end_of_utterance>\nAssistant:")
+        "what is it? Answer with one or two words.<end_of_utterance>\nAssistant:"
+    )
 
 
 def test_a_grey_picture_is_a_picture(small):
@@ -186,7 +305,9 @@ def test_models_are_found_on_the_hub_by_their_ids(cls, made, request, cache):
     cache(here, "owner/name")
     expected = cls.load(here).ask(pictures(3), "is this a pet?")
     for revision in (None, "main", COMMIT):
-        assert cls.load("owner/name", revision=revision).ask(pictures(3), "is this a pet?") == expected
+        assert (
+            cls.load("owner/name", revision=revision).ask(pictures(3), "is this a pet?") == expected
+        )
     for repo, revision in (("owner/other", None), ("owner/name", "f" * 40)):
         with pytest.raises(InputError, match=f"model '{repo}'.* is not whole in the cache"):
             cls.load(repo, revision=revision)
@@ -194,8 +315,14 @@ def test_models_are_found_on_the_hub_by_their_ids(cls, made, request, cache):
 
 @pytest.mark.parametrize(("cls", "made"), EACH)
 def test_weights_that_are_pickles_are_not_read(cls, made, request, cache):
-    torch.save({}, cache(request.getfixturevalue(made), "owner/name", "*.safetensors") / "pytorch_model.bin")
-    with pytest.raises(InputError, match="model 'owner/name' is not whole in the cache.*weights in safetensors are missing"):
+    torch.save(
+        {},
+        cache(request.getfixturevalue(made), "owner/name", "*.safetensors") / "pytorch_model.bin",
+    )
+    with pytest.raises(
+        InputError,
+        match="model 'owner/name' is not whole in the cache.*weights in safetensors are missing",
+    ):
         cls.load("owner/name")
 
 
@@ -214,7 +341,14 @@ def test_models_answer_on_a_gpu_in_their_own_precision(cls, made, request):
     assert {torch.float16, torch.bfloat16} & {weights.dtype for weights in vqa.model.parameters()}
     assert len(vqa.ask(pictures(3, 24).cuda(), "is this a pet?")) == 3
     # What a GPU without bfloat16 is given.
-    assert len(cls.load(request.getfixturevalue(made), "cuda", torch.float16).ask(pictures(3, 24).cuda(), "is this a pet?")) == 3
+    assert (
+        len(
+            cls.load(request.getfixturevalue(made), "cuda", torch.float16).ask(
+                pictures(3, 24).cuda(), "is this a pet?"
+            )
+        )
+        == 3
+    )
 
 
 def test_every_word_of_the_world_is_one_token(folder):
@@ -225,15 +359,18 @@ def test_every_word_of_the_world_is_one_token(folder):
     assert "[UNK]" not in words.tokenize("a gryphon, and 3 more!")
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda folder: BlipVqa.load(folder / "nowhere"), "nowhere' is no id of a repository"),
-    (lambda folder: BlipVqa.load(folder.parent), "holds no BlipForQuestionAnswering"),
-    (lambda folder: BlipVqa.load(folder, device="moon"), "device is 'moon'"),
-    (lambda folder: Blip2Vqa.load(folder), "holds no Blip2ForConditionalGeneration"),
-    (lambda folder: Blip2Vqa.load(folder, device="moon"), "device is 'moon'"),
-    (lambda folder: SmolVlmVqa.load(folder), "holds no SmolVLMForConditionalGeneration"),
-    (lambda folder: BlipVqa.load(folder).ask(pictures(1), " "), "question is ' '"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda folder: BlipVqa.load(folder / "nowhere"), "nowhere' is no id of a repository"),
+        (lambda folder: BlipVqa.load(folder.parent), "holds no BlipForQuestionAnswering"),
+        (lambda folder: BlipVqa.load(folder, device="moon"), "device is 'moon'"),
+        (lambda folder: Blip2Vqa.load(folder), "holds no Blip2ForConditionalGeneration"),
+        (lambda folder: Blip2Vqa.load(folder, device="moon"), "device is 'moon'"),
+        (lambda folder: SmolVlmVqa.load(folder), "holds no SmolVLMForConditionalGeneration"),
+        (lambda folder: BlipVqa.load(folder).ask(pictures(1), " "), "question is ' '"),
+    ],
+)
 def test_bad_input(folder, call, words):
     with pytest.raises(InputError, match=words):
         call(folder)
@@ -244,7 +381,9 @@ def test_clip_in_a_vqas_place(pipe):
     assert isinstance(vqa, Vqa)
     kinds = vqa.ask(pictures(6), what_kind("pet"))
     assert set(kinds) <= {"pet", "plant", "cat"}
-    assert vqa.ask(pictures(6), "Is this a plant?") == ["yes" if kind == "plant" else "no" for kind in kinds]
+    assert vqa.ask(pictures(6), "Is this a plant?") == [
+        "yes" if kind == "plant" else "no" for kind in kinds
+    ]
     with pytest.raises(InputError, match="asks for none of the words"):
         vqa.ask(pictures(1), "is this a car?")
     with pytest.raises(InputError, match="at least two"):

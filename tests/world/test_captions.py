@@ -29,8 +29,16 @@ def facts(draw):
     values = {f.name: draw(st.sampled_from(list(f.values))) for f in kind.factors}
     structural = [f.name for f in kind.factors if f.structural]
     parts = draw(st.lists(st.sampled_from(structural), unique=True, max_size=4))
-    return (kind, values, draw(st.sampled_from([None, *kind.species])), parts, draw(st.booleans()), draw(st.booleans()),
-            draw(st.sampled_from(FORMS)), draw(st.sampled_from(list(styles.NAMES))))
+    return (
+        kind,
+        values,
+        draw(st.sampled_from([None, *kind.species])),
+        parts,
+        draw(st.booleans()),
+        draw(st.booleans()),
+        draw(st.sampled_from(FORMS)),
+        draw(st.sampled_from(list(styles.NAMES))),
+    )
 
 
 @given(facts())
@@ -40,7 +48,12 @@ def test_parse_inverts_every_form(fact):
     text = subject(kind, values, species, parts, color, pattern)
     text = form.format(text, a=article(text), style=style, a_style=article(style))
     said = [*parts, *(["color"] if color else []), *(["pattern"] if pattern else [])]
-    expected = Given(kind.name, species, {name: values[name] for name in said}, style if "style" in form else None)
+    expected = Given(
+        kind.name,
+        species,
+        {name: values[name] for name in said},
+        style if "style" in form else None,
+    )
     assert parse(text, CATEGORIES) == expected
     assert parse(text.upper(), CATEGORIES) == expected
     assert set(text.split()) <= KNOWN
@@ -51,7 +64,8 @@ def test_parse_inverts_every_form(fact):
 def test_captions_tell_the_truth(seed):
     scenes = sample_scenes(8, torch.Generator().manual_seed(seed), wild=0.3)
     for i, text in enumerate(caption(scenes, random.Random(seed), 0.3)):
-        said, kind = parse(text, CATEGORIES), CATEGORIES[int(scenes.category[i])]
+        said = parse(text, CATEGORIES)
+        kind = CATEGORIES[int(scenes.category[i])]
         assert said.category == kind.name
         assert said.species in (None, [*kind.species, None][int(scenes.species[i])])
         assert said.values.items() <= values_of(kind, scenes.factors[i].tolist()).items()
@@ -64,8 +78,13 @@ def test_captions_tell_the_truth(seed):
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
 def test_the_longest_caption_fits(kind):
     phrases = {f.name: max(f.values, key=lambda v: len(f.values[v].split())) for f in kind.factors}
-    parts = sorted((f.name for f in kind.factors if f.structural), key=lambda name: -len(kind.factor(name).values[phrases[name]].split()))
-    longest = "a watercolor painting of " + article(subject(kind, phrases, None, parts[:4], color=True, pattern=True))
+    parts = sorted(
+        (f.name for f in kind.factors if f.structural),
+        key=lambda name: -len(kind.factor(name).values[phrases[name]].split()),
+    )
+    longest = "a watercolor painting of " + article(
+        subject(kind, phrases, None, parts[:4], color=True, pattern=True)
+    )
     assert len(longest.split()) <= LONGEST
     assert parse(longest, CATEGORIES).values.keys() == {*parts[:4], "color", "pattern"}
 
@@ -73,13 +92,17 @@ def test_the_longest_caption_fits(kind):
 def bare(texts):
     """Which captions name nothing but the category, apart from surface and style."""
     said = [parse(text, CATEGORIES) for text in texts]
-    return torch.tensor([g.species is None and not g.values.keys() - {"color", "pattern"} for g in said])
+    return torch.tensor(
+        [g.species is None and not g.values.keys() - {"color", "pattern"} for g in said]
+    )
 
 
 def test_wild_pictures_are_as_rare_among_bare_captions_as_the_truth_says():
     scenes = sample_scenes(8000, torch.Generator().manual_seed(0), wild=0.3)
-    is_bare, wild = bare(caption(scenes, random.Random(0), 0.3)), scenes.species < 0
-    n, hits = int(is_bare.sum()), int((is_bare & wild).sum())
+    is_bare = bare(caption(scenes, random.Random(0), 0.3))
+    wild = scenes.species < 0
+    n = int(is_bare.sum())
+    hits = int((is_bare & wild).sum())
     assert abs(hits - WILD * n) < 3 * (WILD * (1 - WILD) * n) ** 0.5
     assert n / len(scenes) == pytest.approx(captions.BARE * 0.7 / (1 - WILD), rel=0.1)
 
@@ -92,7 +115,9 @@ def test_bare_wild_solves_for_the_share(wild):
 
 def test_wild_pictures_are_never_given_a_species():
     scenes = sample_scenes(500, torch.Generator().manual_seed(0), wild=1.0)
-    assert all(parse(text, CATEGORIES).species is None for text in caption(scenes, random.Random(0), 1.0))
+    assert all(
+        parse(text, CATEGORIES).species is None for text in caption(scenes, random.Random(0), 1.0)
+    )
 
 
 def test_the_same_seed_gives_the_same_captions():
@@ -102,7 +127,10 @@ def test_the_same_seed_gives_the_same_captions():
 
 def test_parts_read_as_english():
     values = values_of(category("pet"), [1, 3, 1, 0, 0, 0, 1, 1])
-    assert subject(category("pet"), values, None, ["ears", "tail"], True, True) == "orange striped pet with long ears and a bushy tail"
+    assert (
+        subject(category("pet"), values, None, ["ears", "tail"], True, True)
+        == "orange striped pet with long ears and a bushy tail"
+    )
     assert article("orange pet") == "an orange pet"
 
 

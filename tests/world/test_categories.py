@@ -20,7 +20,16 @@ def table(kind, species, factor):
 
 
 def test_the_eight_categories():
-    least = {"pet": 8, "plant": 8, "fruit": 8, "furniture": 8, "musical instrument": 8, "vehicle": 5, "building": 5, "handbag": 5}
+    least = {
+        "pet": 8,
+        "plant": 8,
+        "fruit": 8,
+        "furniture": 8,
+        "musical instrument": 8,
+        "vehicle": 5,
+        "building": 5,
+        "handbag": 5,
+    }
     assert {c.name for c in CATEGORIES} == set(least)
     assert all(len(c.species) >= least[c.name] for c in CATEGORIES)
 
@@ -41,8 +50,12 @@ def test_words_are_plain(kind):
     phrases = [phrase for f in kind.factors for phrase in f.values.values()]
     assert len(set(phrases)) == len(phrases)
     assert all(phrase.replace(" ", "").isalpha() and phrase.islower() for phrase in phrases)
-    assert not any(word in phrase.split() for phrase in phrases for word in ("and", "with"))  # captions join phrases with these
-    assert all(" " not in phrase for f in kind.factors if not f.structural for phrase in f.values.values())
+    assert not any(
+        word in phrase.split() for phrase in phrases for word in ("and", "with")
+    )  # captions join phrases with these
+    assert all(
+        " " not in phrase for f in kind.factors if not f.structural for phrase in f.values.values()
+    )
 
 
 def test_names_of_species_are_single_words_and_unique():
@@ -84,7 +97,9 @@ def test_every_value_shows_in_every_style(kind):
     Two drawings of one category may still hide a small part behind a big one; the rest is the oracle's to measure."""
     generator = torch.Generator().manual_seed(1)
     members, _ = truth(kind.name).sample(2, generator, wild=1.0)
-    poses, hidden, pairs = sample_pose(2, generator), 0, 0
+    poses = sample_pose(2, generator)
+    hidden = 0
+    pairs = 0
     for j, factor in enumerate(kind.factors):
         count = len(factor.values)
         shown = NAMED if factor is not COLOR else NAMED[styles.color_visible(NAMED)]
@@ -92,10 +107,13 @@ def test_every_value_shows_in_every_style(kind):
         rows[..., j] = torch.arange(count)
         style = shown[None, :, None].expand(2, -1, count, -1)
         pose = poses[:, None, None].expand(-1, len(shown), count, -1)
-        pictures = render(kind, rows.flatten(0, 2), style.flatten(0, 2), pose.flatten(0, 2)).view(-1, count, 3, 64, 64)
+        pictures = render(kind, rows.flatten(0, 2), style.flatten(0, 2), pose.flatten(0, 2)).view(
+            -1, count, 3, 64, 64
+        )
         for a, b in itertools.combinations(range(count), 2):
             seen = ((pictures[:, a] - pictures[:, b]).abs().amax(1) > 0.06).flatten(1).sum(1)
-            hidden, pairs = hidden + int((seen < 6).sum()), pairs + len(seen)
+            hidden = hidden + int((seen < 6).sum())
+            pairs = pairs + len(seen)
     assert hidden <= 0.01 * pairs
 
 
@@ -112,8 +130,14 @@ def test_nothing_important_lies_outside_the_picture(kind):
     p = screen(64) / 0.5 * torch.tensor([POSE["width"][1], 1.0]) * POSE["size"][1]
     worst = torch.zeros(64)
     for x, y, tilt in itertools.product(POSE["x"], POSE["y"], POSE["tilt"]):
-        c, s = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
-        seen = torch.stack([c * p[..., 0] - s * p[..., 1] + x, s * p[..., 0] + c * p[..., 1] + y], -1).abs().amax(-1) <= 1
+        c = math.cos(math.radians(tilt))
+        s = math.sin(math.radians(tilt))
+        seen = (
+            torch.stack([c * p[..., 0] - s * p[..., 1] + x, s * p[..., 0] + c * p[..., 1] + y], -1)
+            .abs()
+            .amax(-1)
+            <= 1
+        )
         worst = torch.maximum(worst, 1 - (subject * seen).sum((1, 2)) / subject.sum((1, 2)))
     assert worst.max() < 0.10
     assert worst.median() < 0.03

@@ -5,7 +5,18 @@ import torch
 from torch.nn.functional import one_hot
 
 from creativelib.world import CATEGORIES, styles, truth
-from creativelib.world.oracle import BODIES, MAX_VALUES, Logits, Net, Oracle, blurred_distance, departures, novelty, slots, true_log_prob
+from creativelib.world.oracle import (
+    BODIES,
+    MAX_VALUES,
+    Logits,
+    Net,
+    Oracle,
+    blurred_distance,
+    departures,
+    novelty,
+    slots,
+    true_log_prob,
+)
 from creativelib.world.rendering import POSE
 from creativelib.world.scenes import Scenes, draw, sample_scenes
 
@@ -18,16 +29,29 @@ class Knows(torch.nn.Module):
 
     def __init__(self, scenes: Scenes, sharpness: float = 30.0):
         super().__init__()
-        self.scenes, self.sharpness = scenes, sharpness
+        self.scenes = scenes
+        self.sharpness = sharpness
 
     def forward(self, pictures):
-        s, k = self.scenes, self.sharpness
+        s = self.scenes
+        k = self.sharpness
         index = slots()[s.category].gather(2, s.factors.clamp_min(0)[:, :, None])[:, :, 0]
-        factors = torch.zeros(len(s), NONE + 1).scatter_(1, torch.where(s.factors >= 0, index, NONE), k)[:, :NONE]
+        factors = torch.zeros(len(s), NONE + 1).scatter_(
+            1, torch.where(s.factors >= 0, index, NONE), k
+        )[:, :NONE]
         low, high = torch.tensor(list(POSE.values())).T
-        style = tuple(k * one_hot(column, len(values)).float() for column, values in zip(s.style.T, styles.FACTORS.values(), strict=True))
+        style = tuple(
+            k * one_hot(column, len(values)).float()
+            for column, values in zip(s.style.T, styles.FACTORS.values(), strict=True)
+        )
         pose = 2 * (s.pose - low) / (high - low) - 1
-        return Logits(k * one_hot(s.category, len(CATEGORIES)).float(), torch.full((len(s),), -k), factors, style, pose)
+        return Logits(
+            k * one_hot(s.category, len(CATEGORIES)).float(),
+            torch.full((len(s),), -k),
+            factors,
+            style,
+            pose,
+        )
 
 
 def generator():
@@ -60,7 +84,8 @@ def test_a_picture_that_is_not_what_it_was_read_as_is_not_valid():
 
 def test_a_net_sees_larger_pictures_averaged_over_areas():
     torch.manual_seed(0)
-    net, pictures = Net("residual").eval(), torch.rand(2, 3, 64, 64, generator=generator())
+    net = Net("residual").eval()
+    pictures = torch.rand(2, 3, 64, 64, generator=generator())
     large = pictures.repeat_interleave(2, 2).repeat_interleave(2, 3)
     with torch.no_grad():
         torch.testing.assert_close(net(large).factors, net(pictures).factors)
@@ -81,10 +106,22 @@ def test_a_picture_of_another_category_is_not_valid():
 def test_species_are_not_novel_and_two_foreign_parts_are():
     pet = truth("pet")
     names = [f.name for f in pet.category.factors]
-    first = {name: list(f.values)[int(pet.allowed[0, j].int().argmax())]
-             for j, (name, f) in enumerate(zip(names, pet.category.factors, strict=True))}
-    rows = [first | changes for changes in ({}, {"ears": "antlers"}, {"ears": "antlers", "legs": "fins"}, {"color": "purple"})]
-    factors = torch.tensor([[list(pet.category.factor(n).values).index(row[n]) for n in names] for row in rows])
+    first = {
+        name: list(f.values)[int(pet.allowed[0, j].int().argmax())]
+        for j, (name, f) in enumerate(zip(names, pet.category.factors, strict=True))
+    }
+    rows = [
+        first | changes
+        for changes in (
+            {},
+            {"ears": "antlers"},
+            {"ears": "antlers", "legs": "fins"},
+            {"color": "purple"},
+        )
+    ]
+    factors = torch.tensor(
+        [[list(pet.category.factor(n).values).index(row[n]) for n in names] for row in rows]
+    )
     structural = torch.tensor([f.structural for f in pet.category.factors])
     form, surface = novelty(certain(factors), everything(factors), "pet")
     assert torch.equal(form, pet.outside(factors)[:, :, structural].sum(2).amin(1) >= 2)
@@ -103,19 +140,25 @@ def test_novelty_needs_sureness_and_sight():
 
 def test_true_log_prob_of_a_sure_reading_is_the_truth():
     factors, _ = truth("fruit").sample(50, generator(), wild=0.5)
-    torch.testing.assert_close(true_log_prob(certain(factors), everything(factors), "fruit"), truth("fruit").log_prob(factors))
+    torch.testing.assert_close(
+        true_log_prob(certain(factors), everything(factors), "fruit"),
+        truth("fruit").log_prob(factors),
+    )
 
 
 def test_true_log_prob_averages_over_doubt_and_sums_out_the_hidden():
     factors, _ = truth("fruit").sample(1, generator(), wild=0.0)
-    visible, count = everything(factors), len(truth("fruit").category.factors[0].values)
+    visible = everything(factors)
+    count = len(truth("fruit").category.factors[0].values)
     posterior = certain(factors)
     posterior[0, 0] = 0
     posterior[0, 0, :count] = 1 / count
     every = factors.repeat(count, 1)
     every[:, 0] = torch.arange(count)
     exact = truth("fruit").log_prob(every)
-    assert true_log_prob(posterior, visible, "fruit", draws=4000)[0].item() == pytest.approx(exact.mean().item(), abs=0.3)
+    assert true_log_prob(posterior, visible, "fruit", draws=4000)[0].item() == pytest.approx(
+        exact.mean().item(), abs=0.3
+    )
     visible[0, 0] = False
     torch.testing.assert_close(true_log_prob(posterior, visible, "fruit")[0], exact.logsumexp(0))
 

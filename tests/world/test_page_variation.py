@@ -41,7 +41,13 @@ def test_copies_keep_and_do_not_vary(found, oracle):
 
 
 def test_pictures_of_another_page_do_not_keep(found, oracle):
-    same, other = ([variation(found[(i + step) % len(found)][1], page, oracle) for i, (page, _) in enumerate(found)] for step in (0, 1))
+    same, other = (
+        [
+            variation(found[(i + step) % len(found)][1], page, oracle)
+            for i, (page, _) in enumerate(found)
+        ]
+        for step in (0, 1)
+    )
     own, strange = (mean(v for each in read for v in each.kept.values()) for read in (same, other))
     assert strange < own - 0.3
 
@@ -51,27 +57,44 @@ def test_every_factor_is_shared_or_free_and_color_may_be_hidden(found, oracle):
         read = variation(pictures, page, oracle)
         assert not set(read.kept) & set(read.entropy)
         named = set(read.kept) | set(read.entropy)
-        assert set(page.shared.values) - {"color"} <= set(read.kept) <= named and sum(name.startswith("style: ") for name in named) == 5
+        assert (
+            set(page.shared.values) - {"color"} <= set(read.kept) <= named
+            and sum(name.startswith("style: ") for name in named) == 5
+        )
 
 
 def test_entropy_in_nats():
     assert entropy(torch.tensor([3, 3, 3])) == 0
     assert entropy(torch.tensor([0, 1, 2, 3])) == pytest.approx(math.log(4))
-    assert entropy(torch.tensor([0, 0, 0, 1])) == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    assert entropy(torch.tensor([0, 0, 0, 1])) == pytest.approx(
+        -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    )
 
 
 def test_the_balance_of_pages():
-    own = [Variation({"ears": 1.0}, {"color": 2.0, "tail": 0.1}), Variation({"ears": 1.0, "tail": 0.5}, {"color": 1.0})]
-    drawn = [Variation({"ears": 0.4}, {"color": 1.0, "tail": 5.0}), Variation({"ears": 0.8, "tail": 0.3}, {})]
+    own = [
+        Variation({"ears": 1.0}, {"color": 2.0, "tail": 0.1}),
+        Variation({"ears": 1.0, "tail": 0.5}, {"color": 1.0}),
+    ]
+    drawn = [
+        Variation({"ears": 0.4}, {"color": 1.0, "tail": 5.0}),
+        Variation({"ears": 0.8, "tail": 0.3}, {}),
+    ]
     found = balance(tally(drawn, own))
-    assert found.kept == pytest.approx((0.4 + 0.8 + 0.3) / 3), "each shared factor of each page counts alike"
-    assert found.entropy == pytest.approx(1.0 / 2.0), "what hardly varies on the page, or could not be read, does not count"
+    assert found.kept == pytest.approx((0.4 + 0.8 + 0.3) / 3), (
+        "each shared factor of each page counts alike"
+    )
+    assert found.entropy == pytest.approx(1.0 / 2.0), (
+        "what hardly varies on the page, or could not be read, does not count"
+    )
     assert balance(tally(own, own)).entropy == 1
 
 
 def test_the_truth_balances_best(found, oracle):
     own = [variation(pictures[12:], page, oracle) for page, pictures in found]
-    true, copied = ([variation(x, page, oracle) for (page, _), x in zip(found, drawn, strict=True)]
-                    for drawn in ([x[:12] for _, x in found], [x[:1].expand(12, -1, -1, -1) for _, x in found]))
+    true, copied = (
+        [variation(x, page, oracle) for (page, _), x in zip(found, drawn, strict=True)]
+        for drawn in ([x[:12] for _, x in found], [x[:1].expand(12, -1, -1, -1) for _, x in found])
+    )
     assert balance(tally(true, own)).entropy > 0.9 and balance(tally(copied, own)).entropy == 0
     assert min(balance(tally(x, own)).kept for x in (true, copied)) > 0.9

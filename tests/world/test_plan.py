@@ -18,9 +18,20 @@ def test_tables_that_are_allowed(table):
     assert make(table).factor("size") is SIZE
 
 
-@pytest.mark.parametrize("table", [{}, {"size": {}}, {"size": "huge"}, {"size": {"big": 0.5}}, {"size": {"big": 0.5, "huge": 0.5}}])
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"size": {}},
+        {"size": "huge"},
+        {"size": {"big": 0.5}},
+        {"size": {"big": 0.5, "huge": 0.5}},
+    ],
+)
 def test_tables_that_are_not(table):
-    with pytest.raises(ValueError, match=r"thing species 'ball': factor 'size'.*\['big', 'small'\]"):
+    with pytest.raises(
+        ValueError, match=r"thing species 'ball': factor 'size'.*\['big', 'small'\]"
+    ):
         make(table)
 
 

@@ -29,11 +29,16 @@ def posed(**changes):
 def car(**changes):
     """A plain red car and where it is: pixels that are not the ground."""
     kind = category("vehicle")
-    table = {name: entry if isinstance(entry, str) else "plain" for name, entry in kind.species["car"].items()} | {"color": "red"}
+    table = {
+        name: entry if isinstance(entry, str) else "plain"
+        for name, entry in kind.species["car"].items()
+    } | {"color": "red"}
     factors = torch.tensor([[list(f.values).index(table[f.name]) for f in kind.factors]])
     pose = posed(**changes)
     picture = render(kind, factors, WATERCOLOR, pose)[0]
-    return picture, (picture - styles.ground(WATERCOLOR, pose[:, 6:9], screen(64)).picture[0]).abs().amax(0) > 0.08
+    return picture, (
+        picture - styles.ground(WATERCOLOR, pose[:, 6:9], screen(64)).picture[0]
+    ).abs().amax(0) > 0.08
 
 
 def middle(mask):
@@ -68,7 +73,9 @@ def test_a_picture_does_not_depend_on_its_batch(kind):
 @EACH_CATEGORY
 def test_other_sizes_show_the_same(kind):
     factors, style, pose = random_batch(kind, 6)
-    small = torch.nn.functional.avg_pool2d(render(kind, factors, PHOTO.expand(6, -1), pose, size=128), 2)
+    small = torch.nn.functional.avg_pool2d(
+        render(kind, factors, PHOTO.expand(6, -1), pose, size=128), 2
+    )
     assert (small - render(kind, factors, PHOTO.expand(6, -1), pose)).abs().mean() < 0.02
 
 
@@ -77,7 +84,10 @@ def test_pose_ranges():
     low, high = torch.tensor(list(POSE.values())).T
     assert bool(((pose >= low) & (pose <= high)).all())
     assert torch.allclose(pose.mean(0), (low + high) / 2, atol=0.03 * (high - low).max().item())
-    assert torch.equal(sample_pose(5, torch.Generator().manual_seed(3)), sample_pose(5, torch.Generator().manual_seed(3)))
+    assert torch.equal(
+        sample_pose(5, torch.Generator().manual_seed(3)),
+        sample_pose(5, torch.Generator().manual_seed(3)),
+    )
 
 
 def test_x_and_y_move():
@@ -87,7 +97,9 @@ def test_x_and_y_move():
 
 
 def test_size_and_width_stretch():
-    whole, small, wide = car(size=1.0)[1], car(size=0.86)[1], car(size=1.0, width=1.05)[1]
+    whole = car(size=1.0)[1]
+    small = car(size=0.86)[1]
+    wide = car(size=1.0, width=1.05)[1]
     assert (small.sum() / whole.sum()).item() == pytest.approx(0.86**2, abs=0.03)
     assert (wide.sum() / whole.sum()).item() == pytest.approx(1.05, abs=0.03)
     assert abs(int(wide.any(1).sum()) - int(whole.any(1).sum())) <= 1
@@ -96,7 +108,9 @@ def test_size_and_width_stretch():
 def test_tilt_turns_counter_clockwise():
     def slope(mask):
         x, y = (screen(64)[mask] - middle(mask)).unbind(1)
-        return torch.rad2deg(torch.atan2(2 * (x * y).mean(), (x * x).mean() - (y * y).mean()) / 2).item()
+        return torch.rad2deg(
+            torch.atan2(2 * (x * y).mean(), (x * x).mean() - (y * y).mean()) / 2
+        ).item()
 
     assert slope(car(tilt=7.0)[1]) - slope(car(tilt=-7.0)[1]) == pytest.approx(14, abs=2)
 
@@ -109,7 +123,9 @@ def test_shade_changes_brightness_only():
     assert torch.allclose(dark[:, outside], light[:, outside], atol=1e-6)
 
 
-@pytest.mark.parametrize(("channel", "name"), [(0, "background_red"), (1, "background_green"), (2, "background_blue")])
+@pytest.mark.parametrize(
+    ("channel", "name"), [(0, "background_red"), (1, "background_green"), (2, "background_blue")]
+)
 def test_background_tints(channel, name):
     change = car(**{name: POSE[name][1]})[0][:, 0, 0] - car(**{name: POSE[name][0]})[0][:, 0, 0]
     assert change[channel] > 0.01
@@ -129,7 +145,14 @@ def canvas(n=3, size=32):
     factors = torch.zeros(n, len(kind.factors), dtype=torch.long)
     factors[:, 0] = torch.arange(n) % 2
     p = screen(size).expand(n, -1, -1, -1)
-    return Canvas(kind.factors, factors, p, torch.full((n,), 2 / size), torch.full((n,), 0.05), torch.full((n, 3), 0.5))
+    return Canvas(
+        kind.factors,
+        factors,
+        p,
+        torch.full((n,), 2 / size),
+        torch.full((n,), 0.05),
+        torch.full((n, 3), 0.5),
+    )
 
 
 def box(p):
@@ -137,7 +160,8 @@ def box(p):
 
 
 def test_a_window_paints_what_the_whole_canvas_would():
-    whole, cut = canvas(), canvas()
+    whole = canvas()
+    cut = canvas()
     whole.keep("box", box(whole.p))
     cut.keep("box", box(cut.p))
     for c in (whole, cut.window((-0.05, 0.65), (-0.55, 0.15))):
@@ -154,7 +178,9 @@ def test_paint_covers_what_is_below_and_gets_an_outline():
     c.pattern(box(c.p))
     c.paint(box(c.p), "red")
     *paint, cover, ink, mark = c.layers[0]
-    deep, edge, out = box(c.p[0]) < -0.15, box(c.p[0]).abs() < 0.01, box(c.p[0]) > 0.15
+    deep = box(c.p[0]) < -0.15
+    edge = box(c.p[0]).abs() < 0.01
+    out = box(c.p[0]) > 0.15
     assert torch.allclose(torch.stack(paint)[:, deep], torch.tensor(COLORS["red"])[:, None])
     assert bool((cover[deep] == 1).all())
     assert bool((ink[deep] == 0).all())

@@ -7,7 +7,15 @@ from scipy.stats import chisquare
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.distribution import WILD
 from creativelib.world.rendering import render
-from creativelib.world.scenes import MAX_FACTORS, PHOTO, UNNAMED_STYLES, draw, sample_scenes, sample_styles, style_names
+from creativelib.world.scenes import (
+    MAX_FACTORS,
+    PHOTO,
+    UNNAMED_STYLES,
+    draw,
+    sample_scenes,
+    sample_styles,
+    style_names,
+)
 
 N = 12_000
 
@@ -26,14 +34,18 @@ def test_species_are_alike_and_three_percent_are_wild(scenes):
     for i, kind in enumerate(CATEGORIES):
         named = scenes.species[(scenes.category == i) & (scenes.species >= 0)]
         assert chisquare(named.bincount(minlength=len(kind.species))).pvalue > 1e-3
-    assert (sample_scenes(N, torch.Generator().manual_seed(0), wild=0.3).species < 0).double().mean() == pytest.approx(0.3, abs=0.015)
+    assert (
+        sample_scenes(N, torch.Generator().manual_seed(0), wild=0.3).species < 0
+    ).double().mean() == pytest.approx(0.3, abs=0.015)
 
 
 def test_styles_have_their_shares(scenes):
     names = style_names(scenes.style)
     unnamed = UNNAMED_STYLES * (1 - len(styles.NAMES) / 360)
     assert names.count(None) / N == pytest.approx(unnamed, abs=0.01)
-    assert names.count("photo") / N == pytest.approx((1 - UNNAMED_STYLES) * PHOTO + UNNAMED_STYLES / 360, abs=0.015)
+    assert names.count("photo") / N == pytest.approx(
+        (1 - UNNAMED_STYLES) * PHOTO + UNNAMED_STYLES / 360, abs=0.015
+    )
     others = [names.count(name) for name in list(styles.NAMES)[1:]]
     assert chisquare(others).pvalue > 1e-3
     anywhere = sample_styles(N, torch.Generator().manual_seed(1))
@@ -43,7 +55,9 @@ def test_styles_have_their_shares(scenes):
 def test_factors_are_of_the_category(scenes):
     for i, kind in enumerate(CATEGORIES):
         factors = scenes.factors[scenes.category == i]
-        assert [int(v) + 1 for v in factors.amax(0)] == [len(f.values) for f in kind.factors] + [0] * (MAX_FACTORS - len(kind.factors))
+        assert [int(v) + 1 for v in factors.amax(0)] == [len(f.values) for f in kind.factors] + [
+            0
+        ] * (MAX_FACTORS - len(kind.factors))
         assert bool((factors[:, : len(kind.factors)] >= 0).all())
         species = scenes.species[scenes.category == i]
         posterior = truth(kind.name).posterior(factors[:, : len(kind.factors)])
@@ -58,7 +72,9 @@ def test_one_category_can_be_asked_for():
 
 
 def test_seeds_reproduce():
-    one, same, other = (sample_scenes(30, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
+    one, same, other = (
+        sample_scenes(30, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8)
+    )
     for name in ("category", "factors", "species", "style", "pose"):
         assert torch.equal(getattr(one, name), getattr(same, name))
         assert not torch.equal(getattr(one, name), getattr(other, name))
@@ -73,5 +89,9 @@ def test_drawing_a_mixture_is_drawing_each():
     i = int((scenes.category == 3).nonzero()[0])
     row = scenes[torch.tensor([i])]
     kind = CATEGORIES[3]
-    assert torch.allclose(render(kind, row.factors[:, : len(kind.factors)], row.style, row.pose)[0], pictures[i], atol=1e-4)
+    assert torch.allclose(
+        render(kind, row.factors[:, : len(kind.factors)], row.style, row.pose)[0],
+        pictures[i],
+        atol=1e-4,
+    )
     assert draw(scenes[:2], size=32).shape == (2, 3, 32, 32)

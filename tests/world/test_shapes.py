@@ -52,16 +52,21 @@ def test_circle(xy, r):
 @quick
 @given(place, st.tuples(radius, radius), angle)
 def test_ellipse_has_the_right_sign_and_is_exact_at_the_edge(xy, radii, degrees):
-    c, v = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    c = math.cos(math.radians(degrees))
+    v = math.sin(math.radians(degrees))
     turn = torch.tensor([[c, v], [-v, c]], dtype=torch.float64)
     edge = circle_points() * torch.tensor(radii) @ turn + torch.tensor(xy)
     p = screen()
     d = s.ellipse(p, xy, radii, degrees)
-    inside = torch.tensor(Outline(edge.numpy()).contains_points(p.reshape(-1, 2).numpy())).reshape(d.shape)
+    inside = torch.tensor(Outline(edge.numpy()).contains_points(p.reshape(-1, 2).numpy())).reshape(
+        d.shape
+    )
     true = far(p, edge)
     sure = true > 2e-3
     assert torch.equal((d < 0)[sure], inside[sure])
-    near = true < 0.05 * min(radii) ** 2 / max(radii)  # well within the smallest radius of curvature
+    near = true < 0.05 * min(radii) ** 2 / max(
+        radii
+    )  # well within the smallest radius of curvature
     assert torch.allclose(d.abs()[near], true[near], rtol=0.15, atol=2e-3)
 
 
@@ -70,12 +75,16 @@ def test_ellipse_has_the_right_sign_and_is_exact_at_the_edge(xy, radii, degrees)
 def test_box_with_round_corners(xy, half, degrees, share):
     rounding = share * min(half)
     p = screen()
-    c, v = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    x, y = half[0] - rounding, half[1] - rounding
+    c = math.cos(math.radians(degrees))
+    v = math.sin(math.radians(degrees))
+    x = half[0] - rounding
+    y = half[1] - rounding
     corners = torch.tensor([[x, y], [-x, y], [-x, -y], [x, -y]], dtype=torch.float64)
     corners = corners @ torch.tensor([[c, v], [-v, c]], dtype=torch.float64) + torch.tensor(xy)
     core = far(p, along(corners.tolist(), 4000))
-    inner = torch.tensor(Outline(corners.numpy()).contains_points(p.reshape(-1, 2).numpy())).reshape(core.shape)
+    inner = torch.tensor(
+        Outline(corners.numpy()).contains_points(p.reshape(-1, 2).numpy())
+    ).reshape(core.shape)
     true = torch.where(inner, -core, core) - rounding
     assert torch.allclose(s.box(p, xy, half, rounding, degrees), true, atol=2e-3)
 
@@ -85,14 +94,17 @@ def test_box_with_round_corners(xy, half, degrees, share):
 def test_capsule(a, b, r):
     if math.dist(a, b) < 0.05:
         return
-    p, t = screen(), torch.linspace(0, 1, 2000, dtype=torch.float64)[:, None]
+    p = screen()
+    t = torch.linspace(0, 1, 2000, dtype=torch.float64)[:, None]
     line = torch.tensor(a) * (1 - t) + torch.tensor(b) * t
     assert torch.allclose(s.capsule(p, a, b, r), far(p, line) - r, atol=1e-3)
 
 
 def test_capsule_tapers():
     p = torch.tensor([[-0.5, 0.2], [0.5, 0.1], [0.0, 0.15]], dtype=torch.float64)
-    assert torch.allclose(s.capsule(p, (-0.5, 0), (0.5, 0), 0.2, 0.1), torch.zeros(3, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(
+        s.capsule(p, (-0.5, 0), (0.5, 0), 0.2, 0.1), torch.zeros(3, dtype=torch.float64), atol=1e-9
+    )
 
 
 @quick
@@ -105,7 +117,9 @@ def test_polygon(seed, corners):
     p = screen()
     d = s.polygon(p, [(x, y) for x, y in points.tolist()])
     true = far(p, along(points.tolist(), 6000))
-    inside = torch.tensor(Outline(points.numpy()).contains_points(p.reshape(-1, 2).numpy())).reshape(d.shape)
+    inside = torch.tensor(
+        Outline(points.numpy()).contains_points(p.reshape(-1, 2).numpy())
+    ).reshape(d.shape)
     assert torch.allclose(d.abs(), true, atol=2e-3)
     assert torch.equal((d < 0)[true > 2e-3], inside[true > 2e-3])
 
@@ -113,20 +127,28 @@ def test_polygon(seed, corners):
 def test_polygon_counts_a_ray_through_a_corner_once():
     heights = torch.tensor([0.1, 0.35, -0.4], dtype=torch.float32)
     p = torch.stack([torch.full_like(heights, -0.9), heights], -1)
-    corners = [(0.0, heights[0].item()), (0.5, heights[1].item()), (0.3, heights[2].item()), (-0.2, -0.1)]
+    corners = [
+        (0.0, heights[0].item()),
+        (0.5, heights[1].item()),
+        (0.3, heights[2].item()),
+        (-0.2, -0.1),
+    ]
     assert bool((s.polygon(p, corners) > 0).all())
 
 
-@pytest.mark.parametrize(("name", "shape"), {
-    "ellipse": lambda p: s.ellipse(p, (0.1, 0.1), (0.5, 0.3), 20),
-    "tapered capsule": lambda p: s.capsule(p, (-0.4, -0.3), (0.4, 0.3), 0.25, 0.15),
-    "path": lambda p: s.path(p, [(-0.5, -0.5), (0, 0.4), (0.5, -0.2)], 0.1, 0.05),
-    "ring": lambda p: s.ring(s.circle(p, (0, 0), 0.5), 0.1),
-    "petals": lambda p: s.petals(p, (0, 0), 6, 0.5, (0.3, 0.15)),
-    "stripes": lambda p: s.stripes(p, 0.3, 25),
-    "dots": lambda p: s.dots(p, 0.3, 0.08),
-    "subtract": lambda p: s.subtract(s.circle(p, (0, 0), 0.6), s.circle(p, (0.4, 0), 0.3)),
-}.items())
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    {
+        "ellipse": lambda p: s.ellipse(p, (0.1, 0.1), (0.5, 0.3), 20),
+        "tapered capsule": lambda p: s.capsule(p, (-0.4, -0.3), (0.4, 0.3), 0.25, 0.15),
+        "path": lambda p: s.path(p, [(-0.5, -0.5), (0, 0.4), (0.5, -0.2)], 0.1, 0.05),
+        "ring": lambda p: s.ring(s.circle(p, (0, 0), 0.5), 0.1),
+        "petals": lambda p: s.petals(p, (0, 0), 6, 0.5, (0.3, 0.15)),
+        "stripes": lambda p: s.stripes(p, 0.3, 25),
+        "dots": lambda p: s.dots(p, 0.3, 0.08),
+        "subtract": lambda p: s.subtract(s.circle(p, (0, 0), 0.6), s.circle(p, (0.4, 0), 0.3)),
+    }.items(),
+)
 def test_gradients_have_length_one_near_edges(name, shape):
     p = screen(201).requires_grad_()
     d = shape(p)
@@ -140,16 +162,23 @@ def test_gradients_have_length_one_near_edges(name, shape):
 @quick
 @given(place, angle, place)
 def test_move_places_and_turns_counter_clockwise(xy, degrees, at):
-    c, v = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    moved = torch.tensor([xy[0] + c * at[0] - v * at[1], xy[1] + v * at[0] + c * at[1]], dtype=torch.float64)
-    assert torch.allclose(s.move(moved, xy, degrees), torch.tensor(at, dtype=torch.float64), atol=1e-9)
+    c = math.cos(math.radians(degrees))
+    v = math.sin(math.radians(degrees))
+    moved = torch.tensor(
+        [xy[0] + c * at[0] - v * at[1], xy[1] + v * at[0] + c * at[1]], dtype=torch.float64
+    )
+    assert torch.allclose(
+        s.move(moved, xy, degrees), torch.tensor(at, dtype=torch.float64), atol=1e-9
+    )
 
 
 def test_mirror_draws_on_both_sides():
     p = screen()
     d = s.circle(s.mirror(p), (0.5, 0.1), 0.2)
     assert torch.equal(d, d.flip(1))
-    assert torch.equal(d < 0, s.union(s.circle(p, (0.5, 0.1), 0.2), s.circle(p, (-0.5, 0.1), 0.2)) < 0)
+    assert torch.equal(
+        d < 0, s.union(s.circle(p, (0.5, 0.1), 0.2), s.circle(p, (-0.5, 0.1), 0.2)) < 0
+    )
 
 
 @quick
@@ -163,7 +192,9 @@ def test_stripes_cover_their_share(share, degrees):
 def test_stripes_turn_and_repeat():
     p = screen()
     assert torch.equal(s.stripes(p, 0.4), s.stripes(p.flip(0), 0.4))  # upright without a turn
-    assert torch.allclose(s.stripes(p + p.new_tensor([0.4, 0.7]), 0.4), s.stripes(p, 0.4), atol=1e-9)
+    assert torch.allclose(
+        s.stripes(p + p.new_tensor([0.4, 0.7]), 0.4), s.stripes(p, 0.4), atol=1e-9
+    )
 
 
 def test_dots_cover_their_share():
@@ -173,12 +204,16 @@ def test_dots_cover_their_share():
 
 def test_sets_of_points():
     p = screen()
-    a, b, c = s.circle(p, (0, 0), 0.5), s.box(p, (0.4, 0), (0.3, 0.3)), s.circle(p, (-0.3, 0.3), 0.2)
+    a = s.circle(p, (0, 0), 0.5)
+    b = s.box(p, (0.4, 0), (0.3, 0.3))
+    c = s.circle(p, (-0.3, 0.3), 0.2)
     assert torch.equal(s.union(a, b, c) < 0, (a < 0) | (b < 0) | (c < 0))
     assert torch.equal(s.intersect(a, b) < 0, (a < 0) & (b < 0))
     assert torch.equal(s.subtract(a, b) < 0, (a < 0) & (b > 0))
     assert bool((s.blend(a, b, 0.2) <= s.union(a, b)).all())
     assert torch.equal(s.blend(a, b, 0.2)[(a - b).abs() > 0.2], s.union(a, b)[(a - b).abs() > 0.2])
     p.requires_grad_()
-    (slope,) = torch.autograd.grad(s.blend(s.circle(p, (-0.2, 0.02), 0.3), s.circle(p, (0.3, 0), 0.3), 0.2).sum(), p)
+    (slope,) = torch.autograd.grad(
+        s.blend(s.circle(p, (-0.2, 0.02), 0.3), s.circle(p, (0.3, 0), 0.3), 0.2).sum(), p
+    )
     assert slope.norm(dim=-1).max() < 1 + 1e-9  # flatter in the seam, nowhere steeper

@@ -21,7 +21,9 @@ def test_species_sheet():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_species_has_all_its_members(seed):
-    assert len(sheet.species("pet", each=3, seed=seed, size=8).pictures) == 3 * len(category("pet").species)
+    assert len(sheet.species("pet", each=3, seed=seed, size=8).pictures) == 3 * len(
+        category("pet").species
+    )
 
 
 def test_wild_sheet():
@@ -42,8 +44,12 @@ def test_style_sheet_repeats_the_members():
 
 @pytest.mark.parametrize("make", [sheet.species, sheet.wild, sheet.in_styles])
 def test_seeds_reproduce(make):
-    assert torch.equal(make("plant", 2, seed=1, size=16).pictures, make("plant", 2, seed=1, size=16).pictures)
-    assert not torch.equal(make("plant", 2, seed=1, size=16).pictures, make("plant", 2, seed=2, size=16).pictures)
+    assert torch.equal(
+        make("plant", 2, seed=1, size=16).pictures, make("plant", 2, seed=1, size=16).pictures
+    )
+    assert not torch.equal(
+        make("plant", 2, seed=1, size=16).pictures, make("plant", 2, seed=2, size=16).pictures
+    )
 
 
 def test_unknown_categories_are_refused():
@@ -51,7 +57,9 @@ def test_unknown_categories_are_refused():
         sheet.species("dragon")
 
 
-@pytest.mark.parametrize(("show", "name"), [("species", "sheet.png"), ("wild", "sheet.jpg"), ("styles", "sheet.png")])
+@pytest.mark.parametrize(
+    ("show", "name"), [("species", "sheet.png"), ("wild", "sheet.jpg"), ("styles", "sheet.png")]
+)
 def test_the_command_draws_a_sheet(tmp_path, capsys, show, name):
     plt.switch_backend("agg")
     main(["world", "sheet", "musical instrument", "--show", show, "--out", str(tmp_path / name)])
@@ -60,11 +68,14 @@ def test_the_command_draws_a_sheet(tmp_path, capsys, show, name):
     assert "Contact sheet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["dragon"], "'dragon' is not in the Menagerie; allowed are pet"),
-    (["pet", "--out", "sheet.txt"], ".png"),
-    (["handbag", "--out", "no/such/folder/sheet.png"], "cannot be written"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dragon"], "'dragon' is not in the Menagerie; expected pet"),
+        (["pet", "--out", "sheet.txt"], ".png"),
+        (["handbag", "--out", "no/such/folder/sheet.png"], "cannot be written"),
+    ],
+)
 def test_the_command_refuses_bad_input(arguments, words, capsys):
     plt.switch_backend("agg")
     with pytest.raises(SystemExit) as stop:

@@ -14,7 +14,9 @@ NAMED = torch.tensor([styles.index(name) for name in styles.NAMES])
 
 
 def in_color(factors, color):
-    return torch.cat([factors[:, :-1], torch.full_like(factors[:, -1:], list(COLORS).index(color))], 1)
+    return torch.cat(
+        [factors[:, :-1], torch.full_like(factors[:, -1:], list(COLORS).index(color))], 1
+    )
 
 
 def two_colors(kind, style, colors, seed=0):
@@ -47,8 +49,12 @@ def test_a_visible_color_shows(kind):
 
 def test_named_styles_are_points_of_the_space():
     for name, point in styles.NAMES.items():
-        assert all(value in values for value, values in zip(point, styles.FACTORS.values(), strict=True))
-        assert [values[i] for i, values in zip(styles.index(name), styles.FACTORS.values(), strict=True)] == list(point)
+        assert all(
+            value in values for value, values in zip(point, styles.FACTORS.values(), strict=True)
+        )
+        assert [
+            values[i] for i, values in zip(styles.index(name), styles.FACTORS.values(), strict=True)
+        ] == list(point)
     assert len(set(styles.NAMES.values())) == len(styles.NAMES) == 6
     visible = dict(zip(styles.NAMES, styles.color_visible(NAMED).tolist(), strict=True))
     assert [name for name, shows in visible.items() if not shows] == ["pencil sketch", "blueprint"]
@@ -78,4 +84,6 @@ def test_compose_stays_in_range_whatever_was_painted():
 
 def test_nothing_painted_leaves_the_ground():
     behind = styles.ground(EVERY, torch.full((len(EVERY), 3), 0.8), screen(16))
-    assert torch.equal(styles.compose(torch.zeros(len(EVERY), 6, 16, 16), EVERY, behind), behind.picture)
+    assert torch.equal(
+        styles.compose(torch.zeros(len(EVERY), 6, 16, 16), EVERY, behind), behind.picture
+    )

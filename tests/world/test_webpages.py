@@ -22,33 +22,73 @@ def test_what_is_shared_is_shared(some):
         assert all(CATEGORIES[c] is kind for c in page.scenes.category.tolist())
         for name, value in page.shared.values.items():
             j = [f.name for f in kind.factors].index(name)
-            assert page.scenes.factors[:, j].tolist() == [list(kind.factors[j].values).index(value)] * 6
+            assert (
+                page.scenes.factors[:, j].tolist()
+                == [list(kind.factors[j].values).index(value)] * 6
+            )
         assert not page.same_style or len(page.scenes.style.unique(dim=0)) == 1
-        assert page.shared.style is None or page.scenes.style[0].tolist() == styles.index(page.shared.style)
-        assert bool(truth(kind.name).log_prob(page.scenes.factors[:, : len(kind.factors)], page.shared).isfinite().all())
+        assert page.shared.style is None or page.scenes.style[0].tolist() == styles.index(
+            page.shared.style
+        )
+        assert bool(
+            truth(kind.name)
+            .log_prob(page.scenes.factors[:, : len(kind.factors)], page.shared)
+            .isfinite()
+            .all()
+        )
 
 
 def test_the_rest_is_free(some):
     pets = [page for page in some if page.shared.category == "pet"]
-    loose = [page.scenes.factors[:, 0].unique().numel() for page in pets if "body" not in page.shared.values]
+    loose = [
+        page.scenes.factors[:, 0].unique().numel()
+        for page in pets
+        if "body" not in page.shared.values
+    ]
     assert sum(n > 1 for n in loose) > 0.3 * len(loose)
-    assert sum(len(page.scenes.style.unique(dim=0)) > 1 for page in some if not page.same_style) > 250
+    assert (
+        sum(len(page.scenes.style.unique(dim=0)) > 1 for page in some if not page.same_style) > 250
+    )
     assert all(len(page.scenes.pose.unique(dim=0)) == 6 for page in some)
 
 
 def test_how_much_is_shared(some):
     assert sum(page.same_style for page in some) / len(some) == pytest.approx(0.5, abs=0.07)
-    counts = torch.tensor([len(page.shared.values) for page in some if len(category(page.shared.category).factors) == 8])
+    counts = torch.tensor(
+        [
+            len(page.shared.values)
+            for page in some
+            if len(category(page.shared.category).factors) == 8
+        ]
+    )
     assert chisquare(counts.bincount(minlength=9)[1:]).pvalue > 1e-3
 
 
 def test_one_picture_of_each_page_follows_the_truth():
     known = truth("pet")
-    firsts = torch.stack([page.scenes.factors[0] for page in itertools.islice(
-        (page for page in pages(1, torch.Generator().manual_seed(3)) if page.shared.category == "pet"), 250)])
+    firsts = torch.stack(
+        [
+            page.scenes.factors[0]
+            for page in itertools.islice(
+                (
+                    page
+                    for page in pages(1, torch.Generator().manual_seed(3))
+                    if page.shared.category == "pet"
+                ),
+                250,
+            )
+        ]
+    )
     for j, factor in enumerate(known.category.factors):
-        marginal = (known.log_weights.exp()[:, None] * known.log_tables[:, j, : len(factor.values)].exp()).sum(0)
-        assert chisquare(firsts[:, j].bincount(minlength=len(factor.values)), (250 * marginal).tolist()).pvalue > 1e-3
+        marginal = (
+            known.log_weights.exp()[:, None] * known.log_tables[:, j, : len(factor.values)].exp()
+        ).sum(0)
+        assert (
+            chisquare(
+                firsts[:, j].bincount(minlength=len(factor.values)), (250 * marginal).tolist()
+            ).pvalue
+            > 1e-3
+        )
 
 
 def test_seeds_reproduce_and_pages_can_be_drawn():
@@ -69,7 +109,13 @@ def shares_of(page, k):
     sets, style = shared_by(first(page, k))
     bits = torch.arange(len(sets))[:, None] >> torch.arange(len(kind.factors)) & 1
     said = [*(sets[:, None] * bits).sum(0).tolist(), style.item()]
-    return list(zip(said, [*(f.name in page.shared.values for f in kind.factors), page.same_style], strict=True))
+    return list(
+        zip(
+            said,
+            [*(f.name in page.shared.values for f in kind.factors), page.same_style],
+            strict=True,
+        )
+    )
 
 
 def test_one_picture_does_not_say_what_its_page_shares(some):
@@ -77,7 +123,9 @@ def test_one_picture_does_not_say_what_its_page_shares(some):
         sets, style = shared_by(first(page, 1))
         count = len(category(page.shared.category).factors)
         assert style == pytest.approx(0.5) and sets[0] == 0
-        by_size = sets.new_zeros(count + 1).index_add(0, torch.tensor([bin(i).count("1") for i in range(len(sets))]), sets)
+        by_size = sets.new_zeros(count + 1).index_add(
+            0, torch.tensor([bin(i).count("1") for i in range(len(sets))]), sets
+        )
         assert by_size[1:].tolist() == pytest.approx([1 / count] * count)
 
 
@@ -88,11 +136,15 @@ def test_what_is_believed_to_be_shared_is_shared_as_often(some, k):
     for low in (0.01, 0.2, 0.4, 0.6, 0.8):
         bin = (said > low) & (said <= low + 0.2)
         if bin.sum() > 60:
-            assert true[bin].mean().item() == pytest.approx(said[bin].mean().item(), abs=3.5 * (0.25 / bin.sum().item()) ** 0.5)
+            assert true[bin].mean().item() == pytest.approx(
+                said[bin].mean().item(), abs=3.5 * (0.25 / bin.sum().item()) ** 0.5
+            )
 
 
 def test_the_more_is_seen_the_more_is_known(some):
-    doubt = [sum(p * (1 - p) for page in some[:150] for p, _ in shares_of(page, k)) for k in (1, 2, 4, 6)]
+    doubt = [
+        sum(p * (1 - p) for page in some[:150] for p, _ in shares_of(page, k)) for k in (1, 2, 4, 6)
+    ]
     assert doubt == sorted(doubt, reverse=True) and doubt[-1] < 0.5 * doubt[0]
 
 
@@ -100,16 +152,23 @@ def test_a_page_is_continued_with_what_its_pictures_have_in_common(some):
     for page in some[:40]:
         more = continued(first(page, 6), 20, torch.Generator().manual_seed(1))
         kind = category(page.shared.category)
-        kept = [(more.factors[:, j] == page.scenes.factors[0, j]).float().mean() for j, f in enumerate(kind.factors)
-                if f.name in page.shared.values]
+        kept = [
+            (more.factors[:, j] == page.scenes.factors[0, j]).float().mean()
+            for j, f in enumerate(kind.factors)
+            if f.name in page.shared.values
+        ]
         assert sum(kept) / len(kept) > 0.85 and len(more) == 20
-        assert (more.factors[:, len(kind.factors):] == -1).all()
+        assert (more.factors[:, len(kind.factors) :] == -1).all()
 
 
 def test_styles_are_as_likely_as_they_are_drawn():
     drawn = sample_styles(20_000, torch.Generator().manual_seed(2))
     for name in styles.NAMES:
         style = torch.tensor([styles.index(name)])
-        assert (drawn == style).all(1).float().mean().item() == pytest.approx(style_log_prob(style).exp().item(), abs=0.012)
-    everything = torch.cartesian_prod(*(torch.arange(len(values)) for values in styles.FACTORS.values()))
+        assert (drawn == style).all(1).float().mean().item() == pytest.approx(
+            style_log_prob(style).exp().item(), abs=0.012
+        )
+    everything = torch.cartesian_prod(
+        *(torch.arange(len(values)) for values in styles.FACTORS.values())
+    )
     assert style_log_prob(everything).exp().sum() == pytest.approx(1)

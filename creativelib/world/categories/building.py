@@ -13,28 +13,92 @@ from ..canvas import Canvas, Color
 from ..factors import COLOR, Factor
 from ..plan import Category
 
-WALLS = Factor("walls", {"square": "square walls", "tower": "tower walls", "long": "long walls", "stepped": "stepped walls",
-                         "round": "round walls", "twin": "twin towers"})
-ROOF = Factor("roof", {"gable": "a gable roof", "battlements": "battlements", "dome": "a dome", "spire": "a spire",
-                       "onion": "an onion roof", "curved": "a curved roof"})
-DOOR = Factor("door", {"arched": "an arched door", "square": "a square door", "double": "a double door", "tunnel": "a tunnel door"})
-WINDOWS = Factor("windows", {"none": "no windows", "square": "square windows", "round": "round windows", "tall": "tall windows"})
-TOPPING = Factor("topping", {"none": "nothing on top", "chimney": "a chimney", "flag": "a flag", "cross": "a cross",
-                             "sails": "sails", "beacon": "a beacon"})
+WALLS = Factor(
+    "walls",
+    {
+        "square": "square walls",
+        "tower": "tower walls",
+        "long": "long walls",
+        "stepped": "stepped walls",
+        "round": "round walls",
+        "twin": "twin towers",
+    },
+)
+ROOF = Factor(
+    "roof",
+    {
+        "gable": "a gable roof",
+        "battlements": "battlements",
+        "dome": "a dome",
+        "spire": "a spire",
+        "onion": "an onion roof",
+        "curved": "a curved roof",
+    },
+)
+DOOR = Factor(
+    "door",
+    {
+        "arched": "an arched door",
+        "square": "a square door",
+        "double": "a double door",
+        "tunnel": "a tunnel door",
+    },
+)
+WINDOWS = Factor(
+    "windows",
+    {
+        "none": "no windows",
+        "square": "square windows",
+        "round": "round windows",
+        "tall": "tall windows",
+    },
+)
+TOPPING = Factor(
+    "topping",
+    {
+        "none": "nothing on top",
+        "chimney": "a chimney",
+        "flag": "a flag",
+        "cross": "a cross",
+        "sails": "sails",
+        "beacon": "a beacon",
+    },
+)
 FRONT = Factor("front", {"bare": "a bare front", "columns": "columns", "fence": "a fence"})
-PATTERN = Factor("pattern", {"plain": "plain", "brick": "brick", "striped": "striped"}, structural=False)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "brick": "brick", "striped": "striped"}, structural=False
+)
 
 GROUND = -0.72
 HALF = {"square": 0.54, "tower": 0.29, "long": 0.80, "stepped": 0.24, "round": 0.53, "twin": 0.38}
 TOP = {"square": 0.08, "tower": 0.18, "long": -0.04, "stepped": 0.20, "round": 0.04, "twin": -0.02}
 EAVES = {"square": 0.13, "tower": 0.13, "long": 0.04, "stepped": 0.13, "round": 0.12, "twin": 0.0}
-RISE = {"gable": 0.38, "battlements": 0.17, "dome": 0.30, "spire": 0.40, "onion": 0.38, "curved": 0.34}
-SIDE, SIDE_HALF, SIDE_TOP, SIDE_SCALE = 0.62, 0.19, 0.18, 0.75  # the side towers of "twin"
+RISE = {
+    "gable": 0.38,
+    "battlements": 0.17,
+    "dome": 0.30,
+    "spire": 0.40,
+    "onion": 0.38,
+    "curved": 0.34,
+}
+SIDE = 0.62
+SIDE_HALF = 0.19
+SIDE_TOP = 0.18
+SIDE_SCALE = 0.75  # the side towers of "twin"
 TIERS = ((0.58, -0.28), (0.40, 0.06))  # half widths and tops of the lower steps of "stepped"
-EGG = (0.0, -0.48), (0.68, 0.82)  # centre and radii of "round"; a dome on it goes on in the same line
+EGG = (
+    (0.0, -0.48),
+    (0.68, 0.82),
+)  # centre and radii of "round"; a dome on it goes on in the same line
 
-WOOD, GLASS, CREAM, LIGHT = (0.52, 0.31, 0.17), (0.70, 0.89, 0.98), (0.97, 0.94, 0.86), (1.0, 0.86, 0.30)
-TILES, SLATE, GOLD, JADE = (0.80, 0.36, 0.25), (0.31, 0.40, 0.58), (0.96, 0.74, 0.22), (0.16, 0.52, 0.47)
+WOOD = (0.52, 0.31, 0.17)
+GLASS = (0.70, 0.89, 0.98)
+CREAM = (0.97, 0.94, 0.86)
+LIGHT = (1.0, 0.86, 0.30)
+TILES = (0.80, 0.36, 0.25)
+SLATE = (0.31, 0.40, 0.58)
+GOLD = (0.96, 0.74, 0.22)
+JADE = (0.16, 0.52, 0.47)
 
 
 def _rect(p: s.Points, xy: s.XY, half: s.XY) -> s.Distance:
@@ -56,15 +120,23 @@ def _triangle(p: s.Points, half: float, low: float, high: float) -> s.Distance:
 def _arch(p: s.Points, half: float, height: float) -> s.Distance:
     """A doorway from the ground with a round top."""
     straight = height - half
-    return s.union(_block(p, half, GROUND + straight), s.intersect(s.circle(p, (0, GROUND + straight), half), GROUND - p[..., 1]))
+    return s.union(
+        _block(p, half, GROUND + straight),
+        s.intersect(s.circle(p, (0, GROUND + straight), half), GROUND - p[..., 1]),
+    )
 
 
 def _walls(c: Canvas) -> None:
     for walls, w in c.by("walls"):
-        p, half, top = w.p, HALF[walls], TOP[walls]
+        p = w.p
+        half = HALF[walls]
+        top = TOP[walls]
         match walls:
             case "tower":
-                d = s.intersect(_triangle(p, 0.42, GROUND, GROUND + 0.42 * (top - GROUND) / (0.42 - half)), p[..., 1] - top)
+                d = s.intersect(
+                    _triangle(p, 0.42, GROUND, GROUND + 0.42 * (top - GROUND) / (0.42 - half)),
+                    p[..., 1] - top,
+                )
             case "round":
                 d = s.intersect(s.ellipse(p, *EGG), GROUND - p[..., 1], p[..., 1] - top)
             case _:
@@ -100,33 +172,54 @@ def _pattern(c: Canvas) -> None:
 
 def _curved(p: s.Points, half: float, foot: float, top: float) -> s.Distance:
     """An eastern roof: flat up to `foot` from the middle, then sagging down to tips that turn up."""
-    x, y = p[..., 0].abs(), p[..., 1]
+    x = p[..., 0].abs()
+    y = p[..., 1]
     u = ((x - foot) / (half - foot)).clamp_min(0)
     slope = 2 * (0.12 * u - top * (1 - u).clamp_min(0) * (u > 0)) / (half - foot)
     above = (y - top * (1 - u).square() - 0.12 * u.square()) / (1 + slope.square()).sqrt()
     return s.intersect(above, 0.8 * ((x - half + 0.14).clamp_min(0) - 0.04 - y), x - half)
 
 
-def _roof(roof: str, p: s.Points, half: float, eaves: float) -> list[tuple[s.Distance, Color | None]]:
+def _roof(
+    roof: str, p: s.Points, half: float, eaves: float
+) -> list[tuple[s.Distance, Color | None]]:
     """The parts of a roof on walls whose top edge is at the origin of `p`, and their colours."""
-    h, e = RISE[roof], half + eaves
+    h = RISE[roof]
+    e = half + eaves
     match roof:
         case "gable":
             return [(_triangle(p, e, -0.05, h), TILES)]
         case "battlements":
             e = half + 0.05
             teeth = s.stripes(p, 2 * e / (4.55 if half > 0.4 else 2.55), 0, 0.55)
-            return [(s.union(_rect(p, (0, 0.02), (e, 0.06)), s.intersect(_rect(p, (0, h / 2), (e, h / 2)), teeth)), None)]
+            return [
+                (
+                    s.union(
+                        _rect(p, (0, 0.02), (e, 0.06)),
+                        s.intersect(_rect(p, (0, h / 2), (e, h / 2)), teeth),
+                    ),
+                    None,
+                )
+            ]
         case "dome":
             x = min(half, 0.55)
-            parts: list[tuple[s.Distance, Color | None]] = [(s.intersect(s.ellipse(p, (0, -0.02), (x, h)), -0.02 - p[..., 1]), None)]
+            parts: list[tuple[s.Distance, Color | None]] = [
+                (s.intersect(s.ellipse(p, (0, -0.02), (x, h)), -0.02 - p[..., 1]), None)
+            ]
             return parts + [(_rect(p, (0, 0), (half + 0.05, 0.05)), None)] * (half > x)
         case "spire":
             x = min(0.32, 0.85 * half)
-            return [(_triangle(p, x, 0, h + 0.08), SLATE), (_rect(p, (0, 0), (half + 0.05, 0.055)), SLATE)]
+            return [
+                (_triangle(p, x, 0, h + 0.08), SLATE),
+                (_rect(p, (0, 0), (half + 0.05, 0.055)), SLATE),
+            ]
         case "onion":
             x = min(0.28, 0.9 * half)
-            bulb = s.union(s.ellipse(p, (0, 0.19), (x, 0.16)), _triangle(p, 0.78 * x, 0.26, h + 0.08), _rect(p, (0, 0.05), (0.6 * x, 0.06)))
+            bulb = s.union(
+                s.ellipse(p, (0, 0.19), (x, 0.16)),
+                _triangle(p, 0.78 * x, 0.26, h + 0.08),
+                _rect(p, (0, 0.05), (0.6 * x, 0.06)),
+            )
             return [(bulb, GOLD), (_rect(p, (0, 0), (half + 0.05, 0.05)), GOLD)]
         case _:
             return [(_curved(p, e, 0.2 * e, h), JADE)]
@@ -140,9 +233,15 @@ def _roofs(c: Canvas) -> None:
                 parts = [(s.intersect(s.ellipse(r.p, *EGG), GROUND - r.p[..., 1]), None)]
             if walls == "twin":
                 p = s.move(s.mirror(r.p), (SIDE, SIDE_TOP)) / SIDE_SCALE
-                parts += [(SIDE_SCALE * d, color) for d, color in _roof(roof, p, SIDE_HALF / SIDE_SCALE, 0.05)]
+                parts += [
+                    (SIDE_SCALE * d, color)
+                    for d, color in _roof(roof, p, SIDE_HALF / SIDE_SCALE, 0.05)
+                ]
             if walls == "stepped" and roof == "curved":
-                parts += [(_curved(s.move(r.p, (0, top)), half + 0.11, half - 0.1, 0.09), JADE) for half, top in TIERS]
+                parts += [
+                    (_curved(s.move(r.p, (0, top)), half + 0.11, half - 0.1, 0.09), JADE)
+                    for half, top in TIERS
+                ]
             for d, color in parts:
                 r.paint(d, color)
             if roof == "dome":
@@ -150,8 +249,18 @@ def _roofs(c: Canvas) -> None:
 
 
 def _windows(c: Canvas) -> None:
-    c.put("window", "walls", {"square": (0.28, -0.11), "tower": (0, -0.07), "long": (0.53, -0.36), "stepped": (0.19, -0.10),
-                              "round": (0.27, -0.13), "twin": (SIDE, -0.14)})
+    c.put(
+        "window",
+        "walls",
+        {
+            "square": (0.28, -0.11),
+            "tower": (0, -0.07),
+            "long": (0.53, -0.36),
+            "stepped": (0.19, -0.10),
+            "round": (0.27, -0.13),
+            "twin": (SIDE, -0.14),
+        },
+    )
     for windows, w in c.by("windows"):
         p = s.mirror(w.p) + w.at("window") - w.p
         match windows:
@@ -160,7 +269,10 @@ def _windows(c: Canvas) -> None:
             case "round":
                 w.paint(s.circle(p, (0, 0), 0.125), GLASS)
             case "tall":
-                w.paint(s.union(_rect(p, (0, -0.045), (0.07, 0.12)), s.circle(p, (0, 0.075), 0.07)), GLASS)
+                w.paint(
+                    s.union(_rect(p, (0, -0.045), (0.07, 0.12)), s.circle(p, (0, 0.075), 0.07)),
+                    GLASS,
+                )
 
 
 def _door(c: Canvas) -> None:
@@ -173,7 +285,8 @@ def _door(c: Canvas) -> None:
                 d.paint(_block(p, 0.14, -0.34), WOOD)
             case "double":
                 d.paint(_block(p, 0.24, -0.36), CREAM)
-                x, y = (p[..., 0].abs() - 0.12).abs(), (p[..., 1] + 0.54).abs()
+                x = (p[..., 0].abs() - 0.12).abs()
+                y = (p[..., 1] + 0.54).abs()
                 cross = (0.83 * x - 0.55 * y).abs() - 0.02
                 d.ink(s.intersect(s.union(cross, p[..., 0].abs() - 0.025), x - 0.12, y - 0.18))
             case "tunnel":
@@ -186,16 +299,20 @@ def _door(c: Canvas) -> None:
 def _front(c: Canvas) -> None:
     for columns in c.where("front", "columns"):
         for walls, w in columns.by("walls"):
-            p, x = s.mirror(w.p), 0.35 if walls in ("tower", "long", "twin") else 0.42
+            p = s.mirror(w.p)
+            x = 0.35 if walls in ("tower", "long", "twin") else 0.42
             shafts = _rect(p, (x, -0.5), (0.07, 0.22))
             if walls == "long":
-                shafts, x = s.union(shafts, _rect(p, (0.73, -0.5), (0.07, 0.22))), 0.73
+                shafts = s.union(shafts, _rect(p, (0.73, -0.5), (0.07, 0.22)))
+                x = 0.73
             w.paint(shafts, CREAM, 0.7)
             w.paint(_rect(p, (0, -0.26), (x + 0.11, 0.045)), CREAM, 0.7)
     for fence in c.where("front", "fence"):
         p = s.move(s.mirror(fence.p), (0.58, GROUND))
         tip = (p[..., 0] - 0.2 * torch.round(p[..., 0] / 0.2)).abs() + p[..., 1] - 0.25
-        pickets = s.intersect(_rect(p, (0, 0.12), (0.27, 0.13)), s.stripes(p, 0.2, 0, 0.6), 0.7 * tip)
+        pickets = s.intersect(
+            _rect(p, (0, 0.12), (0.27, 0.13)), s.stripes(p, 0.2, 0, 0.6), 0.7 * tip
+        )
         fence.paint(s.union(pickets, _rect(p, (0, 0.08), (0.28, 0.035))), CREAM, 0.7)
 
 
@@ -215,11 +332,19 @@ def _behind(c: Canvas) -> None:
     """What stands behind the roof."""
     for chimney in c.where("topping", "chimney"):
         p = chimney.at("eaves")
-        chimney.paint(s.union(_rect(p, (0.21, 0.20), (0.08, 0.24)), _rect(p, (0.21, 0.42), (0.12, 0.05))), (0.66, 0.30, 0.24))
-        chimney.paint(s.union(s.circle(p, (0.28, 0.57), 0.07), s.circle(p, (0.40, 0.63), 0.10)), "white")
+        chimney.paint(
+            s.union(_rect(p, (0.21, 0.20), (0.08, 0.24)), _rect(p, (0.21, 0.42), (0.12, 0.05))),
+            (0.66, 0.30, 0.24),
+        )
+        chimney.paint(
+            s.union(s.circle(p, (0.28, 0.57), 0.07), s.circle(p, (0.40, 0.63), 0.10)), "white"
+        )
     for beacon in c.where("topping", "beacon"):
         x, y = _apex(beacon).unbind(-1)
-        beacon.paint(s.intersect(0.97 * ((y - 0.12).abs() - 0.2 * x.abs()), x.abs() - 0.76), (1.0, 0.93, 0.55))
+        beacon.paint(
+            s.intersect(0.97 * ((y - 0.12).abs() - 0.2 * x.abs()), x.abs() - 0.76),
+            (1.0, 0.93, 0.55),
+        )
 
 
 def _topping(c: Canvas) -> None:
@@ -230,12 +355,18 @@ def _topping(c: Canvas) -> None:
                 t.paint(s.polygon(p, [(0, 0.30), (0.40, 0.19), (0, 0.07)]), "red")
                 t.paint(_rect(p, (0, 0.13), (0.03, 0.18)), WOOD)
             case "cross":
-                t.paint(s.union(_rect(p, (0, 0.11), (0.05, 0.17)), _rect(p, (0, 0.15), (0.14, 0.05))), GOLD, 0.8)
+                t.paint(
+                    s.union(_rect(p, (0, 0.11), (0.05, 0.17)), _rect(p, (0, 0.15), (0.14, 0.05))),
+                    GOLD,
+                    0.8,
+                )
             case "sails":
                 hub = s.move(p, (0, -0.06))
                 arm = _spokes(hub)
                 t.paint(_rect(arm, (0.31, 0.07), (0.18, 0.075)), CREAM, 0.7)
-                t.paint(s.union(_rect(arm, (0.25, 0), (0.25, 0.025)), s.circle(hub, (0, 0), 0.06)), WOOD)
+                t.paint(
+                    s.union(_rect(arm, (0.25, 0), (0.25, 0.025)), s.circle(hub, (0, 0), 0.06)), WOOD
+                )
             case "beacon":
                 t.paint(_rect(p, (0, 0.09), (0.14, 0.13)), LIGHT)
                 t.paint(_triangle(p, 0.20, 0.20, 0.33), "red")
@@ -258,39 +389,169 @@ def draw(c: Canvas) -> None:
 
 
 BUILDING = Category(
-    "building", (WALLS, ROOF, DOOR, WINDOWS, TOPPING, FRONT, PATTERN, COLOR),
-    {"house": {"walls": "square", "roof": "gable", "door": "square", "windows": "square", "topping": "chimney",
-               "front": {"bare": 0.7, "fence": 0.3}, "pattern": {"plain": 0.7, "brick": 0.3},
-               "color": {"yellow": 0.3, "red": 0.3, "white": 0.2, "blue": 0.2}},
-     "castle": {"walls": "twin", "roof": "battlements", "door": "arched", "windows": "tall", "topping": "flag", "front": "bare",
-                "pattern": {"brick": 0.7, "plain": 0.3}, "color": {"gray": 0.7, "brown": 0.3}},
-     "church": {"walls": "square", "roof": "spire", "door": "arched", "windows": "tall", "topping": "cross", "front": "bare",
-                "pattern": "plain", "color": {"white": 0.6, "gray": 0.2, "yellow": 0.2}},
-     "cathedral": {"walls": "twin", "roof": "spire", "door": "double", "windows": "round", "topping": "cross", "front": "bare",
-                   "pattern": {"brick": 0.5, "plain": 0.5}, "color": {"gray": 0.6, "brown": 0.4}},
-     "lighthouse": {"walls": "tower", "roof": "battlements", "door": "square", "windows": "round", "topping": "beacon",
-                    "front": "bare", "pattern": "striped", "color": {"red": 0.7, "blue": 0.2, "black": 0.1}},
-     "windmill": {"walls": "tower", "roof": "dome", "door": {"arched": 0.5, "square": 0.5}, "windows": "square",
-                  "topping": "sails", "front": {"bare": 0.6, "fence": 0.4}, "pattern": {"plain": 0.6, "brick": 0.4},
-                  "color": {"brown": 0.4, "white": 0.4, "orange": 0.2}},
-     "barn": {"walls": "square", "roof": "gable", "door": "double", "windows": "none", "topping": "none", "front": "fence",
-              "pattern": {"striped": 0.4, "plain": 0.6}, "color": {"red": 0.8, "brown": 0.2}},
-     "school": {"walls": "long", "roof": "gable", "door": "square", "windows": "square", "topping": "flag", "front": "bare",
-                "pattern": {"brick": 0.7, "plain": 0.3}, "color": {"red": 0.5, "yellow": 0.3, "orange": 0.2}},
-     "fort": {"walls": "long", "roof": "battlements", "door": "tunnel", "windows": "none", "topping": "flag", "front": "fence",
-              "pattern": {"brick": 0.5, "plain": 0.5}, "color": {"brown": 0.7, "gray": 0.3}},
-     "temple": {"walls": "long", "roof": "gable", "door": "square", "windows": "none", "topping": "none", "front": "columns",
-                "pattern": "plain", "color": {"white": 0.6, "yellow": 0.2, "gray": 0.2}},
-     "palace": {"walls": "long", "roof": "onion", "door": "arched", "windows": "tall", "topping": "flag", "front": "columns",
-                "pattern": "plain", "color": {"pink": 0.4, "white": 0.4, "purple": 0.2}},
-     "igloo": {"walls": "round", "roof": "dome", "door": "tunnel", "windows": "none", "topping": "none", "front": "bare",
-               "pattern": "brick", "color": {"white": 0.8, "blue": 0.2}},
-     "mosque": {"walls": "twin", "roof": "onion", "door": "arched", "windows": "round", "topping": "none", "front": "bare",
-                "pattern": {"plain": 0.7, "striped": 0.3}, "color": {"white": 0.5, "green": 0.3, "blue": 0.2}},
-     "pagoda": {"walls": "stepped", "roof": "curved", "door": "square", "windows": "round", "topping": "none",
-                "front": {"bare": 0.6, "columns": 0.4}, "pattern": "plain", "color": {"red": 0.7, "white": 0.3}},
-     "hut": {"walls": "round", "roof": "gable", "door": "arched", "windows": "round", "topping": "none", "front": "fence",
-             "pattern": {"plain": 0.7, "brick": 0.3}, "color": {"brown": 0.6, "orange": 0.4}},
-     "capitol": {"walls": "stepped", "roof": "dome", "door": "square", "windows": "tall", "topping": "flag", "front": "columns",
-                 "pattern": "plain", "color": {"white": 0.7, "gray": 0.3}}},
-    draw)
+    "building",
+    (WALLS, ROOF, DOOR, WINDOWS, TOPPING, FRONT, PATTERN, COLOR),
+    {
+        "house": {
+            "walls": "square",
+            "roof": "gable",
+            "door": "square",
+            "windows": "square",
+            "topping": "chimney",
+            "front": {"bare": 0.7, "fence": 0.3},
+            "pattern": {"plain": 0.7, "brick": 0.3},
+            "color": {"yellow": 0.3, "red": 0.3, "white": 0.2, "blue": 0.2},
+        },
+        "castle": {
+            "walls": "twin",
+            "roof": "battlements",
+            "door": "arched",
+            "windows": "tall",
+            "topping": "flag",
+            "front": "bare",
+            "pattern": {"brick": 0.7, "plain": 0.3},
+            "color": {"gray": 0.7, "brown": 0.3},
+        },
+        "church": {
+            "walls": "square",
+            "roof": "spire",
+            "door": "arched",
+            "windows": "tall",
+            "topping": "cross",
+            "front": "bare",
+            "pattern": "plain",
+            "color": {"white": 0.6, "gray": 0.2, "yellow": 0.2},
+        },
+        "cathedral": {
+            "walls": "twin",
+            "roof": "spire",
+            "door": "double",
+            "windows": "round",
+            "topping": "cross",
+            "front": "bare",
+            "pattern": {"brick": 0.5, "plain": 0.5},
+            "color": {"gray": 0.6, "brown": 0.4},
+        },
+        "lighthouse": {
+            "walls": "tower",
+            "roof": "battlements",
+            "door": "square",
+            "windows": "round",
+            "topping": "beacon",
+            "front": "bare",
+            "pattern": "striped",
+            "color": {"red": 0.7, "blue": 0.2, "black": 0.1},
+        },
+        "windmill": {
+            "walls": "tower",
+            "roof": "dome",
+            "door": {"arched": 0.5, "square": 0.5},
+            "windows": "square",
+            "topping": "sails",
+            "front": {"bare": 0.6, "fence": 0.4},
+            "pattern": {"plain": 0.6, "brick": 0.4},
+            "color": {"brown": 0.4, "white": 0.4, "orange": 0.2},
+        },
+        "barn": {
+            "walls": "square",
+            "roof": "gable",
+            "door": "double",
+            "windows": "none",
+            "topping": "none",
+            "front": "fence",
+            "pattern": {"striped": 0.4, "plain": 0.6},
+            "color": {"red": 0.8, "brown": 0.2},
+        },
+        "school": {
+            "walls": "long",
+            "roof": "gable",
+            "door": "square",
+            "windows": "square",
+            "topping": "flag",
+            "front": "bare",
+            "pattern": {"brick": 0.7, "plain": 0.3},
+            "color": {"red": 0.5, "yellow": 0.3, "orange": 0.2},
+        },
+        "fort": {
+            "walls": "long",
+            "roof": "battlements",
+            "door": "tunnel",
+            "windows": "none",
+            "topping": "flag",
+            "front": "fence",
+            "pattern": {"brick": 0.5, "plain": 0.5},
+            "color": {"brown": 0.7, "gray": 0.3},
+        },
+        "temple": {
+            "walls": "long",
+            "roof": "gable",
+            "door": "square",
+            "windows": "none",
+            "topping": "none",
+            "front": "columns",
+            "pattern": "plain",
+            "color": {"white": 0.6, "yellow": 0.2, "gray": 0.2},
+        },
+        "palace": {
+            "walls": "long",
+            "roof": "onion",
+            "door": "arched",
+            "windows": "tall",
+            "topping": "flag",
+            "front": "columns",
+            "pattern": "plain",
+            "color": {"pink": 0.4, "white": 0.4, "purple": 0.2},
+        },
+        "igloo": {
+            "walls": "round",
+            "roof": "dome",
+            "door": "tunnel",
+            "windows": "none",
+            "topping": "none",
+            "front": "bare",
+            "pattern": "brick",
+            "color": {"white": 0.8, "blue": 0.2},
+        },
+        "mosque": {
+            "walls": "twin",
+            "roof": "onion",
+            "door": "arched",
+            "windows": "round",
+            "topping": "none",
+            "front": "bare",
+            "pattern": {"plain": 0.7, "striped": 0.3},
+            "color": {"white": 0.5, "green": 0.3, "blue": 0.2},
+        },
+        "pagoda": {
+            "walls": "stepped",
+            "roof": "curved",
+            "door": "square",
+            "windows": "round",
+            "topping": "none",
+            "front": {"bare": 0.6, "columns": 0.4},
+            "pattern": "plain",
+            "color": {"red": 0.7, "white": 0.3},
+        },
+        "hut": {
+            "walls": "round",
+            "roof": "gable",
+            "door": "arched",
+            "windows": "round",
+            "topping": "none",
+            "front": "fence",
+            "pattern": {"plain": 0.7, "brick": 0.3},
+            "color": {"brown": 0.6, "orange": 0.4},
+        },
+        "capitol": {
+            "walls": "stepped",
+            "roof": "dome",
+            "door": "square",
+            "windows": "tall",
+            "topping": "flag",
+            "front": "columns",
+            "pattern": "plain",
+            "color": {"white": 0.7, "gray": 0.3},
+        },
+    },
+    draw,
+)

@@ -10,44 +10,149 @@ from ..factors import COLOR, Factor
 from ..plan import Category
 from ..shapes import XY, Distance, Points
 
-SHAPE = Factor("shape", {"round": "a round shape", "oval": "a tall oval shape", "wide": "a wide oval shape", "pear": "a slim neck",
-                         "cone": "a pointed cone shape", "crescent": "a curved shape", "cluster": "many little balls",
-                         "twin": "twin balls"})
-TOP = Factor("top", {"stem": "a thick stem", "leaf": "a big leaf", "crown": "a spiky crown", "cap": "a leafy cap",
-                     "vine": "a curly vine", "blossom": "a white blossom"})
-SKIN = Factor("skin", {"smooth": "smooth skin", "crease": "a long crease", "segments": "segment lines", "seeds": "little seeds",
-                       "net": "a net of lines"})
-FORM = Factor("form", {"whole": "nothing missing", "bitten": "a bite taken", "cut": "a cut side", "peeled": "an open peel"})
-BASE = Factor("base", {"rounded": "a rounded bottom", "tip": "a pointed tip", "star": "a brown star below", "dark": "a black end"})
-PATTERN = Factor("pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False)
+SHAPE = Factor(
+    "shape",
+    {
+        "round": "a round shape",
+        "oval": "a tall oval shape",
+        "wide": "a wide oval shape",
+        "pear": "a slim neck",
+        "cone": "a pointed cone shape",
+        "crescent": "a curved shape",
+        "cluster": "many little balls",
+        "twin": "twin balls",
+    },
+)
+TOP = Factor(
+    "top",
+    {
+        "stem": "a thick stem",
+        "leaf": "a big leaf",
+        "crown": "a spiky crown",
+        "cap": "a leafy cap",
+        "vine": "a curly vine",
+        "blossom": "a white blossom",
+    },
+)
+SKIN = Factor(
+    "skin",
+    {
+        "smooth": "smooth skin",
+        "crease": "a long crease",
+        "segments": "segment lines",
+        "seeds": "little seeds",
+        "net": "a net of lines",
+    },
+)
+FORM = Factor(
+    "form",
+    {
+        "whole": "nothing missing",
+        "bitten": "a bite taken",
+        "cut": "a cut side",
+        "peeled": "an open peel",
+    },
+)
+BASE = Factor(
+    "base",
+    {
+        "rounded": "a rounded bottom",
+        "tip": "a pointed tip",
+        "star": "a brown star below",
+        "dark": "a black end",
+    },
+)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
+)
 
-GREEN, TWIG, CREAM = (0.30, 0.64, 0.26), (0.48, 0.31, 0.17), (1.0, 0.94, 0.76)
-FLESH: dict[str, Color] = {"round": (1.0, 0.78, 0.42), "oval": (0.86, 0.93, 0.48), "wide": (0.98, 0.45, 0.45), "pear": (1.0, 0.84, 0.80),
-                           "cone": (1.0, 0.80, 0.76), "crescent": CREAM, "cluster": (0.90, 0.95, 0.72), "twin": (1.0, 0.82, 0.66)}
-CENTER: dict[str, XY] = {"round": (0.0, -0.15), "oval": (0.0, -0.14), "wide": (0.0, -0.22), "pear": (0.0, -0.14),
-                         "cone": (0.0, -0.12), "crescent": (-0.42, 0.32), "cluster": (0.0, -0.10), "twin": (0.39, -0.34)}
-TOPS: dict[str, XY] = {"round": (0.0, 0.33), "oval": (0.0, 0.43), "wide": (0.0, 0.22), "pear": (0.0, 0.42), "cone": (0.0, 0.32),
-                       "crescent": (0.42, 0.42), "cluster": (0.0, 0.40), "twin": (0.0, 0.43)}
+GREEN = (0.30, 0.64, 0.26)
+TWIG = (0.48, 0.31, 0.17)
+CREAM = (1.0, 0.94, 0.76)
+FLESH: dict[str, Color] = {
+    "round": (1.0, 0.78, 0.42),
+    "oval": (0.86, 0.93, 0.48),
+    "wide": (0.98, 0.45, 0.45),
+    "pear": (1.0, 0.84, 0.80),
+    "cone": (1.0, 0.80, 0.76),
+    "crescent": CREAM,
+    "cluster": (0.90, 0.95, 0.72),
+    "twin": (1.0, 0.82, 0.66),
+}
+CENTER: dict[str, XY] = {
+    "round": (0.0, -0.15),
+    "oval": (0.0, -0.14),
+    "wide": (0.0, -0.22),
+    "pear": (0.0, -0.14),
+    "cone": (0.0, -0.12),
+    "crescent": (-0.42, 0.32),
+    "cluster": (0.0, -0.10),
+    "twin": (0.39, -0.34),
+}
+TOPS: dict[str, XY] = {
+    "round": (0.0, 0.33),
+    "oval": (0.0, 0.43),
+    "wide": (0.0, 0.22),
+    "pear": (0.0, 0.42),
+    "cone": (0.0, 0.32),
+    "crescent": (0.42, 0.42),
+    "cluster": (0.0, 0.40),
+    "twin": (0.0, 0.43),
+}
 # Where the lower end is, and how far it is turned from pointing down.
 BASES: dict[str, tuple[XY, float]] = {
-    "round": ((0.0, -0.66), 0), "oval": ((0.0, -0.67), 0), "wide": ((0.0, -0.64), 0), "pear": ((0.0, -0.67), 0),
-    "cone": ((0.0, -0.68), 0), "crescent": ((-0.70, -0.42), -78), "cluster": ((0.0, -0.68), 0), "twin": ((0.39, -0.69), 0)}
-BITES: dict[str, XY] = {"round": (0.63, -0.02), "oval": (0.50, -0.08), "wide": (0.70, -0.10), "pear": (0.52, -0.24),
-                        "cone": (0.54, 0.02), "crescent": (0.43, -0.38), "cluster": (0.44, -0.26), "twin": (0.76, -0.26)}
-CUTS: dict[str, XY] = {"round": (0.02, -0.15), "oval": (-0.01, -0.14), "wide": (0.05, -0.22), "pear": (-0.04, -0.24),
-                       "cone": (0.02, -0.1), "crescent": (0.12, -0.2), "cluster": (0.0, -0.2), "twin": (0.1, -0.34)}
+    "round": ((0.0, -0.66), 0),
+    "oval": ((0.0, -0.67), 0),
+    "wide": ((0.0, -0.64), 0),
+    "pear": ((0.0, -0.67), 0),
+    "cone": ((0.0, -0.68), 0),
+    "crescent": ((-0.70, -0.42), -78),
+    "cluster": ((0.0, -0.68), 0),
+    "twin": ((0.39, -0.69), 0),
+}
+BITES: dict[str, XY] = {
+    "round": (0.63, -0.02),
+    "oval": (0.50, -0.08),
+    "wide": (0.70, -0.10),
+    "pear": (0.52, -0.24),
+    "cone": (0.54, 0.02),
+    "crescent": (0.43, -0.38),
+    "cluster": (0.44, -0.26),
+    "twin": (0.76, -0.26),
+}
+CUTS: dict[str, XY] = {
+    "round": (0.02, -0.15),
+    "oval": (-0.01, -0.14),
+    "wide": (0.05, -0.22),
+    "pear": (-0.04, -0.24),
+    "cone": (0.02, -0.1),
+    "crescent": (0.12, -0.2),
+    "cluster": (0.0, -0.2),
+    "twin": (0.1, -0.34),
+}
 # Middle, half width and height of the edge of an open peel.
 PEELS: dict[str, tuple[float, float, float]] = {
-    "round": (0.0, 0.58, -0.06), "oval": (0.0, 0.41, -0.06), "wide": (0.0, 0.66, -0.17), "pear": (0.0, 0.38, -0.12),
-    "cone": (0.0, 0.46, -0.02), "crescent": (0.36, 0.27, 0.02), "cluster": (0.0, 0.48, -0.08), "twin": (0.0, 0.66, -0.30)}
-BALLS = [(0.36 * (i - (3 - row) / 2), 0.22 - 0.265 * row) for row in range(4) for i in range(4 - row)]
+    "round": (0.0, 0.58, -0.06),
+    "oval": (0.0, 0.41, -0.06),
+    "wide": (0.0, 0.66, -0.17),
+    "pear": (0.0, 0.38, -0.12),
+    "cone": (0.0, 0.46, -0.02),
+    "crescent": (0.36, 0.27, 0.02),
+    "cluster": (0.0, 0.48, -0.08),
+    "twin": (0.0, 0.66, -0.30),
+}
+BALLS = [
+    (0.36 * (i - (3 - row) / 2), 0.22 - 0.265 * row) for row in range(4) for i in range(4 - row)
+]
 
 
 def _along(p: Points) -> tuple[Points, torch.Tensor]:
     """For the crescent: points relative to its centre line, and the place along that line from 0 (top) to 1."""
     q = p - p.new_tensor(CENTER["crescent"])
     angle = torch.atan2(q[..., 1], q[..., 0]).clamp(math.radians(-114), math.radians(8))
-    return q - 0.85 * torch.stack([angle.cos(), angle.sin()], -1), (math.radians(8) - angle) / math.radians(122)
+    return q - 0.85 * torch.stack([angle.cos(), angle.sin()], -1), (
+        math.radians(8) - angle
+    ) / math.radians(122)
 
 
 def _body(shape: str, p: Points) -> Distance:
@@ -59,9 +164,26 @@ def _body(shape: str, p: Points) -> Distance:
         case "wide":
             return s.ellipse(p, (0.0, -0.22), (0.74, 0.44))
         case "pear":
-            return s.blend(s.ellipse(p, (0.0, -0.29), (0.48, 0.42)), s.ellipse(p, (0.0, 0.17), (0.21, 0.26)), 0.22)
+            return s.blend(
+                s.ellipse(p, (0.0, -0.29), (0.48, 0.42)),
+                s.ellipse(p, (0.0, 0.17), (0.21, 0.26)),
+                0.22,
+            )
         case "cone":
-            return s.polygon(s.mirror(p), [(-0.2, 0.14), (0.28, 0.14), (0.33, -0.03), (0.22, -0.26), (0.0, -0.50), (-0.2, -0.26)]) - 0.19
+            return (
+                s.polygon(
+                    s.mirror(p),
+                    [
+                        (-0.2, 0.14),
+                        (0.28, 0.14),
+                        (0.33, -0.03),
+                        (0.22, -0.26),
+                        (0.0, -0.50),
+                        (-0.2, -0.26),
+                    ],
+                )
+                - 0.19
+            )
         case "crescent":
             q, t = _along(p)
             return (q.norm(dim=-1) - 0.12 - 0.15 * (math.pi * t).sin()) * 0.9
@@ -81,12 +203,16 @@ def _shapes(c: Canvas) -> None:
         match form:
             case "bitten":
                 p = f.at("bite")
-                teeth = [s.circle(p, xy, 0.12) for xy in ((0.01, 0.16), (-0.08, 0.0), (0.01, -0.16))]
+                teeth = [
+                    s.circle(p, xy, 0.12) for xy in ((0.01, 0.16), (-0.08, 0.0), (0.01, -0.16))
+                ]
                 mouth = s.union(s.circle(p, (0.25, 0.0), 0.33), *teeth)
                 skin = s.subtract(body, mouth - 0.115)
                 f.keep("flesh", s.intersect(s.subtract(body, mouth), mouth - 0.115))
             case "cut":
-                flesh = f.keep("flesh", s.intersect(body + 0.085, s.circle(f.at("cut"), (1.0, 0.0), 1.0)))
+                flesh = f.keep(
+                    "flesh", s.intersect(body + 0.085, s.circle(f.at("cut"), (1.0, 0.0), 1.0))
+                )
                 skin = s.subtract(body, flesh)
             case "peeled":
                 p = f.at("peel")
@@ -122,13 +248,19 @@ def _skin(c: Canvas) -> None:
     for pattern, q in c.by("pattern"):
         skin = q.shape("skin")
         if pattern == "striped":
-            p = q.p + torch.stack([0.035 * (14 * q.p[..., 1]).sin(), torch.zeros_like(q.p[..., 1])], -1)
+            p = q.p + torch.stack(
+                [0.035 * (14 * q.p[..., 1]).sin(), torch.zeros_like(q.p[..., 1])], -1
+            )
             q.pattern(s.intersect(skin + 0.03, s.stripes(p, 0.3, 0, 0.45)))
         elif pattern == "spotted":
-            q.pattern(s.intersect(skin + 0.03, s.dots(q.p - q.p.new_tensor([0.08, 0.05]), 0.32, 0.085)))
+            q.pattern(
+                s.intersect(skin + 0.03, s.dots(q.p - q.p.new_tensor([0.08, 0.05]), 0.32, 0.085))
+            )
     for sub in c.where("skin", "seeds"):
         p = sub.p * sub.p.new_tensor([1.0, 0.75])
-        sub.paint(s.intersect(sub.shape("skin") + 0.06, s.dots(p, 0.215, 0.036)), (1.0, 0.95, 0.62), 0.7)
+        sub.paint(
+            s.intersect(sub.shape("skin") + 0.06, s.dots(p, 0.215, 0.036)), (1.0, 0.95, 0.62), 0.7
+        )
     for sub in c.where("skin", "net"):
         _engrave(sub, s.union(s.stripes(sub.p, 0.25, 40, 0.19), s.stripes(sub.p, 0.25, -40, 0.19)))
     for sub in c.where("skin", "crease", "segments"):
@@ -148,14 +280,31 @@ def _lines(shape: str, skin: str, p: Points) -> Distance:
     """The meridians of a fruit, or only one of them."""
     if shape == "crescent":
         offset = s.circle(p, CENTER[shape], 0.85)
-        return s.ring(offset - 0.03, 0.024) if skin == "crease" else s.ring(s.ring(offset, 0.09), 0.024)
+        return (
+            s.ring(offset - 0.03, 0.024)
+            if skin == "crease"
+            else s.ring(s.ring(offset, 0.09), 0.024)
+        )
     p = s.mirror(p) if shape == "twin" else p
     x, y = CENTER[shape]
-    wide, high = {"round": (0.6, 0.52), "oval": (0.43, 0.58), "wide": (0.74, 0.44), "pear": (0.46, 0.62), "cone": (0.46, 0.62),
-                  "cluster": (0.58, 0.66), "twin": (0.36, 0.36)}[shape]
+    wide, high = {
+        "round": (0.6, 0.52),
+        "oval": (0.43, 0.58),
+        "wide": (0.74, 0.44),
+        "pear": (0.46, 0.62),
+        "cone": (0.46, 0.62),
+        "cluster": (0.58, 0.66),
+        "twin": (0.36, 0.36),
+    }[shape]
     if skin == "crease":
-        return s.intersect(s.ring(s.ellipse(p, (x, y), (0.42 * wide, high)), 0.024), p[..., 0] - x, y - 0.6 * high - p[..., 1])
-    return s.union(*(s.ring(s.ellipse(p, (x, y), (share * wide, high)), 0.024) for share in (0.26, 0.68)))
+        return s.intersect(
+            s.ring(s.ellipse(p, (x, y), (0.42 * wide, high)), 0.024),
+            p[..., 0] - x,
+            y - 0.6 * high - p[..., 1],
+        )
+    return s.union(
+        *(s.ring(s.ellipse(p, (x, y), (share * wide, high)), 0.024) for share in (0.26, 0.68))
+    )
 
 
 def _flesh(c: Canvas) -> None:
@@ -165,16 +314,28 @@ def _flesh(c: Canvas) -> None:
         for shape, b in part.by("shape"):
             _fill(b, shape, b.shape("flesh"), CREAM if form == "bitten" else FLESH[shape])
             if form == "cut" and shape in ("round", "oval"):
-                spokes = s.union(*(s.ring(s.move(b.at("cut"), (0.22, 0.0), turn)[..., 0], 0.022) for turn in (0, 60, 120)))
+                spokes = s.union(
+                    *(
+                        s.ring(s.move(b.at("cut"), (0.22, 0.0), turn)[..., 0], 0.022)
+                        for turn in (0, 60, 120)
+                    )
+                )
                 b.ink(s.intersect(b.shape("flesh"), spokes))
             elif form == "cut":
-                b.ink(s.intersect(b.shape("flesh") + 0.08, s.dots(b.at("cut") - b.p.new_tensor([0.16, 0.0]), 0.19, 0.038)))
+                b.ink(
+                    s.intersect(
+                        b.shape("flesh") + 0.08,
+                        s.dots(b.at("cut") - b.p.new_tensor([0.16, 0.0]), 0.19, 0.038),
+                    )
+                )
             elif form == "peeled":
                 for q in b.where("skin", "segments"):
                     q.ink(s.intersect(q.shape("flesh"), _lines(shape, "segments", q.p)))
     for q in c.where("form", "peeled"):
         for p in (q.at("left") * q.p.new_tensor([-1.0, 1.0]), q.at("right")):
-            q.paint(s.path(p, [(-0.07, -0.07), (0.07, 0.03), (0.13, -0.16)], 0.09, 0.035), q.shade(0.25))
+            q.paint(
+                s.path(p, [(-0.07, -0.07), (0.07, 0.03), (0.13, -0.16)], 0.09, 0.035), q.shade(0.25)
+            )
 
 
 def _base(c: Canvas) -> None:
@@ -185,7 +346,13 @@ def _base(c: Canvas) -> None:
                 if base == "tip":
                     b.paint(_blade(p, (0.0, 0.26), (0.0, -0.21), 0.32))
                 elif base == "star":
-                    b.paint(s.union(_blade(s.mirror(p), (0.0, 0.1), (0.19, -0.15), 0.25), _blade(p, (0.0, 0.1), (0.0, -0.19), 0.25)), TWIG)
+                    b.paint(
+                        s.union(
+                            _blade(s.mirror(p), (0.0, 0.1), (0.19, -0.15), 0.25),
+                            _blade(p, (0.0, 0.1), (0.0, -0.19), 0.25),
+                        ),
+                        TWIG,
+                    )
                 else:
                     d = s.box(p, (0.0, 0.0), (0.14, 0.12), 0.05)
                     b.paint(d, "black")
@@ -205,8 +372,11 @@ def _top_behind(c: Canvas) -> None:
                 for tip in ((0.42, 0.12), (0.27, 0.35), (0.0, 0.45)):
                     t.paint(_blade(q, (0.03, -0.08), tip, 0.23), GREEN)
             case "vine":
-                x, y = p[..., 0] - 0.19, p[..., 1] - 0.22
-                curl = s.subtract(s.ring(s.circle(p, (0.19, 0.22), 0.18), 0.045), s.intersect(x - 0.03, y))
+                x = p[..., 0] - 0.19
+                y = p[..., 1] - 0.22
+                curl = s.subtract(
+                    s.ring(s.circle(p, (0.19, 0.22), 0.18), 0.045), s.intersect(x - 0.03, y)
+                )
                 t.paint(_blade(p, (0.0, -0.02), (-0.30, 0.16), 0.24), GREEN)
                 t.paint(s.union(curl, s.capsule(p, (0.0, -0.1), (0.01, 0.22), 0.048)), GREEN)
             case _:
@@ -221,8 +391,23 @@ def _top_front(c: Canvas) -> None:
     for t in c.where("top", "cap"):
         p = t.at("top")
         t.paint(s.capsule(p, (0.0, 0.0), (0.03, 0.20), 0.05), GREEN)
-        t.paint(s.polygon(s.mirror(p), [(-0.1, 0.09), (0.10, 0.09), (0.24, 0.04), (0.40, -0.13), (0.20, -0.10), (0.13, -0.20),
-                                        (0.0, -0.11), (-0.1, -0.11)]) - 0.015, GREEN)
+        t.paint(
+            s.polygon(
+                s.mirror(p),
+                [
+                    (-0.1, 0.09),
+                    (0.10, 0.09),
+                    (0.24, 0.04),
+                    (0.40, -0.13),
+                    (0.20, -0.10),
+                    (0.13, -0.20),
+                    (0.0, -0.11),
+                    (-0.1, -0.11),
+                ],
+            )
+            - 0.015,
+            GREEN,
+        )
     for t in c.where("top", "blossom"):
         p = t.at("top")
         t.paint(s.petals(p, (0.0, 0.12), 5, 0.16, (0.14, 0.115)), "white")
@@ -231,7 +416,8 @@ def _top_front(c: Canvas) -> None:
 
 def _blade(p: Points, a: XY, b: XY, bend: float = 0.2) -> Distance:
     """A pointed leaf from a to b: what two circles share; `bend` is its half width relative to its length."""
-    x, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
+    x = (a[0] + b[0]) / 2
+    y = (a[1] + b[1]) / 2
     half = math.dist(a, b) / 2
     width = 2 * bend * half
     r = (half**2 + width**2) / (2 * width)
@@ -253,27 +439,41 @@ def draw(c: Canvas) -> None:
     _top_front(c)
 
 
-def _species(shape: str, top: str, skin: str, form: str, base: str, pattern: str, colors: str) -> dict[str, str | dict[str, float]]:
-    names, forms = colors.split(), form.split()
-    return {"shape": shape, "top": top, "skin": skin, "form": {name: 1 / len(forms) for name in forms}, "base": base,
-            "pattern": pattern, "color": {name: 1 / len(names) for name in names}}
+def _species(
+    shape: str, top: str, skin: str, form: str, base: str, pattern: str, colors: str
+) -> dict[str, str | dict[str, float]]:
+    names = colors.split()
+    forms = form.split()
+    return {
+        "shape": shape,
+        "top": top,
+        "skin": skin,
+        "form": {name: 1 / len(forms) for name in forms},
+        "base": base,
+        "pattern": pattern,
+        "color": {name: 1 / len(names) for name in names},
+    }
 
 
 FRUIT = Category(
-    "fruit", (SHAPE, TOP, SKIN, FORM, BASE, PATTERN, COLOR),
-    {"apple": _species("round", "leaf", "smooth", "whole bitten", "star", "plain", "red green"),
-     "tangerine": _species("round", "leaf", "segments", "peeled", "rounded", "plain", "orange"),
-     "peach": _species("round", "leaf", "crease", "whole", "tip", "plain", "pink orange"),
-     "melon": _species("round", "stem", "net", "whole cut", "dark", "plain", "yellow green"),
-     "watermelon": _species("wide", "vine", "smooth", "cut", "rounded", "striped", "green"),
-     "lemon": _species("oval", "blossom", "smooth", "whole cut", "tip", "plain", "yellow"),
-     "plum": _species("oval", "stem", "crease", "whole", "rounded", "plain", "purple blue"),
-     "kiwi": _species("oval", "leaf", "seeds", "cut", "dark", "plain", "brown"),
-     "pineapple": _species("oval", "crown", "net", "whole", "rounded", "plain", "yellow orange"),
-     "pear": _species("pear", "stem", "smooth", "whole", "star", "spotted", "green yellow"),
-     "fig": _species("pear", "stem", "segments", "cut", "dark", "plain", "purple"),
-     "strawberry": _species("cone", "cap", "seeds", "whole bitten", "rounded", "plain", "red"),
-     "banana": _species("crescent", "stem", "crease", "whole peeled", "dark", "plain", "yellow"),
-     "grape": _species("cluster", "vine", "smooth", "whole", "rounded", "plain", "purple green"),
-     "cherry": _species("twin", "leaf", "smooth", "whole", "rounded", "plain", "red")},
-    draw)
+    "fruit",
+    (SHAPE, TOP, SKIN, FORM, BASE, PATTERN, COLOR),
+    {
+        "apple": _species("round", "leaf", "smooth", "whole bitten", "star", "plain", "red green"),
+        "tangerine": _species("round", "leaf", "segments", "peeled", "rounded", "plain", "orange"),
+        "peach": _species("round", "leaf", "crease", "whole", "tip", "plain", "pink orange"),
+        "melon": _species("round", "stem", "net", "whole cut", "dark", "plain", "yellow green"),
+        "watermelon": _species("wide", "vine", "smooth", "cut", "rounded", "striped", "green"),
+        "lemon": _species("oval", "blossom", "smooth", "whole cut", "tip", "plain", "yellow"),
+        "plum": _species("oval", "stem", "crease", "whole", "rounded", "plain", "purple blue"),
+        "kiwi": _species("oval", "leaf", "seeds", "cut", "dark", "plain", "brown"),
+        "pineapple": _species("oval", "crown", "net", "whole", "rounded", "plain", "yellow orange"),
+        "pear": _species("pear", "stem", "smooth", "whole", "star", "spotted", "green yellow"),
+        "fig": _species("pear", "stem", "segments", "cut", "dark", "plain", "purple"),
+        "strawberry": _species("cone", "cap", "seeds", "whole bitten", "rounded", "plain", "red"),
+        "banana": _species("crescent", "stem", "crease", "whole peeled", "dark", "plain", "yellow"),
+        "grape": _species("cluster", "vine", "smooth", "whole", "rounded", "plain", "purple green"),
+        "cherry": _species("twin", "leaf", "smooth", "whole", "rounded", "plain", "red"),
+    },
+    draw,
+)

@@ -7,21 +7,62 @@ from ..canvas import Canvas, Color
 from ..factors import COLOR, Factor, Species
 from ..plan import Category
 
-FRAME = Factor("frame", {"narrow": "a narrow frame", "wide": "a wide frame", "tall": "a tall frame"})
-TOP = Factor("top", {"board": "a flat top", "cushion": "a soft cushion", "pillow": "a bed pillow", "cloth": "a tablecloth"})
-LEGS = Factor("legs", {"straight": "straight legs", "pedestal": "a pedestal", "wheels": "wheels", "rockers": "rockers",
-                       "curly": "curly feet"})
-BACK = Factor("back", {"none": "no back", "slats": "a slatted back", "padded": "a padded back", "headboard": "a headboard",
-                       "mirror": "a mirror", "lamp": "a lamp"})
+FRAME = Factor(
+    "frame", {"narrow": "a narrow frame", "wide": "a wide frame", "tall": "a tall frame"}
+)
+TOP = Factor(
+    "top",
+    {
+        "board": "a flat top",
+        "cushion": "a soft cushion",
+        "pillow": "a bed pillow",
+        "cloth": "a tablecloth",
+    },
+)
+LEGS = Factor(
+    "legs",
+    {
+        "straight": "straight legs",
+        "pedestal": "a pedestal",
+        "wheels": "wheels",
+        "rockers": "rockers",
+        "curly": "curly feet",
+    },
+)
+BACK = Factor(
+    "back",
+    {
+        "none": "no back",
+        "slats": "a slatted back",
+        "padded": "a padded back",
+        "headboard": "a headboard",
+        "mirror": "a mirror",
+        "lamp": "a lamp",
+    },
+)
 ARMS = Factor("arms", {"none": "no arms", "thin": "thin arms", "padded": "padded arms"})
-BASE = Factor("base", {"open": "an open base", "solid": "a solid base", "drawers": "drawers", "doors": "doors",
-                       "shelves": "shelves"})
-PATTERN = Factor("pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False)
+BASE = Factor(
+    "base",
+    {
+        "open": "an open base",
+        "solid": "a solid base",
+        "drawers": "drawers",
+        "doors": "doors",
+        "shelves": "shelves",
+    },
+)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
+)
 
 # Half the width, the height of the top's front edge, and how high a back reaches.
 SIZE = {"narrow": (0.42, -0.06, 0.84), "wide": (0.72, -0.02, 0.74), "tall": (0.42, 0.27, 0.90)}
-GROUND, BOTTOM = -0.74, -0.53
-CREAM, GLASS, GOLD, TYRE = (1.0, 0.95, 0.72), (0.78, 0.92, 0.98), (0.95, 0.75, 0.25), (0.30, 0.25, 0.24)
+GROUND = -0.74
+BOTTOM = -0.53
+CREAM = (1.0, 0.95, 0.72)
+GLASS = (0.78, 0.92, 0.98)
+GOLD = (0.95, 0.75, 0.25)
+TYRE = (0.30, 0.25, 0.24)
 
 
 def _frames(c: Canvas) -> Iterator[tuple[Canvas, s.Points, float, float, float]]:
@@ -29,7 +70,9 @@ def _frames(c: Canvas) -> Iterator[tuple[Canvas, s.Points, float, float, float]]
         yield f, f.p, *SIZE[frame]
 
 
-def _slab(p: s.Points, low: float, high: float, half: float, half_high: float | None = None) -> s.Distance:
+def _slab(
+    p: s.Points, low: float, high: float, half: float, half_high: float | None = None
+) -> s.Distance:
     """A box or trapezoid around x = 0 by its lower and upper edge and half its width there; cheap, with sharp corners."""
     lean = 0.0 if half_high is None else (half - half_high) / (high - low)
     side = (p[..., 0].abs() - half + lean * (p[..., 1] - low)) / (1 + lean * lean) ** 0.5
@@ -43,7 +86,9 @@ def _pair(p: s.Points, x: float, low: float, high: float, half: float) -> s.Dist
 
 def _heart(p: s.Points, y: float, r: float) -> s.Distance:
     q = s.mirror(s.move(p, (0, y)))
-    point = s.intersect((q[..., 0] - 1.05 * r) * 0.74 + (0.02 * r - q[..., 1]) * 0.67, q[..., 1] - 0.4 * r)
+    point = s.intersect(
+        (q[..., 0] - 1.05 * r) * 0.74 + (0.02 * r - q[..., 1]) * 0.67, q[..., 1] - 0.4 * r
+    )
     return s.union(s.circle(q, (0.5 * r, 0.3 * r), 0.6 * r), point)
 
 
@@ -58,7 +103,8 @@ def _fabric(c: Canvas, d: s.Distance, color: Color | None = None) -> None:
 def _legs(c: Canvas) -> None:
     for legs, part in c.by("legs"):
         for f, p, w, y, _ in _frames(part):
-            x, wood = w - 0.09, f.shade(-0.22)
+            x = w - 0.09
+            wood = f.shade(-0.22)
             match legs:
                 case "straight":
                     f.paint(_pair(p, x - 0.2, GROUND + 0.1, y, 0.06), f.shade(-0.45))
@@ -80,7 +126,10 @@ def _legs(c: Canvas) -> None:
                     f.paint(s.union(runner, tip, _pair(p, x, -0.62, y, 0.08)), wood)
                 case "curly":
                     q = s.mirror(p)
-                    curl = s.union(s.capsule(q, (x - 0.03, -0.66), (x + 0.12, -0.66), 0.08), s.circle(q, (x + 0.15, GROUND + 0.17), 0.095))
+                    curl = s.union(
+                        s.capsule(q, (x - 0.03, -0.66), (x + 0.12, -0.66), 0.08),
+                        s.circle(q, (x + 0.15, GROUND + 0.17), 0.095),
+                    )
                     f.paint(s.union(_pair(p, x - 0.03, -0.66, y, 0.08), curl), wood)
 
 
@@ -105,13 +154,19 @@ def _doors(f: Canvas, p: s.Points, w: float, high: float) -> None:
 def _shelves(f: Canvas, p: s.Points, w: float, high: float) -> None:
     f.paint(_slab(p, BOTTOM, high, w - 0.05), f.shade(-0.6))
     count = round((high - BOTTOM) / 0.40)
-    step, inside, period = (high - BOTTOM) / count, _slab(p, BOTTOM, high - 0.03, w - 0.2), 0.45
+    step = (high - BOTTOM) / count
+    inside = _slab(p, BOTTOM, high - 0.03, w - 0.2)
+    period = 0.45
     for k, book in enumerate(("red", "yellow", "blue")):
         row = p[..., 1] - BOTTOM - step * ((p[..., 1] - BOTTOM) / step).floor()
         place = p[..., 0] - (k - 1) * 0.15
         place = (place - period * (place / period).round()).abs() - 0.07
-        f.paint(s.intersect(place, inside, row - step * (0.82, 0.62, 0.72)[k], 0.05 - row), book, 0.6)
-    boards = [_slab(p, BOTTOM + i * step - 0.02, BOTTOM + i * step + 0.07, w - 0.05) for i in range(count)]
+        f.paint(
+            s.intersect(place, inside, row - step * (0.82, 0.62, 0.72)[k], 0.05 - row), book, 0.6
+        )
+    boards = [
+        _slab(p, BOTTOM + i * step - 0.02, BOTTOM + i * step + 0.07, w - 0.05) for i in range(count)
+    ]
     f.paint(s.union(_pair(p, w - 0.11, BOTTOM, high, 0.065), *boards))
 
 
@@ -135,7 +190,8 @@ def _board(c: Canvas) -> None:
         for f, p, w, y, _ in _frames(t):
             if top == "cloth":
                 count = round((w + 0.05) / 0.19)
-                period, x = (w + 0.05) / count, p[..., 0].abs()
+                period = (w + 0.05) / count
+                x = p[..., 0].abs()
                 x = x - period * ((x / period).floor().clamp(max=count - 1) + 0.5)
                 f.paint((x.square() + (p[..., 1] - y + 0.12).square()).sqrt() - period / 2, "white")
                 _fabric(f, _slab(p, y - 0.13, y + 0.15, w + 0.05, w - 0.07))
@@ -148,19 +204,27 @@ def _board(c: Canvas) -> None:
 def _back(c: Canvas) -> None:
     for back, b in c.by("back"):
         for f, p, w, y, high in _frames(b):
-            foot, x = y + 0.1, w - 0.1
-            middle, half = (foot + high) / 2, (high - foot) / 2
+            foot = y + 0.1
+            x = w - 0.1
+            middle = (foot + high) / 2
+            half = (high - foot) / 2
             match back:
                 case "slats":
-                    bars = s.intersect(s.stripes(p, 0.28, 0, 0.44), _slab(p, foot, high - 0.1, x - 0.16))
-                    f.paint(s.union(bars, _pair(p, x - 0.01, foot, high - 0.1, 0.075)), f.shade(-0.2))
+                    bars = s.intersect(
+                        s.stripes(p, 0.28, 0, 0.44), _slab(p, foot, high - 0.1, x - 0.16)
+                    )
+                    f.paint(
+                        s.union(bars, _pair(p, x - 0.01, foot, high - 0.1, 0.075)), f.shade(-0.2)
+                    )
                     f.paint(s.box(p, (0, high - 0.085), (w, 0.085), 0.06))
                 case "padded":
                     pad = s.box(p, (0, middle), (w - 0.03, half), 0.2)
                     _fabric(f, pad)
                     f.ink(s.ring(pad + 0.1, 0.02))
                 case "headboard":
-                    arch = s.union(s.ellipse(p, (0, high - 0.24), (x, 0.24)), _slab(p, foot, high - 0.24, x))
+                    arch = s.union(
+                        s.ellipse(p, (0, high - 0.24), (x, 0.24)), _slab(p, foot, high - 0.24, x)
+                    )
                     _fabric(f, arch)
                     f.paint(_pair(p, x, foot, high - 0.2, 0.085), f.shade(-0.2))
                     f.paint(s.circle(s.mirror(p), (x, high - 0.17), 0.11), GOLD)
@@ -172,7 +236,13 @@ def _back(c: Canvas) -> None:
                     glint = s.stripes(s.move(p, (0, middle), -45), 0.16, 0, 0.3)
                     f.paint(s.intersect(glint, oval + 0.17, p[..., 0].abs() - 0.16), "white", 0)
                 case "lamp":
-                    f.paint(s.union(_slab(p, foot - 0.03, high - 0.2, 0.065), _slab(p, foot - 0.04, foot + 0.06, 0.19, 0.13)), GOLD)
+                    f.paint(
+                        s.union(
+                            _slab(p, foot - 0.03, high - 0.2, 0.065),
+                            _slab(p, foot - 0.04, foot + 0.06, 0.19, 0.13),
+                        ),
+                        GOLD,
+                    )
                     f.paint(_slab(p, high - 0.32, high, 0.33, 0.16), CREAM)
 
 
@@ -204,7 +274,12 @@ def _arms(c: Canvas) -> None:
 def draw(c: Canvas) -> None:
     for pattern, q in c.by("pattern"):
         if pattern != "plain":
-            q.keep("print", s.stripes(q.p, 0.18, 0, 0.42) if pattern == "striped" else s.dots(q.p - 0.02, 0.17, 0.052))
+            q.keep(
+                "print",
+                s.stripes(q.p, 0.18, 0, 0.42)
+                if pattern == "striped"
+                else s.dots(q.p - 0.02, 0.17, 0.052),
+            )
     _legs(c)
     _base(c)
     _board(c)
@@ -215,31 +290,102 @@ def draw(c: Canvas) -> None:
 
 def _species(*words: str) -> Species:
     """The values of every factor in order; several in one string are equally likely."""
-    return {f.name: {v: 1 / len(w.split()) for v in w.split()} for f, w in zip(FACTORS, words, strict=True)}
+    return {
+        f.name: {v: 1 / len(w.split()) for v in w.split()}
+        for f, w in zip(FACTORS, words, strict=True)
+    }
 
 
 FACTORS = (FRAME, TOP, LEGS, BACK, ARMS, BASE, PATTERN, COLOR)
 FURNITURE = Category(
-    "furniture", FACTORS,
+    "furniture",
+    FACTORS,
     {
-        "chair": _species("narrow", "board", "straight", "slats", "none", "open", "plain", "brown yellow red"),
-        "stool": _species("tall", "cushion", "pedestal", "none", "none", "open", "plain", "red orange black"),
-        "table": _species("wide", "cloth", "straight pedestal", "none", "none", "open", "spotted", "red blue green"),
-        "bench": _species("wide", "board", "straight", "slats", "thin", "open", "plain", "brown green"),
-        "rocker": _species("narrow", "cushion", "rockers", "slats", "thin", "open", "plain", "brown white"),
-        "sofa": _species("wide", "cushion", "straight", "padded", "padded", "solid", "plain striped", "blue gray red"),
-        "armchair": _species("narrow", "cushion", "curly", "padded", "padded", "solid", "spotted", "purple green orange"),
-        "throne": _species("narrow", "cushion", "straight", "headboard", "thin", "solid", "plain", "red purple yellow"),
-        "bed": _species("wide", "pillow", "straight", "headboard", "none", "solid", "striped", "blue pink green"),
-        "crib": _species("wide", "pillow", "wheels", "slats", "none", "solid", "spotted", "white pink blue"),
-        "cradle": _species("narrow", "pillow", "rockers", "headboard", "none", "solid", "plain", "pink blue yellow"),
-        "desk": _species("wide", "board", "straight", "lamp", "none", "drawers", "plain", "brown gray"),
-        "nightstand": _species("narrow", "cloth", "straight", "lamp", "none", "drawers", "plain", "white brown pink"),
-        "vanity": _species("wide", "cloth", "curly", "mirror", "none", "drawers", "plain", "white pink purple"),
-        "dresser": _species("tall", "board", "curly", "mirror", "none", "drawers", "plain", "brown blue"),
-        "wardrobe": _species("tall", "board", "curly", "none", "none", "doors", "plain", "brown blue green"),
-        "sideboard": _species("wide", "board", "straight", "none", "none", "doors", "plain", "brown white"),
-        "bookcase": _species("tall", "board", "straight", "none", "none", "shelves", "plain", "brown white"),
-        "trolley": _species("wide", "board", "wheels", "none", "thin", "shelves", "plain", "gray red"),
+        "chair": _species(
+            "narrow", "board", "straight", "slats", "none", "open", "plain", "brown yellow red"
+        ),
+        "stool": _species(
+            "tall", "cushion", "pedestal", "none", "none", "open", "plain", "red orange black"
+        ),
+        "table": _species(
+            "wide",
+            "cloth",
+            "straight pedestal",
+            "none",
+            "none",
+            "open",
+            "spotted",
+            "red blue green",
+        ),
+        "bench": _species(
+            "wide", "board", "straight", "slats", "thin", "open", "plain", "brown green"
+        ),
+        "rocker": _species(
+            "narrow", "cushion", "rockers", "slats", "thin", "open", "plain", "brown white"
+        ),
+        "sofa": _species(
+            "wide",
+            "cushion",
+            "straight",
+            "padded",
+            "padded",
+            "solid",
+            "plain striped",
+            "blue gray red",
+        ),
+        "armchair": _species(
+            "narrow",
+            "cushion",
+            "curly",
+            "padded",
+            "padded",
+            "solid",
+            "spotted",
+            "purple green orange",
+        ),
+        "throne": _species(
+            "narrow",
+            "cushion",
+            "straight",
+            "headboard",
+            "thin",
+            "solid",
+            "plain",
+            "red purple yellow",
+        ),
+        "bed": _species(
+            "wide", "pillow", "straight", "headboard", "none", "solid", "striped", "blue pink green"
+        ),
+        "crib": _species(
+            "wide", "pillow", "wheels", "slats", "none", "solid", "spotted", "white pink blue"
+        ),
+        "cradle": _species(
+            "narrow", "pillow", "rockers", "headboard", "none", "solid", "plain", "pink blue yellow"
+        ),
+        "desk": _species(
+            "wide", "board", "straight", "lamp", "none", "drawers", "plain", "brown gray"
+        ),
+        "nightstand": _species(
+            "narrow", "cloth", "straight", "lamp", "none", "drawers", "plain", "white brown pink"
+        ),
+        "vanity": _species(
+            "wide", "cloth", "curly", "mirror", "none", "drawers", "plain", "white pink purple"
+        ),
+        "dresser": _species(
+            "tall", "board", "curly", "mirror", "none", "drawers", "plain", "brown blue"
+        ),
+        "wardrobe": _species(
+            "tall", "board", "curly", "none", "none", "doors", "plain", "brown blue green"
+        ),
+        "sideboard": _species(
+            "wide", "board", "straight", "none", "none", "doors", "plain", "brown white"
+        ),
+        "bookcase": _species(
+            "tall", "board", "straight", "none", "none", "shelves", "plain", "brown white"
+        ),
+        "trolley": _species(
+            "wide", "board", "wheels", "none", "thin", "shelves", "plain", "gray red"
+        ),
     },
-    draw)
+    draw,
+)

@@ -8,36 +8,116 @@ from ..factors import COLOR, Factor
 from ..plan import Category
 from ..shapes import XY, Distance, Points
 
-BODY = Factor("body", {"flared": "a flared body", "box": "a boxy body", "round": "a round body", "moon": "a half moon body",
-                       "arch": "a tall arched body", "sack": "a gathered sack body"})
-HANDLE = Factor("handle", {"none": "no handle", "grip": "a stiff grip", "loops": "two loops", "strap": "a long strap",
-                           "chain": "a gold chain", "wrist": "a wrist loop"})
-CLOSURE = Factor("closure", {"open": "an open top", "zip": "a zip", "flap": "a big flap", "buckle": "a buckle", "clasp": "a kiss clasp",
-                             "bow": "a ribbon bow"})
-FRONT = Factor("front", {"bare": "a bare front", "pocket": "a front pocket", "heart": "a heart patch", "star": "a star badge",
-                         "tassel": "a tassel"})
-BOTTOM = Factor("bottom", {"bare": "nothing below", "feet": "little feet", "wheels": "two wheels", "fringe": "a long fringe"})
-PATTERN = Factor("pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False)
+BODY = Factor(
+    "body",
+    {
+        "flared": "a flared body",
+        "box": "a boxy body",
+        "round": "a round body",
+        "moon": "a half moon body",
+        "arch": "a tall arched body",
+        "sack": "a gathered sack body",
+    },
+)
+HANDLE = Factor(
+    "handle",
+    {
+        "none": "no handle",
+        "grip": "a stiff grip",
+        "loops": "two loops",
+        "strap": "a long strap",
+        "chain": "a gold chain",
+        "wrist": "a wrist loop",
+    },
+)
+CLOSURE = Factor(
+    "closure",
+    {
+        "open": "an open top",
+        "zip": "a zip",
+        "flap": "a big flap",
+        "buckle": "a buckle",
+        "clasp": "a kiss clasp",
+        "bow": "a ribbon bow",
+    },
+)
+FRONT = Factor(
+    "front",
+    {
+        "bare": "a bare front",
+        "pocket": "a front pocket",
+        "heart": "a heart patch",
+        "star": "a star badge",
+        "tassel": "a tassel",
+    },
+)
+BOTTOM = Factor(
+    "bottom",
+    {
+        "bare": "nothing below",
+        "feet": "little feet",
+        "wheels": "two wheels",
+        "fringe": "a long fringe",
+    },
+)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
+)
 
-GOLD, TAN, DARK = (0.98, 0.77, 0.25), (0.62, 0.40, 0.22), (0.30, 0.22, 0.22)
+GOLD = (0.98, 0.77, 0.25)
+TAN = (0.62, 0.40, 0.22)
+DARK = (0.30, 0.22, 0.22)
 # Where handles rise, where the long strap meets the sides, and where a wrist loop hangs.
-HOLDS: dict[str, XY] = {"flared": (0.0, 0.30), "box": (0.0, 0.20), "round": (0.0, 0.32), "moon": (0.0, 0.26), "arch": (0.0, 0.38),
-                        "sack": (0.0, 0.40)}
-SIDES: dict[str, XY] = {"flared": (0.68, 0.18), "box": (0.70, 0.0), "round": (0.52, -0.06), "moon": (0.70, 0.05),
-                        "arch": (0.50, 0.0), "sack": (0.56, -0.20)}
-CORNERS: dict[str, XY] = {"flared": (0.62, 0.50), "box": (0.62, 0.42), "round": (0.44, 0.52), "moon": (0.60, 0.44),
-                          "arch": (0.42, 0.58), "sack": (0.38, 0.56)}
+HOLDS: dict[str, XY] = {
+    "flared": (0.0, 0.30),
+    "box": (0.0, 0.20),
+    "round": (0.0, 0.32),
+    "moon": (0.0, 0.26),
+    "arch": (0.0, 0.38),
+    "sack": (0.0, 0.40),
+}
+SIDES: dict[str, XY] = {
+    "flared": (0.68, 0.18),
+    "box": (0.70, 0.0),
+    "round": (0.52, -0.06),
+    "moon": (0.70, 0.05),
+    "arch": (0.50, 0.0),
+    "sack": (0.56, -0.20),
+}
+CORNERS: dict[str, XY] = {
+    "flared": (0.62, 0.50),
+    "box": (0.62, 0.42),
+    "round": (0.44, 0.52),
+    "moon": (0.60, 0.44),
+    "arch": (0.42, 0.58),
+    "sack": (0.38, 0.56),
+}
 # The right end of the closure, which is as long to the left, and the middle of the front.
-RIMS: dict[str, XY] = {"flared": (0.50, 0.20), "box": (0.53, 0.09), "round": (0.34, 0.17), "moon": (0.48, 0.12), "arch": (0.33, 0.20),
-                       "sack": (0.20, 0.17)}
-FRONTS: dict[str, XY] = {"flared": (0.0, -0.37), "box": (0.0, -0.41), "round": (0.0, -0.37), "moon": (0.0, -0.37),
-                         "arch": (0.0, -0.40), "sack": (0.0, -0.37)}
+RIMS: dict[str, XY] = {
+    "flared": (0.50, 0.20),
+    "box": (0.53, 0.09),
+    "round": (0.34, 0.17),
+    "moon": (0.48, 0.12),
+    "arch": (0.33, 0.20),
+    "sack": (0.20, 0.17),
+}
+FRONTS: dict[str, XY] = {
+    "flared": (0.0, -0.37),
+    "box": (0.0, -0.41),
+    "round": (0.0, -0.37),
+    "moon": (0.0, -0.37),
+    "arch": (0.0, -0.40),
+    "sack": (0.0, -0.37),
+}
 
 
 def _outline(body: str, p: Points) -> Distance:
     match body:
         case "flared":
-            return s.polygon(s.mirror(p), [(-0.1, 0.26), (0.70, 0.26), (0.48, -0.60), (-0.1, -0.60)]) - 0.05
+            return (
+                s.polygon(s.mirror(p), [(-0.1, 0.26), (0.70, 0.26), (0.48, -0.60), (-0.1, -0.60)])
+                - 0.05
+            )
         case "box":
             return s.box(p, (0.0, -0.22), (0.76, 0.44), 0.11)
         case "round":
@@ -45,9 +125,26 @@ def _outline(body: str, p: Points) -> Distance:
         case "moon":
             return -s.blend(-s.ellipse(p, (0.0, 0.12), (0.78, 0.78)), 0.25 - p[..., 1], 0.22)
         case "arch":
-            return s.blend(s.box(p, (0.0, -0.33), (0.53, 0.33), 0.12), s.ellipse(p, (0.0, 0.0), (0.51, 0.53)), 0.05)
+            return s.blend(
+                s.box(p, (0.0, -0.33), (0.53, 0.33), 0.12),
+                s.ellipse(p, (0.0, 0.0), (0.51, 0.53)),
+                0.05,
+            )
         case _:
-            ruffle = s.polygon(s.mirror(p), [(-0.1, 0.40), (0.17, 0.37), (0.36, 0.43), (0.20, 0.18), (0.30, 0.0), (-0.1, 0.0)]) - 0.02
+            ruffle = (
+                s.polygon(
+                    s.mirror(p),
+                    [
+                        (-0.1, 0.40),
+                        (0.17, 0.37),
+                        (0.36, 0.43),
+                        (0.20, 0.18),
+                        (0.30, 0.0),
+                        (-0.1, 0.0),
+                    ],
+                )
+                - 0.02
+            )
             return s.blend(ruffle, s.ellipse(p, (0.0, -0.24), (0.60, 0.42)), 0.1)
 
 
@@ -63,7 +160,12 @@ def _handle(c: Canvas) -> None:
             case "strap":
                 h.paint(_strap(h), h.shade(-0.15))
             case "chain":
-                h.paint(s.intersect(s.petals(p, (0.0, 0.0), 13, 0.36, (0.065, 0.085)), -0.08 - p[..., 1]), GOLD)
+                h.paint(
+                    s.intersect(
+                        s.petals(p, (0.0, 0.0), 13, 0.36, (0.065, 0.085)), -0.08 - p[..., 1]
+                    ),
+                    GOLD,
+                )
             case "wrist":
                 h.paint(s.ring(s.ellipse(h.at("corner"), (0.0, 0.0), (0.13, 0.27), -28), 0.05), TAN)
             case _:
@@ -75,7 +177,8 @@ def _strap(c: Canvas) -> Distance:
     side = _spot(c, "side")
     radii = torch.stack([side[..., 0], 0.80 - side[..., 1]], -1)
     p = torch.stack([c.p[..., 0], c.p[..., 1] - side[..., 1]], -1)
-    k0, k1 = (p / radii).norm(dim=-1), (p / radii**2).norm(dim=-1)
+    k0 = (p / radii).norm(dim=-1)
+    k1 = (p / radii**2).norm(dim=-1)
     arch = k0 * (k0 - 1) / k1.clamp_min(1e-3)
     return s.intersect(s.ring(arch, 0.055), -0.1 - p[..., 1])
 
@@ -99,12 +202,20 @@ def _body(c: Canvas) -> None:
     for body, b in c.by("body"):
         d = b.keep("body", _outline(body, b.p))
         b.paint(d)
-        b.paint(s.subtract(d + 0.03, _outline(body, b.p + b.p.new_tensor([0.08, -0.06]))), b.shade(-0.15), 0)
+        b.paint(
+            s.subtract(d + 0.03, _outline(body, b.p + b.p.new_tensor([0.08, -0.06]))),
+            b.shade(-0.15),
+            0,
+        )
     for pattern, q in c.by("pattern"):
         if pattern == "striped":
             q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.3, 0, 0.42)))
         elif pattern == "spotted":
-            q.pattern(s.intersect(q.shape("body") + 0.03, s.dots(q.p - q.p.new_tensor([0.0, 0.06]), 0.27, 0.075)))
+            q.pattern(
+                s.intersect(
+                    q.shape("body") + 0.03, s.dots(q.p - q.p.new_tensor([0.0, 0.06]), 0.27, 0.075)
+                )
+            )
     for b in c.where("body", "sack"):
         b.ink(s.capsule(s.mirror(b.p), (0.10, 0.26), (0.14, 0.36), 0.024))
 
@@ -113,7 +224,9 @@ def _closure(c: Canvas) -> None:
     for closure, b in c.by("closure"):
         rim = _spot(b, "rim")
         p = torch.stack([b.p[..., 0], b.p[..., 1] - rim[..., 1]], -1)
-        bar = torch.stack([(p[..., 0].abs() - rim[..., 0]).clamp_min(0), p[..., 1]], -1).norm(dim=-1)
+        bar = torch.stack([(p[..., 0].abs() - rim[..., 0]).clamp_min(0), p[..., 1]], -1).norm(
+            dim=-1
+        )
         match closure:
             case "open":
                 b.paint(bar - 0.10, DARK)
@@ -132,9 +245,13 @@ def _closure(c: Canvas) -> None:
                 b.paint(bar - 0.06, GOLD)
                 b.paint(s.circle(s.mirror(p), (0.09, 0.10), 0.095), GOLD)
             case _:
-                q, pink = s.mirror(p), (0.98, 0.40, 0.55)
+                q = s.mirror(p)
+                pink = (0.98, 0.40, 0.55)
                 b.paint(s.capsule(q, (0.02, -0.04), (0.14, -0.22), 0.05), pink)
-                b.paint(s.polygon(q, [(0.0, 0.02), (0.26, 0.12), (0.28, -0.10), (0.0, -0.02)]) - 0.04, pink)
+                b.paint(
+                    s.polygon(q, [(0.0, 0.02), (0.26, 0.12), (0.28, -0.10), (0.0, -0.02)]) - 0.04,
+                    pink,
+                )
                 b.paint(s.circle(p, (0.0, 0.0), 0.075), pink)
 
 
@@ -147,13 +264,20 @@ def _front(c: Canvas) -> None:
                 f.ink(s.box(p, (0.0, 0.06), (0.26, 0.024)))
                 f.ink(s.circle(p, (0.0, -0.03), 0.04))
             case "heart":
-                lobe = s.box(s.move(s.mirror(p), (0.075, 0.05), -45), (0.0, -0.03), (0.10, 0.13), 0.095)
+                lobe = s.box(
+                    s.move(s.mirror(p), (0.075, 0.05), -45), (0.0, -0.03), (0.10, 0.13), 0.095
+                )
                 f.paint(s.union(lobe, s.box(p, (0.0, -0.05), (0.09, 0.09), 0.0, 45)), "red")
             case "star":
                 f.paint(_star(p, 0.23), "yellow")
             case "tassel":
                 q = p - p.new_tensor([-0.30, 0.12])
-                f.paint(s.polygon(s.mirror(q), [(-0.1, 0.06), (0.07, 0.06), (0.16, -0.25), (-0.1, -0.25)]), "red")
+                f.paint(
+                    s.polygon(
+                        s.mirror(q), [(-0.1, 0.06), (0.07, 0.06), (0.16, -0.25), (-0.1, -0.25)]
+                    ),
+                    "red",
+                )
                 f.paint(s.circle(q, (0.0, 0.09), 0.095), GOLD)
             case _:
                 pass
@@ -172,7 +296,13 @@ def _star(p: Points, r: float) -> Distance:
 
 
 def draw(c: Canvas) -> None:
-    for spot, places in {"hold": HOLDS, "side": SIDES, "corner": CORNERS, "rim": RIMS, "front": FRONTS}.items():
+    for spot, places in {
+        "hold": HOLDS,
+        "side": SIDES,
+        "corner": CORNERS,
+        "rim": RIMS,
+        "front": FRONTS,
+    }.items():
         c.put(spot, "body", places)
     _handle(c)
     _bottom(c)
@@ -181,23 +311,43 @@ def draw(c: Canvas) -> None:
     _front(c)
 
 
-def _species(body: str, handle: str, closure: str, front: str, bottom: str, pattern: str, colors: str) -> dict[str, str | dict[str, float]]:
-    patterns, names = pattern.split(), colors.split()
-    return {"body": body, "handle": handle, "closure": closure, "front": front, "bottom": bottom,
-            "pattern": {name: 1 / len(patterns) for name in patterns}, "color": {name: 1 / len(names) for name in names}}
+def _species(
+    body: str, handle: str, closure: str, front: str, bottom: str, pattern: str, colors: str
+) -> dict[str, str | dict[str, float]]:
+    patterns = pattern.split()
+    names = colors.split()
+    return {
+        "body": body,
+        "handle": handle,
+        "closure": closure,
+        "front": front,
+        "bottom": bottom,
+        "pattern": {name: 1 / len(patterns) for name in patterns},
+        "color": {name: 1 / len(names) for name in names},
+    }
 
 
 HANDBAG = Category(
-    "handbag", (BODY, HANDLE, CLOSURE, FRONT, BOTTOM, PATTERN, COLOR),
-    {"tote": _species("flared", "loops", "open", "heart", "bare", "plain striped", "white blue pink"),
-     "clutch": _species("box", "none", "flap", "bare", "bare", "plain", "pink black purple"),
-     "satchel": _species("box", "strap", "buckle", "pocket", "feet", "plain", "brown red"),
-     "briefcase": _species("box", "grip", "clasp", "bare", "feet", "plain", "brown black"),
-     "suitcase": _species("box", "grip", "buckle", "star", "wheels", "plain striped", "blue red"),
-     "backpack": _species("arch", "grip", "zip", "pocket", "bare", "plain spotted", "blue green red"),
-     "purse": _species("round", "chain", "clasp", "bare", "bare", "plain spotted", "red purple"),
-     "pouch": _species("sack", "wrist", "bow", "star", "bare", "plain", "purple green"),
-     "saddlebag": _species("moon", "strap", "flap", "bare", "fringe", "plain", "brown orange"),
-     "duffel": _species("box", "loops", "zip", "pocket", "feet", "striped", "gray blue"),
-     "crossbody": _species("moon", "chain", "zip", "tassel", "bare", "plain", "pink yellow")},
-    draw)
+    "handbag",
+    (BODY, HANDLE, CLOSURE, FRONT, BOTTOM, PATTERN, COLOR),
+    {
+        "tote": _species(
+            "flared", "loops", "open", "heart", "bare", "plain striped", "white blue pink"
+        ),
+        "clutch": _species("box", "none", "flap", "bare", "bare", "plain", "pink black purple"),
+        "satchel": _species("box", "strap", "buckle", "pocket", "feet", "plain", "brown red"),
+        "briefcase": _species("box", "grip", "clasp", "bare", "feet", "plain", "brown black"),
+        "suitcase": _species(
+            "box", "grip", "buckle", "star", "wheels", "plain striped", "blue red"
+        ),
+        "backpack": _species(
+            "arch", "grip", "zip", "pocket", "bare", "plain spotted", "blue green red"
+        ),
+        "purse": _species("round", "chain", "clasp", "bare", "bare", "plain spotted", "red purple"),
+        "pouch": _species("sack", "wrist", "bow", "star", "bare", "plain", "purple green"),
+        "saddlebag": _species("moon", "strap", "flap", "bare", "fringe", "plain", "brown orange"),
+        "duffel": _species("box", "loops", "zip", "pocket", "feet", "striped", "gray blue"),
+        "crossbody": _species("moon", "chain", "zip", "tassel", "bare", "plain", "pink yellow"),
+    },
+    draw,
+)

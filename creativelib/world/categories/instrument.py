@@ -8,25 +8,70 @@ from ..factors import COLOR, Factor, Species
 from ..plan import Category
 from ..shapes import Distance, Points
 
-BODY = Factor("body", {"waisted": "a waisted body", "round": "a round body", "box": "a box body", "barrel": "a barrel body",
-                       "tube": "a tube body", "harp": "a harp frame"})
+BODY = Factor(
+    "body",
+    {
+        "waisted": "a waisted body",
+        "round": "a round body",
+        "box": "a box body",
+        "barrel": "a barrel body",
+        "tube": "a tube body",
+        "harp": "a harp frame",
+    },
+)
 NECK = Factor("neck", {"none": "no neck", "long": "a long neck", "bent": "a bent pipe"})
-SOUND = Factor("sound", {"strings": "strings", "keys": "piano keys", "holes": "finger holes", "skin": "a drum skin",
-                         "bars": "rainbow bars", "valves": "valves"})
-TOP = Factor("top", {"none": "no head", "pegs": "tuning pegs", "scroll": "a scroll", "bell": "a wide bell",
-                     "mouthpiece": "a mouthpiece"})
-BASE = Factor("base", {"none": "no base", "legs": "two legs", "horn": "a curved horn", "bellows": "bellows"})
-EXTRA = Factor("extra", {"none": "no accessory", "strap": "a strap", "bow": "a bow", "sticks": "sticks", "jingles": "jingles"})
-PATTERN = Factor("pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False)
+SOUND = Factor(
+    "sound",
+    {
+        "strings": "strings",
+        "keys": "piano keys",
+        "holes": "finger holes",
+        "skin": "a drum skin",
+        "bars": "rainbow bars",
+        "valves": "valves",
+    },
+)
+TOP = Factor(
+    "top",
+    {
+        "none": "no head",
+        "pegs": "tuning pegs",
+        "scroll": "a scroll",
+        "bell": "a wide bell",
+        "mouthpiece": "a mouthpiece",
+    },
+)
+BASE = Factor(
+    "base", {"none": "no base", "legs": "two legs", "horn": "a curved horn", "bellows": "bellows"}
+)
+EXTRA = Factor(
+    "extra",
+    {
+        "none": "no accessory",
+        "strap": "a strap",
+        "bow": "a bow",
+        "sticks": "sticks",
+        "jingles": "jingles",
+    },
+)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
+)
 
-WOOD, EBONY, CREAM, SILVER, GOLD = (0.63, 0.41, 0.22), (0.25, 0.17, 0.15), (0.99, 0.96, 0.87), (0.84, 0.86, 0.90), (1.0, 0.80, 0.22)
+WOOD = (0.63, 0.41, 0.22)
+EBONY = (0.25, 0.17, 0.15)
+CREAM = (0.99, 0.96, 0.87)
+SILVER = (0.84, 0.86, 0.90)
+GOLD = (1.0, 0.80, 0.22)
 LEATHER = (0.70, 0.28, 0.20)
-PLAIN, SPOTTED = {"plain": 1.0}, {"plain": 0.5, "spotted": 0.5}
+PLAIN = {"plain": 1.0}
+SPOTTED = {"plain": 0.5, "spotted": 0.5}
 
 
 def _unit(c: Canvas) -> tuple[Points, Tensor]:
     """Points in the body's frame, where every body reaches from y = -0.5 to 0.5, and its scale, to multiply distances with."""
-    low, high = c.at("low"), c.at("high")
+    low = c.at("low")
+    high = c.at("high")
     k = (low - high)[:, :1, :1, 1:]
     return (low + high) / (2 * k), k[..., 0]
 
@@ -56,9 +101,19 @@ def _strap(c: Canvas) -> None:
 def _base(c: Canvas) -> None:
     for b in c.where("base", "legs"):
         p = s.mirror(b.p)
-        b.paint(s.union(s.capsule(p, (0.14, 0.0), (0.46, -0.76), 0.075, 0.055), s.box(p, (0.48, -0.79), (0.11, 0.05), 0.04)), WOOD)
+        b.paint(
+            s.union(
+                s.capsule(p, (0.14, 0.0), (0.46, -0.76), 0.075, 0.055),
+                s.box(p, (0.48, -0.79), (0.11, 0.05), 0.04),
+            ),
+            WOOD,
+        )
     for b in c.where("base", "bellows"):
-        b.paint(s.box(_repeat(s.move(b.p, (0, -0.54)), 1, 0.13, 3), (0, 0), (0.54, 0.07), 0.07), CREAM, 0.8)
+        b.paint(
+            s.box(_repeat(s.move(b.p, (0, -0.54)), 1, 0.13, 3), (0, 0), (0.54, 0.07), 0.07),
+            CREAM,
+            0.8,
+        )
         b.paint(s.box(b.p, (0, -0.79), (0.54, 0.075), 0.04))
 
 
@@ -76,19 +131,35 @@ def _shape(body: str, p: Points) -> Distance:
     x, y = p.unbind(-1)
     match body:
         case "waisted":
-            return s.blend(s.ellipse(p, (0, -0.20), (0.47, 0.30)), s.ellipse(p, (0, 0.26), (0.36, 0.24)), 0.09)
+            return s.blend(
+                s.ellipse(p, (0, -0.20), (0.47, 0.30)), s.ellipse(p, (0, 0.26), (0.36, 0.24)), 0.09
+            )
         case "round":
             return s.circle(p, (0, 0), 0.5)
         case "box":
             return s.box(p, (0, 0), (0.52, 0.5), 0.07)
         case "barrel":
-            return s.union(s.box(p, (0, 0), (0.48, 0.34)), s.ellipse(p, (0, 0.34), (0.48, 0.16)), s.ellipse(p, (0, -0.34), (0.48, 0.16)))
+            return s.union(
+                s.box(p, (0, 0), (0.48, 0.34)),
+                s.ellipse(p, (0, 0.34), (0.48, 0.16)),
+                s.ellipse(p, (0, -0.34), (0.48, 0.16)),
+            )
         case "tube":
-            return s.union(s.intersect(x.abs() - 0.18 - 0.05 * y, y.abs() - 0.5), s.box(p, (0, -0.45), (0.24, 0.05), 0.04))
+            return s.union(
+                s.intersect(x.abs() - 0.18 - 0.05 * y, y.abs() - 0.5),
+                s.box(p, (0, -0.45), (0.24, 0.05), 0.04),
+            )
         case _:
-            pillar = s.union(s.capsule(p, (-0.42, 0.40), (-0.42, -0.42), 0.07), s.circle(p, (-0.42, 0.41), 0.105))
-            arch = s.intersect(s.ring(s.circle(p, (0, -0.51), 0.95), 0.075), s.box(p, (0, 0.4), (0.47, 0.2)))
-            board = s.union(s.capsule(p, (0.47, 0.30), (-0.28, -0.36), 0.085, 0.12), s.box(p, (-0.24, -0.45), (0.32, 0.06), 0.04))
+            pillar = s.union(
+                s.capsule(p, (-0.42, 0.40), (-0.42, -0.42), 0.07), s.circle(p, (-0.42, 0.41), 0.105)
+            )
+            arch = s.intersect(
+                s.ring(s.circle(p, (0, -0.51), 0.95), 0.075), s.box(p, (0, 0.4), (0.47, 0.2))
+            )
+            board = s.union(
+                s.capsule(p, (0.47, 0.30), (-0.28, -0.36), 0.085, 0.12),
+                s.box(p, (-0.24, -0.45), (0.32, 0.06), 0.04),
+            )
             return s.union(pillar, arch, board)
 
 
@@ -115,7 +186,11 @@ def _neck(c: Canvas) -> None:
         n.ink(s.box(_repeat(s.move(n.p, (0, 0.40)), 1, 0.09, 3), (0, 0), (0.07, 0.016)))
     for n in c.where("neck", "bent"):
         x, y = n.p.unbind(-1)
-        n.paint(s.intersect(s.ring(s.box(n.p, (-0.94, -0.55), (1.0, 1.0), 0.2), 0.09), -0.30 - x, 0.05 - y))
+        n.paint(
+            s.intersect(
+                s.ring(s.box(n.p, (-0.94, -0.55), (1.0, 1.0), 0.2), 0.09), -0.30 - x, 0.05 - y
+            )
+        )
 
 
 def _strings(c: Canvas) -> None:
@@ -136,18 +211,27 @@ def _skin(c: Canvas) -> None:
     for body, b in c.by("body"):
         p, k = _unit(b)
         if body == "barrel":
-            bottom = s.intersect(s.ring(s.ellipse(p, (0, -0.34), (0.48, 0.16)), 0.045), p[..., 1] + 0.34)
+            bottom = s.intersect(
+                s.ring(s.ellipse(p, (0, -0.34), (0.48, 0.16)), 0.045), p[..., 1] + 0.34
+            )
             b.paint(bottom * k, GOLD)
             b.paint((s.ellipse(p, (0, 0.34), (0.48, 0.16)) - 0.045) * k, GOLD)
             b.paint(s.ellipse(p, (0, 0.34), (0.44, 0.12)) * k, CREAM, 0.8)
-            b.paint(s.path(s.mirror(p), [(0, 0.06), (0.22, -0.36), (0.44, 0.10)], 0.03) * k, CREAM, 0.7)
+            b.paint(
+                s.path(s.mirror(p), [(0, 0.06), (0.22, -0.36), (0.44, 0.10)], 0.03) * k, CREAM, 0.7
+            )
         else:
             b.paint(s.circle(p, (0, 0), 0.34) * k, GOLD, 0.8)
             b.paint(s.circle(p, (0, 0), 0.255) * k, CREAM, 0.8)
             for n in b.where("neck", "long"):
                 p, k = _unit(n)
                 p = s.mirror(p)
-                n.ink(s.union(s.box(p, (0.08, 0.06), (0.022, 0.2)), s.box(p, (0, -0.12), (0.15, 0.04))) * k)
+                n.ink(
+                    s.union(
+                        s.box(p, (0.08, 0.06), (0.022, 0.2)), s.box(p, (0, -0.12), (0.15, 0.04))
+                    )
+                    * k
+                )
 
 
 def _sound(c: Canvas) -> None:
@@ -158,8 +242,18 @@ def _sound(c: Canvas) -> None:
                 _strings(o)
             case "keys":
                 o.paint(s.box(p, (0, -0.05), (0.39, 0.24), 0.03) * k, "white", 0.8)
-                black = s.union(*(s.box(p, (x, 0.04), (0.045, 0.14)) for x in (-0.234, -0.078, 0.234)))
-                o.ink(s.union(black, s.box(_repeat(s.move(p, (0.078, -0.05)), 0, 0.156, 5), (0, 0), (0.012, 0.23))) * k)
+                black = s.union(
+                    *(s.box(p, (x, 0.04), (0.045, 0.14)) for x in (-0.234, -0.078, 0.234))
+                )
+                o.ink(
+                    s.union(
+                        black,
+                        s.box(
+                            _repeat(s.move(p, (0.078, -0.05)), 0, 0.156, 5), (0, 0), (0.012, 0.23)
+                        ),
+                    )
+                    * k
+                )
             case "holes":
                 q = _repeat(p, 1, 0.28, 3)
                 o.paint(s.circle(q, (0, 0), 0.10) * k, CREAM, 0.6)
@@ -168,26 +262,59 @@ def _sound(c: Canvas) -> None:
                 _skin(o)
             case "bars":
                 for i, color in enumerate(("red", "orange", "yellow", "green", "blue")):
-                    o.paint(s.box(p, (-0.30 + 0.15 * i, 0), (0.067, 0.34 - 0.045 * i), 0.03) * k, color, 0.7)
+                    o.paint(
+                        s.box(p, (-0.30 + 0.15 * i, 0), (0.067, 0.34 - 0.045 * i), 0.03) * k,
+                        color,
+                        0.7,
+                    )
             case _:
                 o.paint(s.ring(s.box(p, (0.05, 0), (0.24, 0.33), 0.15), 0.055) * k, outline=0.7)
                 q = _repeat(p, 1, 0.18, 3)
                 o.paint(s.box(q, (-0.06, 0), (0.32, 0.035)) * k, SILVER, 0.5)
-                o.paint(s.union(s.box(q, (-0.38, 0), (0.05, 0.07), 0.03), s.box(q, (0.03, 0), (0.20, 0.068), 0.03)) * k, SILVER, 0.5)
+                o.paint(
+                    s.union(
+                        s.box(q, (-0.38, 0), (0.05, 0.07), 0.03),
+                        s.box(q, (0.03, 0), (0.20, 0.068), 0.03),
+                    )
+                    * k,
+                    SILVER,
+                    0.5,
+                )
 
 
 def _top(c: Canvas) -> None:
     for neck, n in c.by("neck"):
         for top, t in n.by("top"):
-            p = s.move(t.p, (-0.28, 0.45), 52) if neck == "bent" else s.move(t.p, (0, 0.5 if neck == "none" else 0.54))
+            p = (
+                s.move(t.p, (-0.28, 0.45), 52)
+                if neck == "bent"
+                else s.move(t.p, (0, 0.5 if neck == "none" else 0.54))
+            )
             q = s.mirror(p)
             match top:
                 case "pegs":
-                    t.paint(s.union(s.capsule(q, (0, 0.10), (0.22, 0.10), 0.045), s.capsule(q, (0, 0.24), (0.22, 0.24), 0.045)), CREAM)
+                    t.paint(
+                        s.union(
+                            s.capsule(q, (0, 0.10), (0.22, 0.10), 0.045),
+                            s.capsule(q, (0, 0.24), (0.22, 0.24), 0.045),
+                        ),
+                        CREAM,
+                    )
                     t.paint(s.box(p, (0, 0.15), (0.15, 0.19), 0.05), WOOD)
                 case "scroll":
-                    t.paint(s.union(s.capsule(p, (0, -0.05), (0, 0.1), 0.09), s.circle(p, (0.03, 0.18), 0.18)), WOOD)
-                    t.ink(s.subtract(s.ring(s.circle(p, (0.03, 0.18), 0.09), 0.022), (p - p.new_tensor((0.03, 0.18))).amax(-1)))
+                    t.paint(
+                        s.union(
+                            s.capsule(p, (0, -0.05), (0, 0.1), 0.09),
+                            s.circle(p, (0.03, 0.18), 0.18),
+                        ),
+                        WOOD,
+                    )
+                    t.ink(
+                        s.subtract(
+                            s.ring(s.circle(p, (0.03, 0.18), 0.09), 0.022),
+                            (p - p.new_tensor((0.03, 0.18))).amax(-1),
+                        )
+                    )
                 case "bell":
                     x, y = q.unbind(-1)
                     flare = x - 0.09 - 0.27 * ((y + 0.06) / 0.34).clamp(0, 1) ** 3
@@ -207,9 +334,11 @@ def _bow(c: Canvas) -> None:
 
 
 def _jingles(c: Canvas) -> None:
-    places = {"waisted": ((-0.33, 0.34), (0.33, 0.34), (-0.45, -0.20), (0.45, -0.20)),
-              "tube": ((-0.26, 0.32), (0.26, 0.32), (-0.25, -0.34), (0.25, -0.34)),
-              "harp": ((-0.45, 0.14), (0.48, 0.28), (-0.45, -0.22), (0.10, -0.12))}
+    places = {
+        "waisted": ((-0.33, 0.34), (0.33, 0.34), (-0.45, -0.20), (0.45, -0.20)),
+        "tube": ((-0.26, 0.32), (0.26, 0.32), (-0.25, -0.34), (0.25, -0.34)),
+        "harp": ((-0.45, 0.14), (0.48, 0.28), (-0.45, -0.22), (0.10, -0.12)),
+    }
     for x in c.where("extra", "jingles"):
         for body, b in x.by("body"):
             p, k = _unit(b)
@@ -219,7 +348,11 @@ def _jingles(c: Canvas) -> None:
 
 
 def draw(c: Canvas) -> None:
-    c.put("low", "base", {"none": (0, -0.72), "legs": (0, -0.57), "horn": (0, -0.55), "bellows": (0, -0.38)})
+    c.put(
+        "low",
+        "base",
+        {"none": (0, -0.72), "legs": (0, -0.57), "horn": (0, -0.55), "bellows": (0, -0.38)},
+    )
     c.put("high", "neck", {"none": (0, 0.50), "long": (0, 0.26), "bent": (0, 0.22)})
     for part in (_sticks, _strap, _base, _neck, _body, _sound, _horn, _top, _bow, _jingles):
         part(c)
@@ -231,18 +364,139 @@ def _species(pattern: dict[str, float], colors: str, **structure: str) -> Specie
 
 
 INSTRUMENT = Category(
-    "musical instrument", (BODY, NECK, SOUND, TOP, BASE, EXTRA, PATTERN, COLOR),
-    {"guitar": _species(PLAIN, "orange red blue", body="waisted", neck="long", sound="strings", top="pegs", base="none", extra="strap"),
-     "violin": _species(PLAIN, "brown orange", body="waisted", neck="long", sound="strings", top="scroll", base="none", extra="bow"),
-     "banjo": _species(PLAIN, "brown orange white", body="round", neck="long", sound="skin", top="pegs", base="none", extra="none"),
-     "drum": _species(PLAIN, "red blue", body="barrel", neck="none", sound="skin", top="none", base="none", extra="sticks"),
-     "tambourine": _species(SPOTTED, "red green", body="round", neck="none", sound="skin", top="none", base="none", extra="jingles"),
-     "piano": _species(PLAIN, "black brown white", body="box", neck="none", sound="keys", top="none", base="legs", extra="none"),
-     "xylophone": _species(PLAIN, "brown white", body="box", neck="none", sound="bars", top="none", base="legs", extra="sticks"),
-     "accordion": _species(PLAIN, "red black blue", body="box", neck="none", sound="keys", top="none", base="bellows", extra="strap"),
-     "harp": _species(PLAIN, "yellow brown", body="harp", neck="none", sound="strings", top="none", base="none", extra="none"),
-     "recorder": _species(PLAIN, "brown yellow", body="tube", neck="none", sound="holes", top="mouthpiece", base="none", extra="none"),
-     "saxophone": _species(PLAIN, "yellow orange", body="tube", neck="bent", sound="holes", top="mouthpiece", base="horn", extra="none"),
-     "trumpet": _species(PLAIN, "yellow gray", body="tube", neck="none", sound="valves", top="bell", base="none", extra="none"),
-     "tuba": _species(PLAIN, "yellow orange", body="round", neck="bent", sound="valves", top="bell", base="none", extra="none")},
-    draw)
+    "musical instrument",
+    (BODY, NECK, SOUND, TOP, BASE, EXTRA, PATTERN, COLOR),
+    {
+        "guitar": _species(
+            PLAIN,
+            "orange red blue",
+            body="waisted",
+            neck="long",
+            sound="strings",
+            top="pegs",
+            base="none",
+            extra="strap",
+        ),
+        "violin": _species(
+            PLAIN,
+            "brown orange",
+            body="waisted",
+            neck="long",
+            sound="strings",
+            top="scroll",
+            base="none",
+            extra="bow",
+        ),
+        "banjo": _species(
+            PLAIN,
+            "brown orange white",
+            body="round",
+            neck="long",
+            sound="skin",
+            top="pegs",
+            base="none",
+            extra="none",
+        ),
+        "drum": _species(
+            PLAIN,
+            "red blue",
+            body="barrel",
+            neck="none",
+            sound="skin",
+            top="none",
+            base="none",
+            extra="sticks",
+        ),
+        "tambourine": _species(
+            SPOTTED,
+            "red green",
+            body="round",
+            neck="none",
+            sound="skin",
+            top="none",
+            base="none",
+            extra="jingles",
+        ),
+        "piano": _species(
+            PLAIN,
+            "black brown white",
+            body="box",
+            neck="none",
+            sound="keys",
+            top="none",
+            base="legs",
+            extra="none",
+        ),
+        "xylophone": _species(
+            PLAIN,
+            "brown white",
+            body="box",
+            neck="none",
+            sound="bars",
+            top="none",
+            base="legs",
+            extra="sticks",
+        ),
+        "accordion": _species(
+            PLAIN,
+            "red black blue",
+            body="box",
+            neck="none",
+            sound="keys",
+            top="none",
+            base="bellows",
+            extra="strap",
+        ),
+        "harp": _species(
+            PLAIN,
+            "yellow brown",
+            body="harp",
+            neck="none",
+            sound="strings",
+            top="none",
+            base="none",
+            extra="none",
+        ),
+        "recorder": _species(
+            PLAIN,
+            "brown yellow",
+            body="tube",
+            neck="none",
+            sound="holes",
+            top="mouthpiece",
+            base="none",
+            extra="none",
+        ),
+        "saxophone": _species(
+            PLAIN,
+            "yellow orange",
+            body="tube",
+            neck="bent",
+            sound="holes",
+            top="mouthpiece",
+            base="horn",
+            extra="none",
+        ),
+        "trumpet": _species(
+            PLAIN,
+            "yellow gray",
+            body="tube",
+            neck="none",
+            sound="valves",
+            top="bell",
+            base="none",
+            extra="none",
+        ),
+        "tuba": _species(
+            PLAIN,
+            "yellow orange",
+            body="round",
+            neck="bent",
+            sound="valves",
+            top="bell",
+            base="none",
+            extra="none",
+        ),
+    },
+    draw,
+)

@@ -9,26 +9,79 @@ from ..canvas import Canvas
 from ..factors import COLOR, Factor
 from ..plan import Category
 
-HEAD = Factor("head", {"petals": "a ring of petals", "cup": "a cup flower", "swirl": "a swirl flower", "cap": "a round cap",
-                       "fronds": "drooping fronds", "spire": "a tall spire"})
-STEM = Factor("stem", {"thin": "a thin stem", "curved": "a curved trunk", "trunk": "a straight trunk", "stalk": "a fat stalk",
-                       "column": "a ribbed column"})
-LEAF = Factor("leaf", {"none": "no leaves", "ovals": "oval leaves", "blades": "long blades", "arms": "bent arms",
-                       "pads": "leafy pads", "tiers": "spreading tiers"})
-FRUIT = Factor("fruit", {"none": "no fruit", "berries": "hanging berries", "coconuts": "coconuts", "blossom": "a little blossom"})
-BASE = Factor("base", {"pot": "a pot", "vase": "a vase", "tray": "a shallow tray", "mound": "a grassy mound", "roots": "big roots"})
-PATTERN = Factor("pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False)
+HEAD = Factor(
+    "head",
+    {
+        "petals": "a ring of petals",
+        "cup": "a cup flower",
+        "swirl": "a swirl flower",
+        "cap": "a round cap",
+        "fronds": "drooping fronds",
+        "spire": "a tall spire",
+    },
+)
+STEM = Factor(
+    "stem",
+    {
+        "thin": "a thin stem",
+        "curved": "a curved trunk",
+        "trunk": "a straight trunk",
+        "stalk": "a fat stalk",
+        "column": "a ribbed column",
+    },
+)
+LEAF = Factor(
+    "leaf",
+    {
+        "none": "no leaves",
+        "ovals": "oval leaves",
+        "blades": "long blades",
+        "arms": "bent arms",
+        "pads": "leafy pads",
+        "tiers": "spreading tiers",
+    },
+)
+FRUIT = Factor(
+    "fruit",
+    {
+        "none": "no fruit",
+        "berries": "hanging berries",
+        "coconuts": "coconuts",
+        "blossom": "a little blossom",
+    },
+)
+BASE = Factor(
+    "base",
+    {
+        "pot": "a pot",
+        "vase": "a vase",
+        "tray": "a shallow tray",
+        "mound": "a grassy mound",
+        "roots": "big roots",
+    },
+)
+PATTERN = Factor(
+    "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
+)
 
-LEAF_GREEN, STEM_GREEN = (0.36, 0.70, 0.33), (0.30, 0.58, 0.28)
-BARK, HUSK, CREAM, CLAY = (0.58, 0.38, 0.22), (0.45, 0.29, 0.18), (0.98, 0.92, 0.78), (0.83, 0.47, 0.30)
-GLASS, GLAZE, GRASS = (0.62, 0.85, 0.93), (0.25, 0.42, 0.66), (0.52, 0.76, 0.36)
+LEAF_GREEN = (0.36, 0.70, 0.33)
+STEM_GREEN = (0.30, 0.58, 0.28)
+BARK = (0.58, 0.38, 0.22)
+HUSK = (0.45, 0.29, 0.18)
+CREAM = (0.98, 0.92, 0.78)
+CLAY = (0.83, 0.47, 0.30)
+GLASS = (0.62, 0.85, 0.93)
+GLAZE = (0.25, 0.42, 0.66)
+GRASS = (0.52, 0.76, 0.36)
 
 
 def _lens(p: s.Points, a: s.XY, b: s.XY, width: float, sag: float = 0.0) -> s.Distance:
     """A leaf shape, pointed at `a` and `b`, `width` to each side; `sag` bends its middle to the left, seen from `a`."""
-    half, tilt = math.dist(a, b) / 2, math.atan2(a[0] - b[0], b[1] - a[1])
+    half = math.dist(a, b) / 2
+    tilt = math.atan2(a[0] - b[0], b[1] - a[1])
     x, y = (p - p.new_tensor([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2])).unbind(-1)
-    across, along = math.cos(tilt) * x + math.sin(tilt) * y, math.cos(tilt) * y - math.sin(tilt) * x
+    across = math.cos(tilt) * x + math.sin(tilt) * y
+    along = math.cos(tilt) * y - math.sin(tilt) * x
     across = across + sag * (1 - (along / half).square())
     radius = (half**2 + width**2) / (2 * width)
     return torch.hypot(across.abs() + radius - width, along) - radius
@@ -41,7 +94,11 @@ def _taper(p: s.Points, low: s.XY, high: s.XY, rounding: float) -> s.Distance:
     lean = (half - half_top) / (top - bottom)
     side = (x.abs() - half + lean * (y - bottom)) / math.hypot(1.0, lean)
     flat = (y - (bottom + top) / 2).abs() - (top - bottom) / 2
-    return torch.hypot(side.clamp_min(0), flat.clamp_min(0)) + torch.maximum(side, flat).clamp_max(0) - rounding
+    return (
+        torch.hypot(side.clamp_min(0), flat.clamp_min(0))
+        + torch.maximum(side, flat).clamp_max(0)
+        - rounding
+    )
 
 
 def _spiral(p: s.Points, gap: float) -> s.Distance:
@@ -65,20 +122,26 @@ def _leaf(c: Canvas) -> None:
     """Side parts that start behind the stem; trees and cacti have them in the main colour."""
     c.put("node", "stem", {stem: (-0.06 if stem == "curved" else 0.0, 0.0) for stem in STEM.values})
     for leaf, t in c.by("leaf"):
-        p, q = t.at("node"), s.mirror(t.at("node"))
+        p = t.at("node")
+        q = s.mirror(t.at("node"))
         match leaf:
             case "ovals":
                 t.paint(_lens(q, (0.0, -0.32), (0.66, -0.08), 0.14), LEAF_GREEN)
                 t.ink(s.capsule(q, (0.1, -0.284), (0.5, -0.14), 0.018))
             case "blades":
-                for a, b, width in (((0.0, -0.62), (0.62, 0.10), 0.10), ((0.0, -0.62), (0.36, 0.12), 0.09)):
+                for a, b, width in (
+                    ((0.0, -0.62), (0.62, 0.10), 0.10),
+                    ((0.0, -0.62), (0.36, 0.12), 0.09),
+                ):
                     t.paint(_lens(q, a, b, width), LEAF_GREEN)
             case "arms":
                 q = s.mirror(torch.stack([p[..., 0], p[..., 1] + 0.08 * (p[..., 0] > 0)], -1))
                 _fill(t, s.path(q, [(0.0, -0.24), (0.50, -0.24), (0.50, 0.03)], 0.115))
             case "pads":
                 t.paint(s.capsule(q, (0.0, -0.32), (0.45, -0.16), 0.05), BARK)
-                _fill(t, s.subtract(s.ellipse(q, (0.52, -0.16), (0.26, 0.22)), q[..., 1] + 0.2) - 0.02)
+                _fill(
+                    t, s.subtract(s.ellipse(q, (0.52, -0.16), (0.26, 0.22)), q[..., 1] + 0.2) - 0.02
+                )
 
 
 def _stem(c: Canvas) -> None:
@@ -106,7 +169,13 @@ def _stem(c: Canvas) -> None:
 
 def _tiers(c: Canvas) -> None:
     for t in c.where("leaf", "tiers"):
-        _fill(t, *(_taper(t.p, (half, y), (0.08, y + 0.4), 0.04) for y, half in ((-0.12, 0.62), (0.04, 0.48))))
+        _fill(
+            t,
+            *(
+                _taper(t.p, (half, y), (0.08, y + 0.4), 0.04)
+                for y, half in ((-0.12, 0.62), (0.04, 0.48))
+            ),
+        )
 
 
 def _head(c: Canvas) -> None:
@@ -125,39 +194,95 @@ def _head(c: Canvas) -> None:
                 t.ink(s.circle(q, (0.075, 0.44), 0.035))
                 t.ink(s.intersect(s.ring(s.circle(p, (0, 0.40), 0.09), 0.02), p[..., 1] - 0.375))
             case "cup":
-                _fill(t, s.union(_lens(q, (0.0, 0.05), (0.36, 0.80), 0.2), _lens(p, (0, 0.1), (0, 0.84), 0.2)),
-                      s.blend(_lens(p, (0, 0.1), (0, 0.70), 0.23), s.circle(p, (0, 0.27), 0.22), 0.1))
+                _fill(
+                    t,
+                    s.union(
+                        _lens(q, (0.0, 0.05), (0.36, 0.80), 0.2), _lens(p, (0, 0.1), (0, 0.84), 0.2)
+                    ),
+                    s.blend(_lens(p, (0, 0.1), (0, 0.70), 0.23), s.circle(p, (0, 0.27), 0.22), 0.1),
+                )
             case "swirl":
                 t.paint(_lens(q, (0.0, 0.02), (0.42, 0.06), 0.07), LEAF_GREEN)
                 _fill(t, s.petals(p, (0, 0.42), 5, 0.22, (0.2, 0.25)))
-                t.ink(s.intersect(_spiral(s.move(p, (0, 0.42)), 0.115) - 0.018, s.circle(p, (0, 0.42), 0.25)))
+                t.ink(
+                    s.intersect(
+                        _spiral(s.move(p, (0, 0.42)), 0.115) - 0.018, s.circle(p, (0, 0.42), 0.25)
+                    )
+                )
             case "cap":
-                _fill(t, s.subtract(s.ellipse(p, (0, 0.22), (0.56, 0.52)), s.circle(p, (0, -1.7), 1.95)) - 0.06)
+                _fill(
+                    t,
+                    s.subtract(s.ellipse(p, (0, 0.22), (0.56, 0.52)), s.circle(p, (0, -1.7), 1.95))
+                    - 0.06,
+                )
             case "fronds":
-                _fill(t, _lens(q, (0, 0.28), (0.70, 0.02), 0.13, 0.2), _lens(q, (0, 0.26), (0.80, 0.42), 0.13, 0.16),
-                      _lens(q, (0, 0.28), (0.52, 0.80), 0.13, 0.1), _lens(p, (0, 0.2), (0, 0.86), 0.14))
+                _fill(
+                    t,
+                    _lens(q, (0, 0.28), (0.70, 0.02), 0.13, 0.2),
+                    _lens(q, (0, 0.26), (0.80, 0.42), 0.13, 0.16),
+                    _lens(q, (0, 0.28), (0.52, 0.80), 0.13, 0.1),
+                    _lens(p, (0, 0.2), (0, 0.86), 0.14),
+                )
             case "spire":
                 for u in t.where("stem", "thin", "curved", "trunk", "stalk"):
-                    _fill(u, *(_taper(u.p, (half, y), (0.0, y + 0.25), 0.045) for y, half in ((0.16, 0.29), (0.36, 0.23), (0.56, 0.17))))
+                    _fill(
+                        u,
+                        *(
+                            _taper(u.p, (half, y), (0.0, y + 0.25), 0.045)
+                            for y, half in ((0.16, 0.29), (0.36, 0.23), (0.56, 0.17))
+                        ),
+                    )
                 for u in t.where("stem", "column"):  # without a seam
-                    _fill(u, s.union(s.capsule(u.p, (0, 0.26), (0, 0.68), 0.21, 0.14), s.box(u.p, (0, -0.12), (0.21, 0.5), 0.05)))
+                    _fill(
+                        u,
+                        s.union(
+                            s.capsule(u.p, (0, 0.26), (0, 0.68), 0.21, 0.14),
+                            s.box(u.p, (0, -0.12), (0.21, 0.5), 0.05),
+                        ),
+                    )
                     u.ink(s.box(s.mirror(u.p), (0.075, 0.0), (0.014, 0.6)))
 
 
 def _fruit(c: Canvas) -> None:
-    c.put("bloom", "head", {"petals": (0.3, 0.62), "cup": (0.22, 0.55), "swirl": (0.26, 0.64), "cap": (0.3, 0.6),
-                            "fronds": (0, 0.46), "spire": (0.0, 0.68)})
+    c.put(
+        "bloom",
+        "head",
+        {
+            "petals": (0.3, 0.62),
+            "cup": (0.22, 0.55),
+            "swirl": (0.26, 0.64),
+            "cap": (0.3, 0.6),
+            "fronds": (0, 0.46),
+            "spire": (0.0, 0.68),
+        },
+    )
     for fruit, t in c.by("fruit"):
         p, q = t.p, s.mirror(t.p)
         match fruit:
             case "berries":
-                t.ink(s.union(s.capsule(q, (0.0, 0.2), (0.38, 0.06), 0.02), s.capsule(q, (0.0, 0.2), (0.22, 0.0), 0.02)))
-                t.paint(s.union(s.circle(q, (0.22, -0.04), 0.085), s.circle(q, (0.38, 0.02), 0.085)), "red")
-                t.paint(s.union(s.circle(q, (0.19, -0.01), 0.025), s.circle(q, (0.35, 0.05), 0.025)), "white", 0)
+                t.ink(
+                    s.union(
+                        s.capsule(q, (0.0, 0.2), (0.38, 0.06), 0.02),
+                        s.capsule(q, (0.0, 0.2), (0.22, 0.0), 0.02),
+                    )
+                )
+                t.paint(
+                    s.union(s.circle(q, (0.22, -0.04), 0.085), s.circle(q, (0.38, 0.02), 0.085)),
+                    "red",
+                )
+                t.paint(
+                    s.union(s.circle(q, (0.19, -0.01), 0.025), s.circle(q, (0.35, 0.05), 0.025)),
+                    "white",
+                    0,
+                )
             case "coconuts":
                 t.paint(s.circle(q, (0.13, 0.12), 0.125), HUSK)
                 t.paint(s.circle(p, (0.0, 0.0), 0.125), HUSK)
-                t.paint(s.union(s.circle(q, (0.15, 0.16), 0.03), s.circle(p, (-0.03, 0.04), 0.03)), "white", 0)
+                t.paint(
+                    s.union(s.circle(q, (0.15, 0.16), 0.03), s.circle(p, (-0.03, 0.04), 0.03)),
+                    "white",
+                    0,
+                )
             case "blossom":
                 at = t.at("bloom")
                 t.paint(s.petals(at, (0, 0), 5, 0.115, (0.09, 0.08)), "pink", 0.8)
@@ -172,18 +297,41 @@ def _base(c: Canvas) -> None:
                 t.paint(_taper(p, (0.22, -0.8), (0.31, -0.5), 0.02), CLAY)
                 t.paint(s.box(p, (0, -0.49), (0.39, 0.075), 0.03), CLAY)
             case "vase":
-                t.paint(s.blend(s.ellipse(p, (0, -0.65), (0.38, 0.17)), s.box(p, (0, -0.5), (0.24, 0.08), 0.02), 0.08), GLASS)
+                t.paint(
+                    s.blend(
+                        s.ellipse(p, (0, -0.65), (0.38, 0.17)),
+                        s.box(p, (0, -0.5), (0.24, 0.08), 0.02),
+                        0.08,
+                    ),
+                    GLASS,
+                )
                 t.paint(s.box(p, (0, -0.44), (0.3, 0.05), 0.04), GLASS)
             case "tray":
-                t.paint(s.union(_taper(p, (0.54, -0.74), (0.66, -0.56), 0.03), s.box(q, (0.38, -0.78), (0.1, 0.06), 0.02)), GLAZE)
+                t.paint(
+                    s.union(
+                        _taper(p, (0.54, -0.74), (0.66, -0.56), 0.03),
+                        s.box(q, (0.38, -0.78), (0.1, 0.06), 0.02),
+                    ),
+                    GLAZE,
+                )
             case "mound":
-                t.paint(s.subtract(s.ellipse(p, (0, -0.82), (0.74, 0.36)), p[..., 1] + 0.78) - 0.02, GRASS)
+                t.paint(
+                    s.subtract(s.ellipse(p, (0, -0.82), (0.74, 0.36)), p[..., 1] + 0.78) - 0.02,
+                    GRASS,
+                )
                 x, y = p.unbind(-1)
                 tufts = s.mirror(torch.stack([x - 0.4 * (x / 0.4).round(), y + 0.25 * x**2], -1))
-                t.ink(s.intersect(s.capsule(tufts, (0, -0.68), (0.06, -0.62), 0.018), x.abs() - 0.55))
+                t.ink(
+                    s.intersect(s.capsule(tufts, (0, -0.68), (0.06, -0.62), 0.018), x.abs() - 0.55)
+                )
             case "roots":
-                t.paint(s.union(s.path(q, [(0.08, -0.48), (0.24, -0.66), (0.62, -0.74)], 0.15, 0.05),
-                                s.capsule(q, (0.04, -0.5), (0.13, -0.77), 0.13, 0.06)), BARK)
+                t.paint(
+                    s.union(
+                        s.path(q, [(0.08, -0.48), (0.24, -0.66), (0.62, -0.74)], 0.15, 0.05),
+                        s.capsule(q, (0.04, -0.5), (0.13, -0.77), 0.13, 0.06),
+                    ),
+                    BARK,
+                )
 
 
 def draw(c: Canvas) -> None:
@@ -198,24 +346,54 @@ def draw(c: Canvas) -> None:
 Table = str | dict[str, float]
 
 
-def _species(head: str, stem: str, leaf: str, fruit: Table, base: str, pattern: str, *colors: str) -> dict[str, Table]:
-    return {"head": head, "stem": stem, "leaf": leaf, "fruit": fruit, "base": base, "pattern": pattern,
-            "color": {color: 1 / len(colors) for color in colors}}
+def _species(
+    head: str, stem: str, leaf: str, fruit: Table, base: str, pattern: str, *colors: str
+) -> dict[str, Table]:
+    return {
+        "head": head,
+        "stem": stem,
+        "leaf": leaf,
+        "fruit": fruit,
+        "base": base,
+        "pattern": pattern,
+        "color": {color: 1 / len(colors) for color in colors},
+    }
 
 
 PLANT = Category(
-    "plant", (HEAD, STEM, LEAF, FRUIT, BASE, PATTERN, COLOR),
-    {"sunflower": _species("petals", "thin", "ovals", "none", "pot", "plain", "yellow", "orange"),
-     "daisy": _species("petals", "thin", "blades", "none", "mound", "plain", "white", "pink"),
-     "tulip": _species("cup", "thin", "blades", "none", "vase", "plain", "red", "yellow", "pink", "purple"),
-     "lotus": _species("cup", "thin", "none", "none", "tray", "plain", "pink", "white"),
-     "rose": _species("swirl", "thin", "ovals", "none", "vase", "plain", "red", "pink", "white"),
-     "cactus": _species("spire", "column", "arms", {"none": 0.3, "blossom": 0.7}, "pot", "spotted", "green"),
-     "lavender": _species("spire", "thin", "ovals", "none", "mound", "spotted", "purple"),
-     "mushroom": _species("cap", "stalk", "none", "none", "mound", "spotted", "red", "brown"),
-     "bonsai": _species("cap", "curved", "pads", {"none": 0.6, "blossom": 0.4}, "tray", "plain", "green", "pink"),
-     "oak": _species("cap", "trunk", "pads", "none", "roots", "plain", "green", "orange"),
-     "fir": _species("spire", "trunk", "tiers", {"none": 0.5, "berries": 0.5}, "roots", "plain", "green", "blue"),
-     "palm": _species("fronds", "curved", "none", "coconuts", "mound", "plain", "green"),
-     "fern": _species("fronds", "thin", "blades", "none", "pot", "striped", "green")},
-    draw)
+    "plant",
+    (HEAD, STEM, LEAF, FRUIT, BASE, PATTERN, COLOR),
+    {
+        "sunflower": _species(
+            "petals", "thin", "ovals", "none", "pot", "plain", "yellow", "orange"
+        ),
+        "daisy": _species("petals", "thin", "blades", "none", "mound", "plain", "white", "pink"),
+        "tulip": _species(
+            "cup", "thin", "blades", "none", "vase", "plain", "red", "yellow", "pink", "purple"
+        ),
+        "lotus": _species("cup", "thin", "none", "none", "tray", "plain", "pink", "white"),
+        "rose": _species("swirl", "thin", "ovals", "none", "vase", "plain", "red", "pink", "white"),
+        "cactus": _species(
+            "spire", "column", "arms", {"none": 0.3, "blossom": 0.7}, "pot", "spotted", "green"
+        ),
+        "lavender": _species("spire", "thin", "ovals", "none", "mound", "spotted", "purple"),
+        "mushroom": _species("cap", "stalk", "none", "none", "mound", "spotted", "red", "brown"),
+        "bonsai": _species(
+            "cap", "curved", "pads", {"none": 0.6, "blossom": 0.4}, "tray", "plain", "green", "pink"
+        ),
+        "oak": _species("cap", "trunk", "pads", "none", "roots", "plain", "green", "orange"),
+        "fir": _species(
+            "spire",
+            "trunk",
+            "tiers",
+            {"none": 0.5, "berries": 0.5},
+            "roots",
+            "plain",
+            "green",
+            "blue",
+        ),
+        "palm": _species("fronds", "curved", "none", "coconuts", "mound", "plain", "green"),
+        "fern": _species("fronds", "thin", "blades", "none", "pot", "striped", "green"),
+    },
+    draw,
+)
