@@ -1,5 +1,5 @@
 # make            install, draw typical and creative pets, render the book, say where to look
-# make test       lint, types, unit tests, every notebook, the book's checks
+# make test       lint, who may import whom, types, unit tests, every notebook, the book's checks
 # make lab        open the notebooks          make book        render the book
 # make notebooks  run the notebooks and store their outputs (NOTEBOOKS=notebooks/00-*.ipynb for one)
 # make results    measure everything anew, for hours (see benchmarks/everything.py)
@@ -41,6 +41,8 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check creativelib tests benchmarks book notebooks/conftest.py
+	$(BIN)/lint-imports
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg \
 	    --nbval-cell-timeout 300 --durations 10 tests notebooks

@@ -1,9 +1,10 @@
-"""python -m benchmarks.everything: measure all that the book quotes anew, and write its tables; `make results` does it.
+"""python -m benchmarks.everything: measure all that the book quotes anew, and write its tables.
 
-Benchmarks run side by side, one core each, those that took least before first; those that measure time run at the end, alone. What was
-done is kept in out/results, so that a run that was cut off goes on where it stopped; with other models it begins anew.
-A benchmark that fails keeps its log there and stops no other. How long each one took is written to
-results/minutes.json, from which the next run tells how long it will take.
+`make results` runs this. Benchmarks run side by side, one core each, in the order of the time they
+took before; those that measure time run at the end, one at a time. Finished benchmarks are noted in
+out/results, so that an interrupted run resumes where it stopped; with other models it starts again.
+A benchmark that fails leaves its log there and does not stop the others. The minutes that each one
+took are written to results/minutes.json, from which the next run estimates its own time.
 """
 
 import argparse
@@ -28,13 +29,15 @@ MINUTES = RESULTS / "minutes.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A benchmark: its command, the results that it writes, whether it has to have the machine for itself, and a folder that
-    it reads and that is not bundled."""
+    """A benchmark to run."""
 
     name: str
     command: tuple[str, ...]
+    # Names of the results that it writes.
     results: tuple[str, ...]
+    # Whether it needs the machine for itself.
     alone: bool = False
+    # A folder that it reads and that is not bundled.
     needs: Path | None = None
 
 
@@ -46,12 +49,18 @@ def benchmark(
     alone: bool = False,
     needs: Path | None = None,
 ) -> Job:
-    command = (sys.executable, "-m", f"benchmarks.{module}", *words)
-    return Job(name or " ".join((module, *words)), command, tuple(results), alone, needs)
+    """Make the job of a module with the words of its command line."""
+    return Job(
+        name=name or " ".join((module, *words)),
+        command=(sys.executable, "-m", f"benchmarks.{module}", *words),
+        results=tuple(results),
+        alone=alone,
+        needs=needs,
+    )
 
 
 def by_part(module: str, results: str, *parts: str, alone: bool = False) -> list[Job]:
-    """A job for each part of a benchmark."""
+    """Make a job for each part of a benchmark."""
     return [benchmark(module, part, results=[f"{results}-{part}"], alone=alone) for part in parts]
 
 
@@ -112,7 +121,7 @@ TABLES = ("make_model_card", "make_measurements")
 
 
 def fingerprint() -> str:
-    """Of all models that ship: other models, other results."""
+    """Hash the files of all models that ship: results of other models do not count."""
     return " ".join(verify(model.folder) for model in MODELS.values() if model.folder is not None)
 
 
@@ -127,27 +136,31 @@ def write(found: dict, file: Path) -> None:
 
 
 def left(jobs: Sequence[Job], minutes: dict[str, float], cores: int) -> str:
-    """How long jobs will take, by what they took before."""
-    known = [minutes[job.name] / (1 if job.alone else cores) for job in jobs if job.name in minutes]
-    unknown = sum(job.name not in minutes for job in jobs)
-    told = f"about {sum(known):.0f} minutes" if known else "an unknown time"
-    return f"{len(jobs)} to go, {told}" + (
-        f" and {unknown} not timed before" if unknown and known else ""
-    )
+    """Say how long jobs will take, by the minutes that they took before."""
+    timed = [job for job in jobs if job.name in minutes]
+    if not timed:
+        return f"{len(jobs)} to go, an unknown time"
+    total = sum(minutes[job.name] / (1 if job.alone else cores) for job in timed)
+    unknown = len(jobs) - len(timed)
+    rest = f" and {unknown} not timed before" if unknown else ""
+    return f"{len(jobs)} to go, about {total:.0f} minutes{rest}"
 
 
 @dataclass
 class Running:
+    """A job in progress, with the time of its start."""
+
     job: Job
     process: subprocess.Popen
     begun: float
 
 
 def start(job: Job) -> Running:
-    """A job as a process, its output in a log."""
+    """Start a job as a process that writes its output to a log."""
     OUT.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {} if job.alone else {"OMP_NUM_THREADS": "1"}
+    if not job.alone:
+        environment["OMP_NUM_THREADS"] = "1"
     with (OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log").open("w") as log:
         process = subprocess.Popen(
             job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
@@ -156,14 +169,16 @@ def start(job: Job) -> Running:
 
 
 def ready(waiting: list[Job], running: list[Running], cores: int) -> Job | None:
-    """The next job that may start beside those that run."""
+    """Take the next job that may start beside those that run, if there is one."""
     if not waiting or len(running) >= cores or any(each.job.alone for each in running):
         return None
-    return waiting.pop(0) if not waiting[0].alone or not running else None
+    if waiting[0].alone and running:
+        return None
+    return waiting.pop(0)
 
 
 def measure(jobs: Sequence[Job], cores: int) -> list[str]:
-    """Run what is not done yet; returns the names of the jobs that failed."""
+    """Run the jobs that are not done yet, and return the names of those that failed."""
     state = read(OUT / "state.json")
     models = fingerprint()
     done = state["done"] if state.get("models") == models else []
@@ -193,9 +208,11 @@ def measure(jobs: Sequence[Job], cores: int) -> list[str]:
                 minutes[each.job.name] = round(took, 1)
                 write({"models": models, "done": done}, OUT / "state.json")
                 write(dict(sorted(minutes.items())), MINUTES)
-            how = "failed" if each.process.returncode else "done"
+            outcome = "failed" if each.process.returncode else "done"
+            remaining = [*waiting, *(other.job for other in running)]
             print(
-                f"{each.job.name}: {how} after {took:.1f} minutes; {left([*waiting, *(r.job for r in running)], minutes, cores)}",
+                f"{each.job.name}: {outcome} after {took:.1f} minutes; "
+                f"{left(remaining, minutes, cores)}",
                 flush=True,
             )
     return failed
@@ -213,18 +230,18 @@ def main() -> None:
         nargs="+",
         metavar="JOB",
         choices=[job.name for job in JOBS],
-        help="of all, these alone",
+        help="run these benchmarks alone",
     )
     options = parser.parse_args()
-    failed = measure(
-        [job for job in JOBS if not options.only or job.name in options.only], options.cores
-    )
+    jobs = [job for job in JOBS if not options.only or job.name in options.only]
+    failed = measure(jobs, options.cores)
     for table in TABLES:
         subprocess.run([sys.executable, str(ROOT / "book" / f"{table}.py")], check=True, cwd=ROOT)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}; their logs are in {OUT}")
     print(
-        "All is measured. Now: make notebooks, then make test, which names the sentences that no longer follow."
+        "All is measured. Now: make notebooks, then make test, which names the sentences that no "
+        "longer follow."
     )
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark shares: figures with intervals, a table on the screen, a results file that the book quotes."""
+"""Figures with intervals, printed as a table and written to a results file that the book quotes."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def asked(doc: str, parts: Collection[str]) -> list[str]:
-    """The parts of a benchmark that the command line asks for: all, unless it names some."""
+    """Return the parts of a benchmark that the command line names; by default all."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,14 +33,16 @@ def asked(doc: str, parts: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked
-    for, None where nothing was; `holds` says whether the value reaches it."""
+    """One measured number."""
 
     name: str
     value: float
     unit: str
+    # The value that was required, if any.
     bar: float | None = None
+    # Whether the value reaches the bar.
     holds: bool | None = None
+    # Bounds with 95 % confidence, if the value was estimated from a sample.
     low: float | None = None
     high: float | None = None
 
@@ -48,64 +50,61 @@ class Figure:
 def at_least(
     name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None
 ) -> Figure:
+    """Make a figure that has to reach a bar from above."""
     low, high = interval or (None, None)
-    return Figure(name, value, unit, bar, value >= bar, low, high)
+    return Figure(name, value, unit, bar=bar, holds=value >= bar, low=low, high=high)
 
 
 def at_most(
     name: str, value: float, unit: str, bar: float, interval: tuple[float, float] | None = None
 ) -> Figure:
+    """Make a figure that must not exceed a bar."""
     low, high = interval or (None, None)
-    return Figure(name, value, unit, bar, value <= bar, low, high)
+    return Figure(name, value, unit, bar=bar, holds=value <= bar, low=low, high=high)
 
 
 def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
-    """The share of True in percent, and its Wilson interval at 95 %."""
+    """Compute the share of True in percent, and its Wilson interval at 95 %."""
     n = hits.numel()
     p = hits.double().mean().item()
     z = 1.96
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return 100 * p, (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
+    return 100 * p, (100 * max(0.0, center - half), 100 * min(1.0, center + half))
 
 
 def bootstrap(
     values: Tensor, statistic=torch.mean, draws: int = 1000
 ) -> tuple[float, tuple[float, float]]:
-    """A statistic of a sample, and its percentile bootstrap interval at 95 %."""
-    found = intervals.bootstrap(values, statistic, draws=draws)
-    return found.value, (found.low, found.high)
+    """Compute a statistic of a sample, and its percentile bootstrap interval at 95 %."""
+    estimate = intervals.bootstrap(values, statistic, draws=draws)
+    return estimate.value, (estimate.low, estimate.high)
 
 
 def machine() -> str:
-    names = (
-        [
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        if Path("/proc/cpuinfo").exists()
-        else [platform.processor()]
-    )
+    """Name the GPU, if there is one, and the processor with the number of torch's threads."""
+    names = [platform.processor()]
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return f"{gpu}{names[0]}, {torch.get_num_threads()} threads"
 
 
 def commit() -> str:
-    """The commit measured, with a plus sign where the tree had changes on top of it."""
+    """Return the measured commit's hash, with a plus sign if the working tree has changes."""
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], capture_output=True, text=True, cwd=RESULTS.parent
-        ).stdout.strip()
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=RESULTS.parent)
+        return done.stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + (
-        "+" if git("status", "--porcelain", "--", "creativelib") else ""
-    )
+    changed = git("status", "--porcelain", "--", "creativelib")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def publish(name: str, figures: list[Figure], seed: int) -> None:
-    """Print the table and write results/NAME.json."""
+    """Print a table of the figures and write results/NAME.json."""
     for f in figures:
         interval = f" [{f.low:.4g}, {f.high:.4g}]" if f.low is not None else ""
         bar = "" if f.bar is None else f"   bar {f.bar:g}: {'holds' if f.holds else 'MISSED'}"

@@ -1,4 +1,4 @@
-"""What benchmarks of pictures share: everything that judges, loaded once, and a runner of parts that keeps what it found."""
+"""Shared parts of the benchmarks of pictures: all judges, and a runner that keeps its results."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ Found = dict[str, dict[str, Any]]
 
 
 class Judges:
-    """Everything that judges, loaded once."""
+    """The pipeline and all models that judge its pictures, loaded once."""
 
     def __init__(self) -> None:
         self.pipe: Pipeline = load("menagerie", device="cpu")
@@ -39,31 +39,36 @@ class Judges:
         pictures: Float[Tensor, "g n 3 h w"],
         density: Density,
     ) -> dict[str, Any]:
-        """Rows of g groups, the concepts or runs that pictures belong to: one list for each group."""
+        """Measure pictures of g groups, which are concepts or runs; return one list per group.
+
+        `z` are the embeddings that the pictures were decoded from.
+        """
         index = [c.name for c in CATEGORIES].index(category)
         flat = pictures.flatten(0, 1)
         found = self.oracle.judge(flat, category)
         shape = pictures.shape[:2]
-        count = sum(f.structural for f in CATEGORIES[index].factors)
-        sure, value = found.reading.factors[:, : len(CATEGORIES[index].factors)].max(2)
+        factors = CATEGORIES[index].factors
+        structural = sum(factor.structural for factor in factors)
+        confidence, value = found.reading.factors[:, : len(factors)].max(2)
         columns = {
             "surprisal": density.surprisal(z).flatten(),
             "valid": found.valid.float(),
             "form": found.novel_in_form.float(),
             "surface": found.novel_in_surface.float(),
             "log_prob": found.log_prob,
-            "decided": sure.mean(1),
+            "decided": confidence.mean(1),
             "judge": (self.judge.classify(flat, self.prompts) == index).float(),
             "both": (found.valid & found.novel_in_form).float(),
         }
         rows = {name: column.view(shape).tolist() for name, column in columns.items()}
         return rows | {
-            "combination": value[:, :count].view(*shape, -1).tolist(),
+            "combination": value[:, :structural].view(*shape, -1).tolist(),
             "seen": self.judge.encode_images(flat).tolist(),
         }
 
 
 def named(category: str) -> tuple[str, str]:
+    """Return a category's prompt, and its template with {} in the category's place."""
     prompt = f"a photo of {article(category)}"
     return prompt, prompt.replace(category, "{}")
 
@@ -83,10 +88,11 @@ def run(
     figures: dict[str, Callable[[Found], list[Figure]]],
     categories: Sequence[str],
 ) -> None:
-    """Make the parts asked for on the command line, category by category, and publish each as results/NAME-PART.json.
+    """Run the parts named on the command line and publish each as results/NAME-PART.json.
 
-    What a part finds for a category is kept in out/benchmark-NAME by model, part and category, so that a run cut off goes on where it
-    stopped and `--only` lets several processes share the work. After a change of the code, delete them.
+    Results are kept in out/benchmark-NAME by model, part and category, so that an interrupted run
+    resumes where it stopped, and `--only` lets several processes share the work. Delete them after
+    a change of the code.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument(
@@ -96,26 +102,24 @@ def run(
         "--only",
         nargs="+",
         metavar="CATEGORY",
-        help="make the runs of these categories and publish nothing",
+        help="run these categories and publish nothing",
     )
-    o = parser.parse_args()
-    if unknown := set(o.parts) - set(parts):
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(parts):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; expected {', '.join(parts)}")
-    lab = Judges()
-    for part in o.parts or parts:
+    judges = Judges()
+    folder = Path("out") / f"benchmark-{name}"
+    model = judges.pipe.fingerprint[:12]
+    for part in options.parts or parts:
         found = {}
-        for category in o.only or categories:
-            kept = (
-                Path("out")
-                / f"benchmark-{name}"
-                / f"{lab.pipe.fingerprint[:12]}-{part}-{category.replace(' ', '-')}.json"
-            )
-            if not kept.exists():
+        for category in options.only or categories:
+            file = folder / f"{model}-{part}-{category.replace(' ', '-')}.json"
+            if not file.exists():
                 with torch.no_grad():
-                    made = parts[part](lab, category)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(made))
+                    result = parts[part](judges, category)
+                folder.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(result))
                 print(f"{part}, {category}: done", flush=True)
-            found[category] = json.loads(kept.read_text())
-        if not o.only:
+            found[category] = json.loads(file.read_text())
+        if not options.only:
             publish(f"{name}-{part}", figures[part](found), 0)

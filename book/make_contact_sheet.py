@@ -1,6 +1,6 @@
-"""Draw the model card's contact sheet: scenes as the world draws them and as both bundled stacks decode them.
+"""Draw the model card's contact sheet: python book/make_contact_sheet.py.
 
-python book/make_contact_sheet.py
+It shows scenes as the world draws them and as both bundled stacks decode them.
 """
 
 from pathlib import Path
@@ -22,12 +22,11 @@ EACH = 2  # scenes of each category
 
 @torch.no_grad()
 def decoded(name: str, scenes: list) -> Tensor:
-    """What a stack makes of its CLIP's embeddings of the scenes, in SIDE pixels."""
+    """Decode a stack's embeddings of the scenes, and resize the pictures to SIDE pixels."""
     pipe = load(name, device="cpu")
     pictures = torch.cat([draw(part, pipe.decoder.side) for part in scenes])
-    out = pipe.decode(
-        pipe.encode_images(pictures)[None], generator=torch.Generator().manual_seed(0)
-    )[0]
+    z = pipe.encode_images(pictures)
+    out = pipe.decode(z[None], generator=torch.Generator().manual_seed(0))[0]
     return interpolate(out, SIDE, mode="bilinear", align_corners=False)
 
 

@@ -1,6 +1,6 @@
-"""Draw the picture that opens the book: of three categories, the first that `creativelib create` draws, not selected.
+"""Draw the picture that opens the book: python book/make_hero.py.
 
-python book/make_hero.py
+It shows the first pictures that `creativelib create` draws of three categories, not selected.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ EACH = 4  # typical pictures, then as many creative ones
 
 
 def drawn(category: str, folder: Path) -> torch.Tensor:
-    """The first typical and the first creative pictures that the command draws of a category."""
+    """Run the command for a category; return its first typical and its first creative pictures."""
     out = folder / category
     create(f"a photo of {article(category)}", out, seed=0, count=16, model=MODEL)
     files = [

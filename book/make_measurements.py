@@ -1,7 +1,8 @@
-"""Write the measurements' tables from what the benchmarks leave in benchmarks/results; `make book` does it.
+"""Write the tables of measurements from benchmarks/results; `make book` runs this.
 
-Most figures are named "way: what was measured", and most fill one table for each group of ways: a row for a way, a column for a
-figure. Figures with a bar come first, in a table of their own.
+Most figures are named "way: quantity", where a way is a method or a setting. They fill tables with
+a row for each way and a column for each quantity. Figures with a bar come first, in a table of
+their own.
 """
 
 import json
@@ -18,42 +19,36 @@ PAGE = ROOT / "book" / "measurement-tables.md"
 
 
 def shown(figure: dict[str, Any]) -> str:
-    # Word joiners keep an interval on one line.
-    between = (
-        "\u2060–\u2060" if figure["low"] is None or figure["low"] >= 0 else "\u00a0to\u00a0"
-    )  # a dash beside a minus confuses
-    interval = (
-        "" if figure["low"] is None else f" ({figure['low']:.3g}{between}{figure['high']:.3g})"
-    )
-    return f"{figure['value']:.3g}{interval}"
+    """Format a value with its interval, if it has one."""
+    if figure["low"] is None:
+        return f"{figure['value']:.3g}"
+    # Word joiners keep an interval on one line. A dash beside a minus confuses.
+    between = "\u2060–\u2060" if figure["low"] >= 0 else "\u00a0to\u00a0"
+    return f"{figure['value']:.3g} ({figure['low']:.3g}{between}{figure['high']:.3g})"
 
 
 def pivot(found: list[dict[str, Any]], corner: str, between: str = ": ") -> str:
-    """One row for each way, one column for each thing measured, in the order of their first appearance."""
+    """Format a table with a row for each way and a column for each quantity, as they first appear.
+
+    `between` separates ways and quantities in the figures' names. A table of few ways is turned.
+    """
     cells = {tuple(f["name"].split(between, 1)): f for f in found}
     rows, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
     units = {
         column: next(f["unit"] for key, f in cells.items() if key[1] == column)
         for column in columns
     }
-    said = [f"{column}, {units[column]}" if units[column] else column for column in columns]
+    titles = [f"{column}, {units[column]}" if units[column] else column for column in columns]
     values = [[shown(cells[row, c]) if (row, c) in cells else "" for c in columns] for row in rows]
-    if (
-        len(rows) < len(columns) / 2
-    ):  # many things said of few ways: a table that is tall instead of wide
-        return table(
-            ["figure", *rows],
-            [
-                [name, *of_all]
-                for name, of_all in zip(said, map(list, zip(*values, strict=True)), strict=True)
-            ],
-        )
-    return table(
-        [corner, *said], [[row, *of_row] for row, of_row in zip(rows, values, strict=True)]
-    )
+    # Many quantities of few ways fit a page better as a tall table.
+    if len(rows) < len(columns) / 2:
+        turned = zip(titles, zip(*values, strict=True), strict=True)
+        return table(["figure", *rows], [[title, *cells] for title, cells in turned])
+    named = zip(rows, values, strict=True)
+    return table([corner, *titles], [[row, *cells] for row, cells in named])
 
 
-# Where the benchmarks lie whose results begin with these words.
+# Files of the benchmarks by the first word of their results.
 SCRIPTS = {
     "unclip": "unclip/generation",
     "semantica": "semantica/variations",
@@ -69,41 +64,54 @@ SCRIPTS = {
 }
 
 
-def source(script: str, report: dict[str, Any]) -> str:
-    name = script.split(" ")[0]
-    words = script.split(" ")[1:]
-    file = " ".join((f"benchmarks/{SCRIPTS[name]}.py", *words))
-    return f"Measured by `{file}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
+def script(command: str) -> str:
+    """Return the file and arguments of a benchmark, such as "steering/runs.py main"."""
+    name, *words = command.split(" ")
+    return " ".join((f"{SCRIPTS[name]}.py", *words))
 
 
-def density(report: dict[str, Any], script: str = "density") -> str:
+def source(command: str, report: dict[str, Any]) -> str:
+    """Say which benchmark measured a report, on which machine, and at which commit."""
+    return (
+        f"Measured by `benchmarks/{script(command)}` on {report['machine']}, with seed "
+        f"{report['seed']}, at commit `{report['commit']}`."
+    )
+
+
+def density(report: dict[str, Any], command: str = "density") -> str:
+    """Format how well densities rank the truth."""
     short = [
         f | {"name": f["name"].removeprefix("rank correlation with the truth: ")}
         for f in report["figures"]
     ]
     # "estimator; exposure, size" gives a column to each exposure and size.
-    return f"{pivot(short, 'density', '; ')}\n\n{source(script, report)}"
+    return f"{pivot(short, 'density', '; ')}\n\n{source(command, report)}"
 
 
-def part(script: str, name: str) -> Callable[[dict[str, Any]], str]:
-    """A part of a benchmark: what has a bar first, then a row for each way of which several things are said."""
+def part(benchmark: str, name: str) -> Callable[[dict[str, Any]], str]:
+    """Make a function that formats the report of a benchmark's part.
+
+    Figures with a bar come first, then a row for each way that has several figures.
+    """
 
     def make(report: dict[str, Any]) -> str:
+        command = f"{benchmark} {name}".strip()
         barred = [f for f in report["figures"] if f["bar"] is not None]
         ways = [f["name"].split(": ")[0] for f in report["figures"]]
         others = [f for f, way in zip(report["figures"], ways, strict=True) if ways.count(way) > 1]
-        tables = (
-            [figures(report | {"figures": barred}, f"{script} {name}".strip())] if barred else []
-        )
-        tables += [pivot(others, "way")] if others else []
-        return "\n\n".join(
-            tables if barred else [*tables, source(f"{script} {name}".strip(), report)]
-        )
+        tables = []
+        if barred:
+            tables.append(figures(report | {"figures": barred}, script(command)))
+        if others:
+            tables.append(pivot(others, "way"))
+        if not barred:
+            tables.append(source(command, report))
+        return "\n\n".join(tables)
 
     return make
 
 
-# Columns of the table of all methods, a table for each group of them.
+# Columns of the tables of all methods, one table for each group.
 GROUPS = (
     (
         "true: valid",
@@ -134,23 +142,25 @@ GROUPS = (
 
 
 def methods(report: dict[str, Any]) -> str:
-    """All methods by all metrics, in groups that fit a page."""
-    columns = [
+    """Format all methods by all metrics, in groups of columns that fit a page."""
+    groups = [
         [f for f in report["figures"] if f["name"].split(": ", 1)[1] in group] for group in GROUPS
     ]
-    return "\n\n".join(
-        [*(pivot(found, "method") for found in columns), source("evaluation", report)]
-    )
+    tables = [pivot(group, "method") for group in groups]
+    return "\n\n".join([*tables, source("evaluation", report)])
 
 
 def correlations(report: dict[str, Any]) -> str:
-    """One row for each metric, one column for what of the truth it is correlated with."""
+    """Format correlations, a row for each metric and a column for each quantity of the truth."""
     short = [f | {"name": f["name"].replace("CLIP: ", "CLIP's ")} for f in report["figures"]]
     return f"{pivot(short, 'metric')}\n\n{source('evaluation', report)}"
 
 
 def draw_figure_11(report: dict[str, Any], file: Path) -> None:
-    """The paper's figure 11 from our figures: for each way and category, positive similarity and negative distance, with intervals."""
+    """Draw ConceptLab's figure 11 from our figures, with intervals.
+
+    It shows positive similarity and negative distance of each way and category.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -193,12 +203,19 @@ def draw_figure_11(report: dict[str, Any], file: Path) -> None:
 
 
 def seconds(report: dict[str, Any]) -> str:
-    """One row for each thing timed; names may hold colons of their own."""
+    """Format seconds, a row for each thing that was timed."""
+    # Names may hold colons of their own; the last one ends the name.
     named = [f | {"name": "\n".join(f["name"].rsplit(": ", 1))} for f in report["figures"]]
-    return f"{pivot(named, 'what', chr(10))}\n\n{source('seconds', report)}"
+    times = pivot(named, "what", between="\n")
+    return f"{times}\n\n{source('seconds', report)}"
 
 
-# Of networks of the real size with random weights: time and memory.
+def chapters(report: dict[str, Any]) -> str:
+    """Format the running times of the book's chapters."""
+    return f"{pivot(report['figures'], 'chapter')}\n\n{source('chapters', report)}"
+
+
+# Time and memory of networks of the real size with random weights.
 KANDINSKY = {
     "step-gpu": "A step of ConceptLab at Kandinsky 2.1's size, on a GPU",
     "step-cpu": "A step of ConceptLab on two CPU cores, the prior cut to 6 of 20 layers",
@@ -218,7 +235,7 @@ MAKERS = {
     "unclip-priors": ("Two priors, none, and guidance", part("unclip", "priors")),
     "unclip-inversion": (
         "Pictures turned into embedding and noise, and back",
-        lambda report: figures(report, "unclip inversion"),
+        partial(figures, script=script("unclip inversion")),
     ),
     "unclip-edits": ("Edits by differences of texts", part("unclip", "edits")),
     "semantica-truth": (
@@ -240,13 +257,13 @@ MAKERS = {
     "evaluation-table": ("Thirteen methods by every metric", methods),
     "evaluation-correlation": ("Which metric tracks the truth", correlations),
     "evaluation-oracles": ("Methods as the second oracle ranks them", part("evaluation", "")),
-    "evaluation-claims": ("What the papers claim", lambda report: figures(report, "evaluation")),
+    "evaluation-claims": ("What the papers claim", partial(figures, script=script("evaluation"))),
     "goodhart-dial": ("Rarity in the eyes of who steers and of others", part("goodhart", "")),
     "steering-main": ("Steering, and what it starts from", part("steering", "main")),
     "steering-ablation": ("Pullbacks, by what is optimised", part("steering", "ablation")),
     "steering-rival": ("The rival: random prompts that name parts", part("steering", "rival")),
     "steering-guidance": ("Guidance while sampling", part("steering", "guidance")),
-    "steering-cost": ("What guidance costs", lambda report: figures(report, "steering cost")),
+    "steering-cost": ("What guidance costs", partial(figures, script=script("steering cost"))),
     "steering-dial": ("The dial", part("steering", "dial")),
     "steering-depth": ("How deep to pull back", part("steering", "depth")),
     "steering-batch": ("Eight concepts at once", part("steering", "batch")),
@@ -267,29 +284,28 @@ MAKERS = {
     "density": ("Which density ranks the truth best", density),
     "density-other-clip": (
         "The same, with a CLIP that was told no factors",
-        partial(density, script="density --clip"),
+        partial(density, command="density --clip"),
     ),
     "seconds": ("Where the seconds go with the bundled model", seconds),
-    "chapters": (
-        "How long each chapter's code runs on one core",
-        lambda report: f"{pivot(report['figures'], 'chapter')}\n\n{source('chapters', report)}",
-    ),
-    "density_cost": ("What a density costs", lambda report: figures(report, "density_cost")),
+    "chapters": ("How long each chapter's code runs on one core", chapters),
+    "density_cost": ("What a density costs", partial(figures, script=script("density_cost"))),
     **{
-        f"kandinsky-{part}": (title, partial(figures, script=f"kandinsky {part.split('-')[0]}"))
+        f"kandinsky-{part}": (
+            title,
+            partial(figures, script=script(f"kandinsky {part.split('-')[0]}")),
+        )
         for part, title in KANDINSKY.items()
     },
 }
 
 
 def page() -> str:
-    """The tables as Markdown; what is not there yet is said to be missing."""
+    """Format all tables as Markdown, with a note for those that were not measured yet."""
     parts = []
     for name, (title, make) in MAKERS.items():
         file = RESULTS / f"{name}.json"
-        parts.append(
-            f"## {title}\n\n{make(json.loads(file.read_text())) if file.is_file() else MISSING}\n"
-        )
+        text = make(json.loads(file.read_text())) if file.is_file() else MISSING
+        parts.append(f"## {title}\n\n{text}\n")
     return "\n".join(parts)
 
 

@@ -1,11 +1,17 @@
-"""Write the model card's tables from the files that training and benchmarks leave; `make book` does it.
+"""Write the model card's tables from the files of trainings and benchmarks; `make book` runs this.
 
-creativelib/checkpoints/STACK/training.json holds, by model, the facts of a training run, or of several by name:
-    {"clip": {"steps": 2600, "batch": 128, "seconds": 1200, ...}, "vqmodel": {"together": {...}, "decoder": {...}}}
-benchmarks/results/models.json, and models-menagerie-128.json of the second stack, hold what benchmarks/models/bundled.py measured on
-fresh pictures, as benchmarks/figures.py writes it:
-    {"machine": "...", "seed": 0, "commit": "...", "figures": [{"name": "CLIP: species", "value": 97.0, "unit": "%", "bar": 95,
-    "holds": true, "low": 96.1, "high": 97.7}, ...]}
+creativelib/checkpoints/STACK/training.json holds, by model, the facts of a training run, or of
+several runs by name:
+
+    {"clip": {"steps": 2600, "batch": 128, "seconds": 1200, ...},
+     "vqmodel": {"together": {...}, "decoder": {...}}}
+
+benchmarks/results/models.json, and models-menagerie-128.json of the second stack, hold the figures
+that benchmarks/models/bundled.py measured on fresh pictures, as benchmarks/figures.py writes them:
+
+    {"machine": "...", "seed": 0, "commit": "...",
+     "figures": [{"name": "CLIP: species", "value": 97.0, "unit": "%", "bar": 95, "holds": true,
+                  "low": 96.1, "high": 97.7}, ...]}
 """
 
 import json
@@ -15,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "creativelib" / "checkpoints"
 RESULTS = ROOT / "benchmarks" / "results"
-# Of each stack that ships: its figures and the page of its tables.
+# The file of figures and the page of tables of each stack that ships.
 STACKS = {
     "menagerie": ("models.json", "model-card-tables.md"),
     "menagerie-128": ("models-menagerie-128.json", "model-card-128-tables.md"),
@@ -24,18 +30,19 @@ MISSING = "*Not measured yet.*"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+    """Format a table as Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def training(facts: dict[str, Any]) -> str:
-    """One row for each run: a model's facts, or those of each of its runs by name."""
+    """Format the facts of training runs, one row for each run."""
     runs = {}
     for model, entry in facts.items():
-        runs |= (
-            {model: entry}
-            if "steps" in entry
-            else {f"{model}, {name}": run for name, run in entry.items() if "steps" in run}
-        )
+        if "steps" in entry:
+            runs[model] = entry
+        else:
+            runs |= {f"{model}, {name}": run for name, run in entry.items() if "steps" in run}
     rows = [
         [
             name,
@@ -50,7 +57,7 @@ def training(facts: dict[str, Any]) -> str:
 
 
 def figures(report: dict[str, Any], script: str = "models/bundled.py") -> str:
-    """One row for each figure: with its 95 % interval, where it has one, and with what was asked, where something was."""
+    """Format figures, one row each, with their 95 % intervals and their bars, if they have any."""
     rows = []
     for figure in report["figures"]:
         value = figure["value"]
@@ -66,38 +73,42 @@ def figures(report: dict[str, Any], script: str = "models/bundled.py") -> str:
             asked = f"{'at least' if (value >= bar) == figure['holds'] else 'at most'} {bar:g}"
             met = "yes" if figure["holds"] else "**no**"
         rows.append([figure["name"], f"{value:.4g}{interval}", unit, asked, met])
-    where = f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, at commit `{report['commit']}`."
-    return (
-        table(["figure", "measured (95 % interval)", "unit", "asked", "met"], rows) + "\n\n" + where
+    source = (
+        f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, "
+        f"at commit `{report['commit']}`."
     )
+    head = ["figure", "measured (95 % interval)", "unit", "asked", "met"]
+    return f"{table(head, rows)}\n\n{source}"
 
 
 def sizes(folder: Path) -> str:
-    """The bundled files' sizes, folder by folder."""
+    """Format the sizes of a stack's weights, folder by folder."""
     weights = sorted(folder.rglob("*.safetensors"))
+    if not weights:
+        return MISSING
     rows = [
         [f"`{file.relative_to(folder).as_posix()}`", f"{file.stat().st_size / 2**20:.1f}"]
         for file in weights
     ]
     total = sum(file.stat().st_size for file in weights) / 2**20
-    return table(["file", "MiB"], [*rows, ["together", f"{total:.1f}"]]) if weights else MISSING
+    return table(["file", "MiB"], [*rows, ["together", f"{total:.1f}"]])
 
 
 def page(folder: Path, results: Path) -> str:
-    """A stack's tables as Markdown; what is not there yet is said to be missing."""
+    """Format a stack's tables as Markdown, with a note for those that were not measured yet."""
     facts = folder / "training.json"
+    runs = training(json.loads(facts.read_text())) if facts.is_file() else MISSING
+    measured = figures(json.loads(results.read_text())) if results.is_file() else MISSING
     parts = {
-        "Training runs": training(json.loads(facts.read_text())) if facts.is_file() else MISSING,
-        "Figures on fresh pictures": figures(json.loads(results.read_text()))
-        if results.is_file()
-        else MISSING,
+        "Training runs": runs,
+        "Figures on fresh pictures": measured,
         "Files": sizes(folder),
     }
     return "\n".join(f"### {title}\n\n{text}\n" for title, text in parts.items())
 
 
 def pages() -> dict[Path, str]:
-    """The file of each stack's tables, and what is to stand in it."""
+    """Return the text of each stack's tables by the file it belongs into."""
     return {
         ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / measured)
         for stack, (measured, tables) in STACKS.items()

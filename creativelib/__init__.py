@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from .conceptlab.learning import learn_concept as learn_concept
     from .conceptlab.settings import LearnConfig as LearnConfig
     from .conceptlab.settling import settle as settle
+    from .conceptlab.state import LearnResult as LearnResult
     from .density.base import Density as Density
+    from .density.custom import CustomDensity as CustomDensity
     from .density.flow import FlowDensity as FlowDensity
     from .density.gaussian import GaussianDensity as GaussianDensity
     from .density.mixture import MixtureDensity as MixtureDensity
     from .errors import InputError as InputError
+    from .evaluation.baselines import Samples as Samples
+    from .evaluation.methods import evaluate as evaluate
     from .metrics.table import compare as compare
     from .notebook.stored import figures as figures
     from .notebook.stored import results as results
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from .optimization.objectives import Repulsion as Repulsion
     from .optimization.objectives import Similarity as Similarity
     from .optimization.objectives import Term as Term
+    from .optimization.objectives import as_objective as as_objective
     from .semantica.model import Semantica as Semantica
     from .steering.guidance import guide_decoder as guide_decoder
     from .steering.guidance import guide_prior as guide_prior
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     from .steering.pullback import draw_rare as draw_rare
     from .steering.recipe import iter_steer as iter_steer
     from .steering.recipe import steer as steer
+    from .steering.result import SteerResult as SteerResult
     from .steering.settings import SteerConfig as SteerConfig
     from .steering.target import fit_baseline as fit_baseline
     from .steering.target import rarity_target as rarity_target
@@ -71,11 +77,15 @@ _HOMES = {
     "learn_concept": "conceptlab.learning",
     "LearnConfig": "conceptlab.settings",
     "settle": "conceptlab.settling",
+    "LearnResult": "conceptlab.state",
     "Density": "density.base",
+    "CustomDensity": "density.custom",
     "FlowDensity": "density.flow",
     "GaussianDensity": "density.gaussian",
     "MixtureDensity": "density.mixture",
     "InputError": "errors",
+    "Samples": "evaluation.baselines",
+    "evaluate": "evaluation.methods",
     "compare": "metrics.table",
     "figures": "notebook.stored",
     "results": "notebook.stored",
@@ -87,6 +97,7 @@ _HOMES = {
     "Repulsion": "optimization.objectives",
     "Similarity": "optimization.objectives",
     "Term": "optimization.objectives",
+    "as_objective": "optimization.objectives",
     "Semantica": "semantica.model",
     "guide_decoder": "steering.guidance",
     "guide_prior": "steering.guidance",
@@ -94,6 +105,7 @@ _HOMES = {
     "draw_rare": "steering.pullback",
     "iter_steer": "steering.recipe",
     "steer": "steering.recipe",
+    "SteerResult": "steering.result",
     "SteerConfig": "steering.settings",
     "fit_baseline": "steering.target",
     "rarity_target": "steering.target",

@@ -1,11 +1,11 @@
-"""The one error that means "what you gave is wrong", so that a command can show it without a traceback."""
+"""The error for bad input. A command shows its message without a traceback."""
 
 
 class InputError(ValueError):
-    """Bad input. The message names the argument, its value and what is allowed."""
+    """Bad input. The message names the argument, its value and the allowed values."""
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Raise InputError if an argument is below the least allowed value."""
+    """Raise InputError if the argument called `name` has a value below `least`."""
     if value < least:
         raise InputError(f"{name} is {value}; expected {least} or more")

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from .errors import InputError
 
+# Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
 COLUMNS = 8
 SIDE = 128
 GAP = 8
@@ -22,11 +23,16 @@ TITLE = 40
 def fit_picture(
     pictures: Float[Tensor, "c 3 h w"], edge: int, crop: int
 ) -> Float[Tensor, "c 3 s s"]:
-    """Resize the shorter edge and cut out the centre, as CLIPImageProcessor does with the same picture in 8 bits, up to its rounding."""
+    """Resize the shorter edge to `edge` pixels and cut `crop` x `crop` out of the center.
+
+    CLIPImageProcessor does the same with 8-bit pictures; up to its rounding, the results agree.
+    """
     h, w = pictures.shape[-2:]
-    if min(h, w) != edge:
-        h, w = int(edge * h / min(h, w)), int(edge * w / min(h, w))
-        # The clamp is what 8 bits do: bicubic resizing overshoots [0, 1] at sharp edges.
+    shorter = min(h, w)
+    if shorter != edge:
+        h = int(edge * h / shorter)
+        w = int(edge * w / shorter)
+        # Bicubic resizing overshoots [0, 1] at sharp edges, and 8 bits clamp it.
         pictures = interpolate(pictures, (h, w), mode="bicubic", antialias=True).clamp(0, 1)
     top = (h - crop) // 2
     left = (w - crop) // 2
@@ -35,79 +41,88 @@ def fit_picture(
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a CLIP or a DINOv2 wants of a picture: the shorter edge resized to `edge` pixels, `crop` x `crop` cut out of the middle,
-    normalised by `mean` and `std`.
+    """The preprocessing of a CLIP or a DINOv2: resize, crop the center, normalize.
 
-    The same as transformers' image processors do with pictures in 8 bits, but differentiable; what it cannot do, `read` refuses.
+    transformers' image processors do the same with 8-bit pictures; this one is differentiable.
+    `read` refuses what it cannot do.
     """
 
+    # Pixels that the shorter edge is resized to.
     edge: int
+    # Side of the square that is cut out of the center, in pixels.
     crop: int
+    # Mean and standard deviation of each color channel.
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
-    def read(cls, folder: Path) -> "Preprocess":
-        """From the folder that `CLIPImageProcessor.save_pretrained` wrote. Older files hold a number where others hold a table.
+    def read(cls, folder: str | Path) -> "Preprocess":
+        """Read the preprocessor_config.json that `CLIPImageProcessor.save_pretrained` wrote.
 
-        Raises InputError where there is none, and for one that asks for something else.
+        Sizes may be tables or, as in older files, numbers. Raises InputError if there is no such
+        file, or if it asks for another preprocessing.
         """
-        file = folder / "preprocessor_config.json"
+        file = Path(folder) / "preprocessor_config.json"
         if not file.is_file():
             raise InputError(f"folder {str(folder)!r} has no preprocessor_config.json")
-        found = json.loads(file.read_text())
-        size = found.get("size")
-        crop = found.get("crop_size")
+        config = json.loads(file.read_text())
+        size = config.get("size")
+        crop = config.get("crop_size")
         edge = size.get("shortest_edge") if isinstance(size, dict) else size
         sides = {crop["height"], crop["width"]} if isinstance(crop, dict) else {crop}
         if (
             not isinstance(edge, int)
             or len(sides) != 1
             or not sides <= set(range(1, edge + 1))
-            or found.get("resample", 3) != 3
+            or config.get("resample", 3) != 3
         ):
             raise InputError(
-                f"{str(file)!r} asks for size {size}, crop_size {crop} and resample {found.get('resample')}; expected a "
-                "shortest_edge, a square not larger than that, and 3 (bicubic)"
+                f"{str(file)!r} asks for size {size}, crop_size {crop} and resample "
+                f"{config.get('resample')}; expected a shortest_edge, a square not larger than "
+                "that, and 3 (bicubic)"
             )
-        return cls(edge, sides.pop(), tuple(found["image_mean"]), tuple(found["image_std"]))
+        return cls(edge, sides.pop(), tuple(config["image_mean"]), tuple(config["image_std"]))
 
     def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
-        """Pictures in [0, 1] as the network takes them; differentiable."""
+        """Prepare pictures in [0, 1] for the network; differentiable."""
         pixels = fit_picture(pictures, self.edge, self.crop)
         mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (pixels - mean) / std
 
 
 def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:
-    """One picture in [0, 1] as an 8-bit image."""
-    return Image.fromarray(
-        (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    )
+    """Convert one picture in [0, 1] to an 8-bit image."""
+    pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
-def read_picture(file: Path) -> Float[Tensor, "3 h w"]:
-    """Read an image file of any kind that Pillow knows. Raises OSError for what is none."""
-    with Image.open(file) as opened:
-        pixels = torch.frombuffer(bytearray(opened.convert("RGB").tobytes()), dtype=torch.uint8)
-        return pixels.view(opened.height, opened.width, 3).permute(2, 0, 1).float() / 255
+def read_picture(file: str | Path) -> Float[Tensor, "3 h w"]:
+    """Read an image file of any kind that Pillow knows. Raises OSError for any other file."""
+    with Image.open(file) as image:
+        pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
+        return pixels.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
 
 
-def save_picture(picture: Float[Tensor, "3 h w"], file: Path) -> None:
-    """Write one picture in [0, 1] as a PNG of its own size."""
+def save_picture(picture: Float[Tensor, "3 h w"], file: str | Path) -> None:
+    """Write one picture in [0, 1] in its own size, as a PNG if `file` ends in .png.
+
+    The folder is created if it does not exist.
+    """
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     to_image(picture).save(file)
 
 
-def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> None:
-    """Write titled blocks of pictures, one below the other, as one PNG; small pictures are enlarged to 128 pixels."""
-    blocks = {title: (len(pictures) + COLUMNS - 1) // COLUMNS for title, pictures in rows.items()}
+def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: str | Path) -> None:
+    """Write titled blocks of pictures, one below the other, as one image of 128-pixel tiles.
+
+    The folder is created if it does not exist.
+    """
+    lines = {title: (len(pictures) + COLUMNS - 1) // COLUMNS for title, pictures in rows.items()}
     columns = min(COLUMNS, max(len(pictures) for pictures in rows.values()))
     step = SIDE + GAP
-    sheet = Image.new(
-        "RGB",
-        (GAP + columns * step, sum(TITLE + lines * step for lines in blocks.values()) + GAP),
-        "white",
-    )
+    width = GAP + columns * step
+    height = GAP + sum(TITLE + count * step for count in lines.values())
+    sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(20)
     y = 0
@@ -117,15 +132,16 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: Path) -> No
         for index, picture in enumerate(pictures):
             tile = to_image(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (GAP + index % COLUMNS * step, y + index // COLUMNS * step))
-        y += blocks[title] * step
+        y += lines[title] * step
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(file)
 
 
 def in_bytes(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-    """Pictures in [0, 1] as bytes, which is how they are kept."""
+    """Convert pictures in [0, 1] to bytes, a quarter of the memory."""
     return (pictures * 255 + 0.5).to(torch.uint8)
 
 
 def as_picture(pixels: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Back to [0, 1]."""
+    """Convert bytes to pictures in [0, 1]."""
     return pixels.float() / 255

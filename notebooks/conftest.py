@@ -1,6 +1,7 @@
-"""How nbval compares the notebooks' outputs: decimals may differ a little, words and whole numbers may not.
+"""Compare the notebooks' outputs: decimals may differ a little, words and integers may not.
 
-Another CPU adds in another order, so the last digits of a result differ. nbval knows only equal texts.
+Another CPU adds in another order, so the last digits of a result differ. nbval knows only equal
+texts.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,10 @@ exact = IPyNbCell.compare_outputs
 def compare(
     self: IPyNbCell, test: Iterable[Any], ref: Iterable[Any], skip_compare: Any = None
 ) -> bool:
-    """Take the place of nbval's comparison: forgive, then compare exactly. Outputs that one side lacks are left to nbval."""
+    """Replace nbval's comparison: forgive, then compare exactly.
+
+    Outputs that one side lacks are left to nbval.
+    """
     for new, stored in zip(test, ref, strict=False):
         if new.output_type == stored.output_type == "stream" and new.name == stored.name:
             new.text = forgive(new.text, stored.text)

@@ -1,4 +1,7 @@
-"""Shape checks on every call of the package, and complete stacks of a few thousand random weights."""
+"""Shared fixtures: complete stacks of a few thousand random weights, and the bundled models.
+
+Shapes and types are checked on every call of the package.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -21,7 +24,10 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the bundled model's classes: Kandinsky 2.2's, decoded by DDIM. 16 x 16 pictures, 16 embedding dimensions."""
+    """Save a tiny stack of the bundled model's classes: Kandinsky 2.2's, decoded by DDIM.
+
+    Pictures are 16 x 16, embeddings have 16 dimensions.
+    """
     from diffusers import DDIMScheduler
 
     folder = tmp_path_factory.mktemp("stack")
@@ -45,7 +51,7 @@ def pipe(stack: Path) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def menagerie() -> Pipeline:
-    """The bundled models, for what only trained ones show."""
+    """Load the bundled models, for tests that only trained models pass."""
     return load("menagerie", device="cpu")
 
 
@@ -56,7 +62,11 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A cache of the hub without a network: `cache(folder, repo)` puts a folder's files there, as a download does."""
+    """Replace the hub's cache by an empty one without a network.
+
+    `cache(folder, repo)` copies a folder's files into it, as a download does. Names matching
+    `without` are left out.
+    """
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
@@ -73,7 +83,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
 
 @pytest.fixture
 def parts(tmp_path: Path) -> tuple[str, str]:
-    """Folders with random weights of the classes that Semantica is built of: a DINOv2 and a VQModel, for 16 x 16 pictures."""
+    """Save random networks of Semantica's classes for 16 x 16 pictures: a DINOv2 and a VQModel.
+
+    Returns their folders.
+    """
     import diffusers
     from transformers import CLIPImageProcessor, Dinov2Config, Dinov2Model
 

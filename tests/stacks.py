@@ -1,4 +1,7 @@
-"""Complete stacks of a few thousand random weights, of the very classes of the real models, saved as these are."""
+"""Complete stacks of a few thousand random weights.
+
+They have the real models' classes, and are saved in the same layout.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,7 @@ UNET: dict[str, Any] = {
 
 
 def make_tokenizer(folder: Path) -> Any:
-    """A CLIPTokenizer in which each of WORDS is one token and any other text is cut into letters."""
+    """Save a CLIPTokenizer in which each of WORDS is one token; other text is cut into letters."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
@@ -54,7 +57,8 @@ def make_tokenizer(folder: Path) -> Any:
     for word in WORDS:
         pieces = [*word[:-1], word[-1] + "</w>"]
         while len(pieces) > 1:
-            # From the end of the word: "t</w>" cannot occur inside another word, so no word's merges disturb another's.
+            # From the end of the word: "t</w>" cannot occur inside another word, so the merges of
+            # one word do not disturb another's.
             pair = (pieces[-2], pieces[-1])
             pieces[-2:] = [pair[0] + pair[1]]
             if pair not in merges:
@@ -67,7 +71,11 @@ def make_tokenizer(folder: Path) -> Any:
 
 
 def make_text(tokenizer: Any, trap: bool) -> Any:
-    """With the `trap` of OpenAI's files: an end-of-text id of 2, which tells transformers to pool at the largest id."""
+    """Make a random text encoder.
+
+    With `trap` its end-of-text id is 2, as in OpenAI's files: transformers then pools at the
+    largest id.
+    """
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
     return CLIPTextModelWithProjection(
@@ -82,7 +90,8 @@ def make_text(tokenizer: Any, trap: bool) -> Any:
     )
 
 
-def make_eyes() -> tuple[Any, Any]:
+def make_image_encoder() -> tuple[Any, Any]:
+    """Make a random image encoder and its image processor."""
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     return (
@@ -92,6 +101,7 @@ def make_eyes() -> tuple[Any, Any]:
 
 
 def make_prior() -> Any:
+    """Make a random prior whose samples differ enough for a density to be fitted."""
     import diffusers
 
     prior = diffusers.PriorTransformer(
@@ -103,13 +113,14 @@ def make_prior() -> Any:
     )
     torch.nn.init.normal_(prior.clip_mean)
     torch.nn.init.uniform_(prior.clip_std, 0.5, 1.0)
-    # Louder than a fresh network, whose output hardly depends on the noise: samples have to differ for a density to be fitted.
+    # The output of a fresh network hardly depends on the noise, so these weights are larger.
     torch.nn.init.normal_(prior.proj_in.weight)
     torch.nn.init.normal_(prior.proj_to_clip_embeddings.weight, std=0.5)
     return prior
 
 
 def make_movq() -> Any:
+    """Make a random autoencoder of latents."""
     import diffusers
 
     return diffusers.VQModel(
@@ -124,6 +135,7 @@ def make_movq() -> Any:
 
 
 def make_scheduler(limit: float) -> Any:
+    """Make the prior's scheduler, which clips embeddings at +- limit."""
     import diffusers
 
     return diffusers.UnCLIPScheduler(
@@ -132,12 +144,16 @@ def make_scheduler(limit: float) -> Any:
 
 
 def make_kandinsky_22(prior: Path, decoder: Path, scheduler: Any = None) -> None:
-    """Kandinsky 2.2's classes, with a text encoder that pools at its own end-of-text token, as the bundled model's does."""
+    """Save a stack of Kandinsky 2.2's classes.
+
+    Its text encoder pools at its own end-of-text token, as the bundled model's does.
+    """
     import diffusers
 
     torch.manual_seed(0)
     tokenizer = make_tokenizer(prior / "tokenizer")
-    text, (image, processor) = make_text(tokenizer, trap=False), make_eyes()
+    text = make_text(tokenizer, trap=False)
+    image, processor = make_image_encoder()
     network = make_prior()
     unet = diffusers.UNet2DConditionModel(
         sample_size=4,
@@ -169,13 +185,17 @@ def make_kandinsky_22(prior: Path, decoder: Path, scheduler: Any = None) -> None
 
 
 def make_kandinsky_21(prior: Path, decoder: Path) -> None:
-    """Kandinsky 2.1's classes: the prior's text encoder with the trap, a decoder that reads texts through a MultilingualCLIP."""
+    """Save a stack of Kandinsky 2.1's classes.
+
+    The prior's text encoder has the trap, and the decoder reads texts through a MultilingualCLIP.
+    """
     import diffusers
     from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
     from transformers import XLMRobertaTokenizer
 
     torch.manual_seed(0)
-    tokenizer, (image, processor) = make_tokenizer(prior / "tokenizer"), make_eyes()
+    tokenizer = make_tokenizer(prior / "tokenizer")
+    image, processor = make_image_encoder()
     diffusers.KandinskyPriorPipeline(
         prior=make_prior(),
         text_encoder=make_text(tokenizer, trap=True),
@@ -240,13 +260,17 @@ def make_kandinsky_21(prior: Path, decoder: Path) -> None:
     ).save_pretrained(decoder)
 
 
-def make_karlo(folder: Path, eyes: Path) -> None:
-    """Karlo's classes, in one folder but for the image encoder: pictures of 8 pixels, enlarged to 16."""
+def make_karlo(folder: Path, encoder: Path) -> None:
+    """Save a stack of Karlo's classes: pictures of 8 pixels, enlarged to 16.
+
+    It lies in one folder but for the image encoder, which lies in `encoder`.
+    """
     import diffusers
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 
     torch.manual_seed(0)
-    tokenizer, (image, processor) = make_tokenizer(folder / "tokenizer"), make_eyes()
+    tokenizer = make_tokenizer(folder / "tokenizer")
+    image, processor = make_image_encoder()
     decoder = diffusers.UNet2DConditionModel(
         sample_size=8,
         in_channels=3,
@@ -290,12 +314,12 @@ def make_karlo(folder: Path, eyes: Path) -> None:
             variance_type="fixed_small_log", prediction_type="epsilon", clip_sample_range=1.0
         ),
     ).save_pretrained(folder)
-    image.save_pretrained(eyes)
-    processor.save_pretrained(eyes)
+    image.save_pretrained(encoder)
+    processor.save_pretrained(encoder)
 
 
 def hub_folder(cache: Path, repo: str) -> Path:
-    """Where a hub's cache keeps the files of a repository's one commit."""
+    """Make the folder where a hub's cache keeps the files of a repository's one commit."""
     root = cache / f"models--{repo.replace('/', '--')}"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text(COMMIT)

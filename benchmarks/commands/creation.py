@@ -1,7 +1,8 @@
-"""python -m benchmarks.commands.creation: the main job over all categories and seeds, and its time and memory from a cold start.
+"""python -m benchmarks.commands.creation: `creativelib create` over all categories and seeds.
 
-Reports of single runs are kept in out/benchmark-create, by model, settings, category and seed: a run that was cut off goes on where it
-stopped, and `--only` lets several processes share the work. After a change of the code, delete them.
+Also measures its time and memory from a cold start. Reports of single runs are kept in
+out/benchmark-create, by model, settings, category and seed: an interrupted run resumes where it
+stopped, and `--only` lets several processes share the work. Delete them after a change of the code.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from creativelib.world import CATEGORIES
 
 
 def cold_start(prompt: str) -> tuple[float, float]:
-    """Seconds and GiB of the command in a process of its own, with an empty cache."""
+    """Measure seconds and GiB of the command in a process of its own, with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         program = Path(sys.executable).with_name("creativelib")
@@ -54,14 +55,13 @@ def cold_start(prompt: str) -> tuple[float, float]:
 
 
 def report(category: str, seed: int, count: int) -> dict:
-    """The report of one run, from disk if it was made before with these weights and settings."""
-    key = hashlib.sha256(
-        f"{locate('menagerie').fingerprint} {STEER_DEFAULTS}".encode()
-    ).hexdigest()[:12]
-    kept = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
-    if not (kept / "report.json").exists():
-        create(f"a photo of {article(category)}", kept, seed=seed, count=count)
-    return json.loads((kept / "report.json").read_text())
+    """Return the report of one run, from disk if these weights and settings made it before."""
+    setup = f"{locate('menagerie').fingerprint} {STEER_DEFAULTS}"
+    key = hashlib.sha256(setup.encode()).hexdigest()[:12]
+    folder = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
+    if not (folder / "report.json").exists():
+        create(f"a photo of {article(category)}", folder, seed=seed, count=count)
+    return json.loads((folder / "report.json").read_text())
 
 
 def main() -> None:
@@ -72,27 +72,27 @@ def main() -> None:
         "--only",
         nargs="+",
         metavar="CATEGORY",
-        help="make the runs of these categories and publish nothing",
+        help="run these categories and publish nothing",
     )
-    o = parser.parse_args()
-    if o.only:
-        for name in o.only:
-            for seed in range(o.seeds):
-                report(name, seed, o.count)
+    options = parser.parse_args()
+    if options.only:
+        for name in options.only:
+            for seed in range(options.seeds):
+                report(name, seed, options.count)
         return
     seconds, memory = cold_start("a photo of a pet")
     figures = [
         at_most("cold start, 16 pictures, no cache: time", seconds, "s", 45),
         at_most("cold start, 16 pictures, no cache: memory", memory, "GiB", 3),
     ]
-    bar = tqdm(total=len(CATEGORIES) * o.seeds, desc="create")
+    bar = tqdm(total=len(CATEGORIES) * options.seeds, desc="create")
     for category in CATEGORIES:
         rows = []
         tail = 0.0
-        for seed in range(o.seeds):
-            made = report(category.name, seed, o.count)
-            rows += made["pictures"]
-            tail = made["density"]["percentile_99"]
+        for seed in range(options.seeds):
+            result = report(category.name, seed, options.count)
+            rows += result["pictures"]
+            tail = result["density"]["percentile_99"]
             bar.update()
         for kind in ("typical", "creative"):
             part = [row for row in rows if row["kind"] == kind]
@@ -114,9 +114,8 @@ def main() -> None:
                         f"{category.name}: creative, valid and novel in form",
                         both,
                         "%",
-                        None,
-                        None,
-                        *i3,
+                        low=i3[0],
+                        high=i3[1],
                     ),
                 ]
             else:
@@ -126,8 +125,14 @@ def main() -> None:
                         surprisal / tail,
                         "",
                     ),
-                    Figure(f"{category.name}: typical, valid", valid, "%", None, None, *i1),
-                    Figure(f"{category.name}: typical, novel in form", novel, "%", None, None, *i2),
+                    Figure(f"{category.name}: typical, valid", valid, "%", low=i1[0], high=i1[1]),
+                    Figure(
+                        f"{category.name}: typical, novel in form",
+                        novel,
+                        "%",
+                        low=i2[0],
+                        high=i2[1],
+                    ),
                 ]
     publish("create", figures, 0)
 

@@ -1,7 +1,9 @@
-"""python -m benchmarks.commands.seconds [REVISION]: where the seconds go with the bundled model on a CPU, beside those of an earlier commit.
+"""python -m benchmarks.commands.seconds [REVISION]: where the bundled model's seconds go on a CPU.
 
-Imports, loading, one step of each paper's loop, and the stages of `creativelib create`, each in a process of its own and as the least of
-several. With a revision the same is measured in a worktree of it, in turns with this one, so that both see the same machine.
+Times imports, loading, one step of each paper's loop, and the stages of `creativelib create`, each
+in a process of its own and as the least of several. With the revision of an earlier commit, a
+worktree of it is timed in turns with this one, so that both run on the same machine under the same
+load.
 """
 
 import argparse
@@ -23,7 +25,8 @@ started = time.perf_counter()
 import torch
 had = time.perf_counter()
 import creativelib.commands.creation
-took = {"import of torch": had - started, "import of creativelib.commands.creation, after torch": time.perf_counter() - had}
+took = {"import of torch": had - started}
+took["import of creativelib.commands.creation, after torch"] = time.perf_counter() - had
 """
 LOAD = """
 import time
@@ -48,8 +51,15 @@ from creativelib.unclip.pipeline import load
 pipe = load("menagerie", "cpu")
 density = fit_baseline(pipe, "a photo of a pet", SteerConfig(baseline_samples=500))
 took = {}
-for name, runs in (("a step of steering, 4 concepts x 6 samples", iter_steer(pipe, "pet", density, SteerConfig(dial=20.0))),
-                   ("a step of ConceptLab, 4 concepts x 2 samples", iter_learn(pipe, "pet", ["cat", "dog", "bird"], LearnConfig()))):
+loops = {
+    "a step of steering, 4 concepts x 6 samples": iter_steer(
+        pipe, "pet", density, SteerConfig(dial=20.0)
+    ),
+    "a step of ConceptLab, 4 concepts x 2 samples": iter_learn(
+        pipe, "pet", ["cat", "dog", "bird"], LearnConfig()
+    ),
+}
+for name, runs in loops.items():
     for _ in range(3):
         next(runs)
     found = []
@@ -69,7 +79,7 @@ took = {f"create: {stage}": value for stage, value in seconds.items()}
 
 
 def measure(tree: Path) -> dict[str, float]:
-    """Of one tree: what each script took."""
+    """Return the seconds that each script takes with the code of one tree."""
     found = {}
     for script in (IMPORTS, LOAD, STEPS, CREATE):
         with tempfile.TemporaryDirectory() as cache:

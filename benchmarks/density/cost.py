@@ -1,4 +1,7 @@
-"""python -m benchmarks.density.cost: how fast and small fitting and scoring a density are. Needs Linux, which tells a process its peak."""
+"""python -m benchmarks.density.cost: time and memory of fitting and scoring a density.
+
+Needs Linux, whose /proc reports a process's peak memory.
+"""
 
 import subprocess
 import sys
@@ -14,7 +17,10 @@ from creativelib.density import GaussianDensity
 
 
 def speed_figures() -> list[Figure]:
-    """log_prob and score of a million embeddings of width 64, against scikit-learn's log-probabilities alone."""
+    """Time log_prob and score of a million embeddings of width 64.
+
+    scikit-learn, for comparison, computes log-probabilities alone.
+    """
     from sklearn.mixture import GaussianMixture
 
     generator = torch.Generator().manual_seed(0)
@@ -23,25 +29,23 @@ def speed_figures() -> list[Figure]:
     density = GaussianDensity.fit(fit, pca=1.0)
     other = GaussianMixture(1, covariance_type="full").fit(fit.double().numpy())
 
-    def ours() -> None:
+    def score_ours() -> None:
         for part in z.split(50_000):
             density.log_prob(part)
             density.score(part)
 
-    def theirs() -> None:
+    def score_theirs() -> None:
         other.score_samples(z.numpy())
 
-    times = {
-        name: min(_seconds(run) for _ in range(3))
-        for name, run in (("ours", ours), ("theirs", theirs))
-    }
+    ours = min(_seconds(score_ours) for _ in range(3))
+    theirs = min(_seconds(score_theirs) for _ in range(3))
     return [
         Figure(
             "log_prob and score of 1 M x 64, time / scikit-learn's score_samples alone",
-            times["ours"] / times["theirs"],
+            ours / theirs,
             "times",
         ),
-        Figure("log_prob and score of 1 M x 64", times["ours"], "s"),
+        Figure("log_prob and score of 1 M x 64", ours, "s"),
     ]
 
 
@@ -52,18 +56,21 @@ def _seconds(run: Callable[[], None]) -> float:
 
 
 def stream() -> Iterator[Tensor]:
-    """Ten million embeddings of width 64, never all at once."""
+    """Yield ten million embeddings of width 64, never all at once."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(100):
         yield torch.randn(100_000, 64, generator=generator)
 
 
 def stream_figures() -> list[Figure]:
-    """A fit of 10 M x 64 in a process of its own, whose memory is measured."""
+    """Fit 10 M x 64 in a process of its own, and measure its memory."""
     started = time.perf_counter()
-    # The peak that the kernel keeps for the process, VmHWM: getrusage's would begin at what the parent holds.
+    # VmHWM is the kernel's peak of this process alone; that of getrusage would start at the
+    # parent's memory.
     code = (
-        "import itertools, re; from benchmarks.density.cost import stream; from creativelib.density import GaussianDensity\n"
+        "import itertools, re\n"
+        "from benchmarks.density.cost import stream\n"
+        "from creativelib.density import GaussianDensity\n"
         "d = GaussianDensity.fit_stream(stream(), itertools.islice(stream(), 10), pca=1.0)\n"
         "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
         "print(int(peak) / 2**20, float(d.subspace.variances.mean()))"
@@ -78,7 +85,7 @@ def stream_figures() -> list[Figure]:
     memory, variance = map(float, out.stdout.split())
     assert abs(variance - 1) < 1e-3
     return [
-        at_most("streaming fit of 10 M x 64: memory", memory, "GiB", 1),
+        at_most("streaming fit of 10 M x 64: memory", memory, unit="GiB", bar=1),
         Figure("streaming fit of 10 M x 64: time", time.perf_counter() - started, "s"),
     ]
 

@@ -1,9 +1,13 @@
-"""python -m benchmarks.density.recovery: which density ranks the truth best. Flows take most of its 75 minutes on one core.
+"""python -m benchmarks.density.recovery: which density ranks the truth best.
 
-Pictures of each category, with more wild ones than the truth has so that all degrees of rarity are there, are embedded by CLIP. Every
-density fitted to an exposure gives each a log-probability, the world a true one; the figure is Spearman's correlation of the two, averaged
-over categories. Exposures: what the prior makes of "a photo of a {category}", and a corpus of pictures as frequent as the truth says.
-`--clip FOLDER` takes another CLIP's image encoder, such as one trained without the auxiliary loss; then there is no prior to draw from.
+It takes 75 minutes on one core, most of them for flows.
+
+Pictures of each category are embedded by CLIP, with a larger share of wild ones than the truth has,
+so that all degrees of rarity are present. Every density fitted to an exposure gives each picture a
+log-probability, and the world gives the true one. The figure is Spearman's correlation of the two,
+averaged over categories. The exposures are samples of the prior for "a photo of a {category}", and
+a corpus of pictures with the frequencies of the truth. `--clip FOLDER` takes the image encoder of
+another CLIP, such as one trained without the auxiliary loss; it has no prior to sample from.
 """
 
 import argparse
@@ -26,8 +30,10 @@ from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.scenes import Scenes, draw, sample_scenes
 
-WILD = 0.4  # of the pictures to be ranked
+# Share of wild pictures among those to rank, and their number for each category.
+WILD = 0.4
 RANKED = 600
+# Numbers of embeddings that a density is fitted to.
 SIZES = (200, 1000, 5000)
 KINDS: dict[str, Callable[[Tensor], Density]] = {
     "Gaussian, PCA 95 %, residual": lambda z: GaussianDensity.fit(z),
@@ -43,47 +49,57 @@ KINDS: dict[str, Callable[[Tensor], Density]] = {
 
 
 def photos(category: str, n: int, wild: float | None, seed: int) -> tuple[Scenes, Tensor]:
-    """Scenes of a category as photos, and their pictures."""
+    """Draw scenes of a category as photos; return them and their pictures."""
     scenes = sample_scenes(n, torch.Generator().manual_seed(seed), wild, category)
     scenes.style[:] = torch.tensor(styles.index("photo"))
     return scenes, torch.cat([draw(scenes[slice(i, i + 200)]) for i in range(0, n, 200)])
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's."""
+    """Compute Spearman's rank correlation."""
     result: Any = spearmanr(a.numpy(), b.numpy())
     return float(result.statistic)
 
 
 def exposure(pipe: Pipeline, category: str, kind: str, n: int) -> Float[Tensor, "n d"]:
+    """Return n typical embeddings of a category, from the "prior" or from a "corpus"."""
     if kind == "prior":
         cond = pipe.encode_text([f"a photo of {article(category)}"])
         return pipe.sample_prior(cond, n, noise=torch.Generator().manual_seed(0))[0]
-    return pipe.encode_images(photos(category, n, None, 1)[1])
+    return pipe.encode_images(photos(category, n, wild=None, seed=1)[1])
 
 
 def ranking_figures(pipe: Pipeline, kinds: tuple[str, ...], categories: int) -> list[Figure]:
-    """Spearman's correlation of estimated and true log-probability, for every estimator, exposure and size."""
+    """Correlate estimated and true log-probability by rank.
+
+    There is one figure for every density, exposure and size.
+    """
     found: dict[str, list[float]] = {}
     for category in tqdm(CATEGORIES[:categories], desc="ranking"):
-        scenes, pictures = photos(category.name, RANKED, WILD, 2)
+        scenes, pictures = photos(category.name, RANKED, wild=WILD, seed=2)
         z = pipe.encode_images(pictures)
         true = truth(category.name).log_prob(scenes.factors[:, : len(category.factors)])
         for kind in kinds:
-            seen = exposure(pipe, category.name, kind, max(SIZES))
+            typical = exposure(pipe, category.name, kind=kind, n=max(SIZES))
             for size in SIZES:
                 for name, fit in KINDS.items():
+                    # Flows are the slowest to fit: one exposure shows how they depend on size.
                     if "flow" in name and size < max(SIZES) and kind == "corpus":
-                        continue  # the slowest to fit: its dependence on size is shown on one exposure
-                    estimated = fit(seen[:size]).log_prob(z)
-                    found.setdefault(f"{name}; {kind}, {size}", []).append(
-                        rank_correlation(estimated, true)
-                    )
+                        continue
+                    estimated = fit(typical[:size]).log_prob(z)
+                    correlation = rank_correlation(estimated, true)
+                    found.setdefault(f"{name}; {kind}, {size}", []).append(correlation)
     figures = []
     for name, values in found.items():
-        mean, interval = bootstrap(torch.tensor(values))
+        mean, (low, high) = bootstrap(torch.tensor(values))
         figures.append(
-            Figure(f"rank correlation with the truth: {name}", mean, "", None, None, *interval)
+            Figure(
+                name=f"rank correlation with the truth: {name}",
+                value=mean,
+                unit="",
+                low=low,
+                high=high,
+            )
         )
     return figures
 
@@ -92,21 +108,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--categories", type=int, default=len(CATEGORIES))
     parser.add_argument("--clip", type=Path, help="a folder with another CLIP's image encoder")
-    o = parser.parse_args()
+    options = parser.parse_args()
     pipe = load("menagerie", device="cpu")
-    if not o.clip:
-        publish("density", ranking_figures(pipe, ("prior", "corpus"), o.categories), 0)
+    if not options.clip:
+        publish("density", ranking_figures(pipe, ("prior", "corpus"), options.categories), 0)
         return
-    encoder = (
-        CLIPVisionModelWithProjection.from_pretrained(o.clip, dtype=torch.float32)
-        .eval()
-        .requires_grad_(False)
-    )
-    publish(
-        "density-other-clip",
-        ranking_figures(replace(pipe, image_encoder=encoder), ("corpus",), o.categories),
-        0,
-    )
+    encoder = CLIPVisionModelWithProjection.from_pretrained(options.clip, dtype=torch.float32)
+    encoder = encoder.eval().requires_grad_(False)
+    pipe = replace(pipe, image_encoder=encoder)
+    publish("density-other-clip", ranking_figures(pipe, ("corpus",), options.categories), 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
-"""Figures of benchmarks/evaluation/table.py from its rows: the big table, which metric tracks the truth, how another oracle ranks, what was
-claimed."""
+"""Figures that benchmarks.evaluation.table makes of its rows.
+
+They are the table of all methods, which metrics track the truth, how a second oracle ranks the
+methods, and what the papers claim.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,8 +24,8 @@ Row = dict[str, Any]
 TRUTH = "true: valid and novel"
 SECOND = "second oracle: valid and novel"
 REAL = 400  # pictures of the world that distances are taken to
-LESS = ("FID", "KID")  # metrics of which less is better, as they are commonly read
-LEFT_OUT = (
+LESS_IS_BETTER = ("FID", "KID")  # as they are commonly read
+NO_METRICS = (
     "method",
     "category",
     "seed",
@@ -36,166 +39,160 @@ PERCENT = ("precision", "recall", "coverage", "true: valid", "true: novel in for
 
 
 def metrics(rows: Sequence[Row]) -> list[str]:
-    return [name for name in rows[0] if name not in LEFT_OUT]
+    """List the names of the columns that are metrics."""
+    return [name for name in rows[0] if name not in NO_METRICS]
 
 
 def spearman(a: Float[Tensor, "c n"], b: Float[Tensor, "c n"]) -> Float[Tensor, " c"]:
-    """The rank correlation in each category."""
-    found: list[Any] = [spearmanr(x, y) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
-    return torch.tensor([each.statistic for each in found])
+    """Compute the rank correlation in each category."""
+    results: list[Any] = [spearmanr(x, y) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    return torch.tensor([result.statistic for result in results])
 
 
 def by_category(rows: Sequence[Row], name: str) -> Float[Tensor, "c r"]:
-    """A metric of all runs, category by category, in the same order of methods and seeds."""
+    """List a metric of all runs by category, in the same order of methods and seeds."""
     ordered = sorted(rows, key=lambda row: (row["category"], row["method"], row["seed"]))
     count = len({row["category"] for row in rows})
     return torch.tensor([row[name] for row in ordered], dtype=torch.float64).view(count, -1)
 
 
 def table_figures(rows: Sequence[Row]) -> list[Figure]:
+    """Make a figure of each method and metric."""
     names = [*metrics(rows), "seconds a picture"]
-    frame = compare(rows, names)
+    frame = compare(rows, metrics=names)
     figures = []
     for method in frame.index:
         for name in names:
+            scale = 100 if name in PERCENT else 1
+            unit = "%" if name in PERCENT else ""
             value, low, high = (
-                frame.loc[method, (name, part)] * (100 if name in PERCENT else 1)
-                for part in ("value", "low", "high")
+                frame.loc[method, (name, part)] * scale for part in ("value", "low", "high")
             )
-            figures.append(
-                Figure(
-                    f"{method}: {name}", value, "%" if name in PERCENT else "", low=low, high=high
-                )
-            )
+            figures.append(Figure(f"{method}: {name}", value, unit, low=low, high=high))
     return figures
 
 
 def correlation_figures(rows: Sequence[Row]) -> list[Figure]:
-    """Rank correlations over a category's runs, averaged over categories: metrics differ in level from category to category."""
+    """Correlate each metric with the truth by ranks within a category, averaged over categories.
+
+    Metrics differ in level from category to category.
+    """
     figures = []
     for name in metrics(rows):
         if name.startswith("true: "):
             continue
-        own = by_category(rows, name) * (-1 if name in LESS else 1)
+        sign = -1 if name in LESS_IS_BETTER else 1
+        title = f"- {name}" if name in LESS_IS_BETTER else name
+        values = by_category(rows, name) * sign
         for truth in ("true: valid", "true: novel in form", TRUTH):
-            value, interval = bootstrap(spearman(own, by_category(rows, truth)))
-            figures.append(
-                Figure(
-                    f"{'- ' if name in LESS else ''}{name}: {truth.removeprefix('true: ')}",
-                    value,
-                    "",
-                    low=interval[0],
-                    high=interval[1],
-                )
-            )
+            value, (low, high) = bootstrap(spearman(values, by_category(rows, truth)))
+            label = f"{title}: {truth.removeprefix('true: ')}"
+            figures.append(Figure(label, value, "", low=low, high=high))
     return figures
 
 
 def oracle_figures(rows: Sequence[Row]) -> list[Figure]:
-    """How methods rank by the one oracle and by the other."""
-    frame = compare(rows, [TRUTH, SECOND])
-    one, other = (torch.tensor(frame[(name, "value")].to_numpy()) for name in (TRUTH, SECOND))
-    figures = [
-        Figure(
-            "rank correlation of methods by either oracle",
-            spearman(one[None], other[None]).item(),
-            "",
-        )
-    ]
-    order = {
-        name: rankdata(-values.numpy())
-        for name, values in (("rank", one), ("rank by the second oracle", other))
+    """Compare how methods rank by either oracle."""
+    frame = compare(rows, metrics=[TRUTH, SECOND])
+    first, second = (torch.tensor(frame[(name, "value")].to_numpy()) for name in (TRUTH, SECOND))
+    correlation = spearman(first[None], second[None]).item()
+    figures = [Figure("rank correlation of methods by either oracle", correlation, "")]
+    shares = {TRUTH.removeprefix("true: "): first, "by the second oracle": second}
+    ranks = {
+        "rank": rankdata(-first.numpy()),
+        "rank by the second oracle": rankdata(-second.numpy()),
     }
     for i, method in enumerate(frame.index):
-        for name, values in ((TRUTH.removeprefix("true: "), one), ("by the second oracle", other)):
+        for name, values in shares.items():
             figures.append(Figure(f"{method}: {name}", 100 * values[i].item(), "%"))
-        figures += [
-            Figure(f"{method}: {name}", float(found[i]), "") for name, found in order.items()
-        ]
+        for name, order in ranks.items():
+            figures.append(Figure(f"{method}: {name}", float(order[i]), ""))
     return figures
 
 
 def claim_figures(rows: Sequence[Row]) -> list[Figure]:
-    """What the papers say of their methods, as bars, and what is so here; intervals over categories. Distances are of all runs of a
-    category together, in the judge's eyes, to the world's own pictures."""
+    """Compare what the papers claim of their methods, as bars, with what is measured here.
+
+    Intervals are over categories. Distances are taken from all runs of a category together to the
+    world's own pictures, between the judge's embeddings.
+    """
     judge = Judge.load()
     words = sorted({row["category"] for row in rows})
-    real = {
-        word: judge.encode_images(
-            draw(sample_scenes(REAL, torch.Generator().manual_seed(77), category=word))
-        )
-        for word in words
-    }
+    real = {}
+    for word in words:
+        scenes = sample_scenes(REAL, torch.Generator().manual_seed(77), category=word)
+        real[word] = judge.encode_images(draw(scenes))
 
     def runs(method: str, word: str) -> list[Row]:
         return [row for row in rows if (row["method"], row["category"]) == (method, word)]
 
-    def each(measure: Callable[[Tensor, Tensor], float], method: str) -> Tensor:
-        return torch.tensor(
-            [
-                measure(
-                    torch.tensor([x for row in runs(method, word) for x in row["seen"]]), real[word]
-                )
-                for word in words
-            ]
-        )
+    def distances(measure: Callable[[Tensor, Tensor], float], method: str) -> Tensor:
+        values = []
+        for word in words:
+            embeddings = torch.tensor([z for row in runs(method, word) for z in row["seen"]])
+            values.append(measure(embeddings, real[word]))
+        return torch.tensor(values)
 
     def means(method: str, name: str) -> Tensor:
         return torch.tensor([[row[name] for row in runs(method, word)] for word in words]).mean(1)
 
     steered = "rarity steering"
-    usual = "plain"
+    plain = "plain"
     guided = "rarity guidance"
-    kl, kl_in = bootstrap(each(gaussian_kl, steered) / each(gaussian_kl, usual))
-    fid, fid_in = bootstrap(each(frechet, steered) - each(frechet, usual))
-    more, more_in = bootstrap(
-        100 * (means(guided, "seconds a picture") / means(usual, "seconds a picture") - 1)
-    )
-    valid, valid_in = bootstrap(100 * means(steered, "true: valid"))
+    two_negatives = "ConceptLab, two negatives"
+    adaptive = "ConceptLab, adaptive"
+    kl, kl_interval = bootstrap(distances(gaussian_kl, steered) / distances(gaussian_kl, plain))
+    fid, fid_interval = bootstrap(distances(frechet, steered) - distances(frechet, plain))
+    seconds = means(guided, "seconds a picture") / means(plain, "seconds a picture")
+    extra, extra_interval = bootstrap(100 * (seconds - 1))
+    valid, valid_interval = bootstrap(100 * means(steered, "true: valid"))
     figures = [
         at_least(
             "rarity steering: KL from the world's pictures, times plain sampling's",
             kl,
             "",
-            2,
-            kl_in,
+            bar=2,
+            interval=kl_interval,
         ),
-        at_most("rarity steering: FID, more than plain sampling's", fid, "", 0.05, fid_in),
-        at_most("rarity guidance: more time than plain sampling", more, "%", 15, more_in),
-        at_least("rarity steering: valid", valid, "%", 85, valid_in),
+        at_most(
+            "rarity steering: FID, more than plain sampling's",
+            fid,
+            "",
+            bar=0.05,
+            interval=fid_interval,
+        ),
+        at_most(
+            "rarity guidance: more time than plain sampling",
+            extra,
+            "%",
+            bar=15,
+            interval=extra_interval,
+        ),
+        at_least("rarity steering: valid", valid, "%", bar=85, interval=valid_interval),
     ]
+    similarity = means(two_negatives, "positive similarity")
     for rival in ("negative prompt, prior", "negative prompt, decoder"):
-        ahead = means("ConceptLab, two negatives", "positive similarity") > means(
-            rival, "positive similarity"
-        )
+        ahead = similarity > means(rival, "positive similarity")
+        label = f"of {len(words)} categories with more positive similarity than {rival}"
         figures.append(
-            at_least(
-                f"ConceptLab, two negatives: of {len(words)} categories with more positive similarity than {rival}",
-                float(ahead.sum()),
-                "",
-                len(words),
-            )
+            at_least(f"{two_negatives}: {label}", float(ahead.sum()), "", bar=len(words))
         )
-    new, new_in = bootstrap(
-        100
-        * (
-            means("ConceptLab, adaptive", "true: novel in form")
-            - means("ConceptLab, two negatives", "true: novel in form")
-        )
-    )
-    return [
-        *figures,
+    gain = means(adaptive, "true: novel in form") - means(two_negatives, "true: novel in form")
+    new, new_interval = bootstrap(100 * gain)
+    figures.append(
         at_least(
             "ConceptLab, adaptive: more pictures novel in form than with two negatives",
             new,
             "points",
-            0,
-            new_in,
-        ),
-    ]
+            bar=0,
+            interval=new_interval,
+        )
+    )
+    return figures
 
 
 def publish_all(rows: Sequence[Row]) -> None:
+    """Write the rows without embeddings, and all figures, into benchmarks/results."""
     pd.DataFrame(rows).drop(columns="seen").round(4).to_csv(
         RESULTS / "evaluation-runs.csv", index=False
     )

@@ -1,4 +1,4 @@
-"""python -m benchmarks.models.bundled: how good the bundled models are, on fresh pictures.
+"""python -m benchmarks.models.bundled: measure how good the bundled models are, on fresh pictures.
 
     python -m benchmarks.models.bundled --model menagerie-128
 
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from benchmarks.figures import Figure, at_least, at_most, bootstrap, publish, share
 from benchmarks.models.model_checks import vqa_figures, zero_shot_figures
 from creativelib.metrics.pixels import psnr
+from creativelib.models.names import BUNDLED_STACKS
 from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures
 from creativelib.unclip.pipeline import Pipeline, load
@@ -25,18 +26,18 @@ from creativelib.world import CATEGORIES, captions, styles, truth
 from creativelib.world.oracle import Oracle, Reading, of_category, slots
 from creativelib.world.scenes import Scenes, draw, sample_scenes, style_names
 
-BUNDLED = ("menagerie", "menagerie-128")
 PROBE = 14_000  # wild pictures that the probe learns from
-GUIDED = 3.0  # of the prior, for prompts that ask for three things at once; all others are drawn with its default, none
+# Guidance of the prior for prompts that ask for three things at once; the others have none.
+GUIDED = 3.0
 
 
 def visible_mask(scenes: Scenes) -> Tensor:
-    """(n, f) True for factors that exist and are not hidden by the style."""
+    """Return (n, f), True for factors that exist and that the style does not hide."""
     return visible_factors(scenes) >= 0
 
 
 def species_of(category: str, factors: Tensor) -> Tensor:
-    """The most probable species under the truth."""
+    """Find the most probable species under the truth."""
     return truth(category).posterior(factors)[:, :-1].argmax(1)
 
 
@@ -46,7 +47,7 @@ def read_species(oracle: Oracle, pictures: Tensor, category: str) -> Tensor:
 
 
 def lab(rgb: Tensor) -> Tensor:
-    """sRGB in [0, 1] to CIELAB under D65 (channel dimension -1)."""
+    """Convert sRGB in [0, 1] to CIELAB under D65; the channels are the last dimension."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     matrix = rgb.new_tensor(
         [
@@ -65,20 +66,23 @@ def lab(rgb: Tensor) -> Tensor:
 
 
 def subject(scenes: Scenes, pictures: Tensor) -> Tensor:
-    """(n, h, w) True on the subject: where the same scene drawn on another background looks the same."""
+    """Return (n, h, w), True on the subject.
+
+    That is where the same scene looks the same on another background.
+    """
     moved = Scenes(**{**scenes.__dict__, "pose": scenes.pose.clone()})
     moved.pose[:, 6:9] = 1.6 - moved.pose[:, 6:9]
     return (draw(moved, pictures.shape[-1]) - pictures).abs().amax(1) < 0.004
 
 
 def same_share(a: Reading, b: Reading, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Per visible factor: read alike; and per picture: all of them."""
+    """Compare two readings: per visible factor, and per picture for all visible factors at once."""
     same = a.factors.argmax(2) == b.factors.argmax(2)
     return same[mask], (same | ~mask).all(1)
 
 
 def drawn(scenes: Scenes, side: int) -> Tensor:
-    """Pictures of scenes, a few at a time."""
+    """Draw scenes, a few at a time."""
     starts = tqdm(range(0, len(scenes), 200), desc="drawing")
     return torch.cat([draw(scenes[slice(start, start + 200)], side) for start in starts])
 
@@ -86,16 +90,19 @@ def drawn(scenes: Scenes, side: int) -> Tensor:
 def probe_figures(
     pipe: Pipeline, scenes: Scenes, z: Tensor, generator: torch.Generator
 ) -> list[Figure]:
-    """What an embedding says: an MLP of two hidden layers learns to read the factors of wild pictures from it."""
+    """Measure how much of a wild picture its embedding keeps.
+
+    An MLP of two hidden layers learns to read the factors of wild pictures from their embeddings.
+    """
     learned = sample_scenes(PROBE, generator, wild=1.0)
-    seen = torch.cat(
+    embeddings = torch.cat(
         [
             pipe.encode_images(drawn(learned[slice(i, i + 1000)], pipe.decoder.side))
             for i in range(0, PROBE, 1000)
         ]
     )
-    mean = seen.mean(0)
-    std = seen.std(0)
+    mean = embeddings.mean(0)
+    std = embeddings.std(0)
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Linear(z.shape[1], 768),
@@ -113,7 +120,7 @@ def probe_figures(
     with torch.enable_grad():
         for _ in range(steps):
             rows = torch.randint(PROBE, (256,), generator=generator)
-            logits = of_category(net((seen[rows] - mean) / std), learned.category[rows])
+            logits = of_category(net((embeddings[rows] - mean) / std), learned.category[rows])
             loss = cross_entropy(logits.flatten(0, 1), target[rows].flatten(), ignore_index=-1)
             optimizer.zero_grad()
             loss.backward()
@@ -121,11 +128,10 @@ def probe_figures(
             schedule.step()
     wild = scenes.species < 0
     mask = visible_mask(scenes)[wild]
-    right = (
-        of_category(net.eval()((z[wild] - mean) / std), scenes.category[wild]).argmax(2)
-        == scenes.factors[wild]
-    )
-    (each, i1), (whole, i2) = share(right[mask]), share((right | ~mask).all(1))
+    logits = of_category(net.eval()((z[wild] - mean) / std), scenes.category[wild])
+    right = logits.argmax(2) == scenes.factors[wild]
+    each, i1 = share(right[mask])
+    whole, i2 = share((right | ~mask).all(1))
     return [
         at_least(
             "CLIP: a probe on embeddings of wild pictures reads visible factors", each, "%", 97, i1
@@ -137,18 +143,19 @@ def probe_figures(
 def redrawn_figures(
     oracle: Oracle, scenes: Scenes, decoded: Tensor, encoded: Tensor
 ) -> list[Figure]:
-    """How far pictures are from what the oracle reads in them, drawn again."""
-    far = {}
+    """Measure how far pictures are from the pictures drawn from the oracle's reading of them."""
+    distance = {}
     for name, pictures in (("decoded", decoded), ("autoencoded", encoded)):
         parts = [
             oracle.judge(pictures[scenes.category == i], c.name).distance
             for i, c in enumerate(CATEGORIES)
         ]
-        far[name] = torch.cat(parts).median().item()
+        distance[name] = torch.cat(parts).median().item()
     return [
         at_most(
-            "distance to the picture drawn from what the oracle reads, decoded / autoencoded (median)",
-            far["decoded"] / far["autoencoded"],
+            "distance to the picture drawn from what the oracle reads, "
+            "decoded / autoencoded (median)",
+            distance["decoded"] / distance["autoencoded"],
             "",
             1.5,
         )
@@ -164,7 +171,7 @@ def autoencoded(pipe: Pipeline, pictures: Tensor) -> Tensor:
 def autoencoder_figures(
     oracle: Oracle, scenes: Scenes, pictures: Tensor, out: Tensor
 ) -> list[Figure]:
-    """`out` are the pictures encoded and decoded."""
+    """Measure the autoencoder. `out` are the pictures encoded and decoded."""
     ratio, i1 = bootstrap(psnr(out, pictures))
     mask = visible_mask(scenes)
     color = []
@@ -185,15 +192,19 @@ def autoencoder_figures(
     difference = (lab(out.permute(0, 2, 3, 1)) - lab(pictures.permute(0, 2, 3, 1))).norm(dim=-1)[
         inside
     ]
-    (factors, i2), (whole, i3), (colors, i4) = (
-        share(torch.cat(same)),
-        share(torch.cat(alike)),
-        share(torch.cat(color)),
-    )
+    factors, i2 = share(torch.cat(same))
+    whole, i3 = share(torch.cat(alike))
+    colors, i4 = share(torch.cat(color))
     return [
         at_least("VQModel: PSNR", ratio, "dB", 31, i1),
         at_least("VQModel: visible factors unchanged", factors, "%", 95, i2),
-        Figure("VQModel: pictures with all visible factors unchanged", whole, "%", None, None, *i3),
+        Figure(
+            "VQModel: pictures with all visible factors unchanged",
+            whole,
+            "%",
+            low=i3[0],
+            high=i3[1],
+        ),
         at_least("VQModel: colour unchanged", colors, "%", 99, i4),
         at_most(
             "VQModel: median colour error on the subject",
@@ -205,7 +216,7 @@ def autoencoder_figures(
 
 
 def decoder_figures(oracle: Oracle, scenes: Scenes, out: Tensor) -> list[Figure]:
-    """`out` was decoded from the embeddings of the scenes' pictures."""
+    """Measure the decoder. `out` was decoded from the embeddings of the scenes' pictures."""
     species = []
     same = []
     alike = []
@@ -223,11 +234,9 @@ def decoder_figures(oracle: Oracle, scenes: Scenes, out: Tensor) -> list[Figure]
         right = read == scenes.factors[wild]
         same.append(right[mask[wild]])
         alike.append((right | ~mask[wild]).all(1))
-    (named, i1), (each, i2), (whole, i3) = (
-        share(torch.cat(species)),
-        share(torch.cat(same)),
-        share(torch.cat(alike)),
-    )
+    named, i1 = share(torch.cat(species))
+    each, i2 = share(torch.cat(same))
+    whole, i3 = share(torch.cat(alike))
     return [
         at_least("decoder: same species from a picture's embedding", named, "%", 95, i1),
         at_least("decoder: same visible factors on wild pictures", each, "%", 93, i2),
@@ -238,7 +247,7 @@ def decoder_figures(oracle: Oracle, scenes: Scenes, out: Tensor) -> list[Figure]
 def text_figures(
     pipe: Pipeline, oracle: Oracle, generator: torch.Generator, each: int
 ) -> list[Figure]:
-    """Text to picture: species, then style and colour, then the bare category."""
+    """Measure text to picture: species, then style and color, then the bare category."""
     right = []
     styled = []
     valid = []
@@ -287,23 +296,20 @@ def text_figures(
         judged = oracle.judge(pictures, c.name)
         valid.append(judged.valid)
         novel.append(judged.novel_in_form)
-        p = torch.bincount(
-            read_species(oracle, pictures, c.name), minlength=len(names)
-        ).double() / len(pictures)
-        entropies.append(
-            (torch.special.entr(p).sum() / torch.tensor(float(len(names))).log()).item()
-        )
-    (species, i1), (style, i2), (v, i3), (f, i4) = (
-        share(torch.cat(right)),
-        share(torch.cat(styled)),
-        share(torch.cat(valid)),
-        share(torch.cat(false_novel)),
-    )
+        counts = torch.bincount(read_species(oracle, pictures, c.name), minlength=len(names))
+        p = counts.double() / len(pictures)
+        largest = torch.tensor(float(len(names))).log()
+        entropies.append((torch.special.entr(p).sum() / largest).item())
+    species, i1 = share(torch.cat(right))
+    style, i2 = share(torch.cat(styled))
+    v, i3 = share(torch.cat(valid))
+    f, i4 = share(torch.cat(false_novel))
     new, i5 = share(torch.cat(novel))
     return [
         at_least('prior + decoder: "a photo of a {species}" is that species', species, "%", 92, i1),
         at_least(
-            f'prior (guidance {GUIDED:g}) + decoder: "a {{style}} of a {{colour}} {{species}}" has style and visible colour',
+            f'prior (guidance {GUIDED:g}) + decoder: "a {{style}} of a {{colour}} {{species}}" has '
+            "style and visible colour",
             style,
             "%",
             90,
@@ -333,7 +339,7 @@ def text_figures(
 
 
 def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:
-    """Mean absolute gap between confidence and accuracy over equally wide bins, in percent."""
+    """Average the absolute gaps of confidence and accuracy over equally wide bins, in percent."""
     index = (confidence * bins).long().clamp(max=bins - 1)
     gaps = [
         (
@@ -354,6 +360,7 @@ def oracle_figures(
     decoded: Tensor,
     generator: torch.Generator,
 ) -> list[Figure]:
+    """Measure the oracle, and how often the `other` one agrees with it."""
     mask = visible_mask(scenes)
     right = []
     confidence = []
@@ -364,18 +371,16 @@ def oracle_figures(
     for i, c in enumerate(CATEGORIES):
         rows = scenes.category == i
         read = oracle.read(pictures[rows], c.name)
-        sure, value = read.factors.max(2)
+        most, value = read.factors.max(2)
         hit = value == scenes.factors[rows]
         tame_hits.append(hit[mask[rows] & ~wild[rows, None]])
         wild_hits.append(hit[mask[rows] & wild[rows, None]])
         wholes.append((hit | ~mask[rows]).all(1)[wild[rows]])
         right.append(hit[mask[rows]])
-        confidence.append(sure[mask[rows]])
+        confidence.append(most[mask[rows]])
     category = oracle.read(pictures).category.argmax(1) == scenes.category
-    broken = (
-        oracle.read(break_pictures(pictures.clone(), scenes.category, generator)).broken
-        >= oracle.broken_limit
-    )
+    broken_pictures = break_pictures(pictures.clone(), scenes.category, generator)
+    broken = oracle.read(broken_pictures).broken >= oracle.broken_limit
     alarm = oracle.read(torch.cat([pictures, decoded])).broken >= oracle.broken_limit
     agree = []
     for i, c in enumerate(CATEGORIES):
@@ -383,17 +388,13 @@ def oracle_figures(
             o.judge(decoded[scenes.category[: len(decoded)] == i], c.name) for o in (oracle, other)
         )
         agree.append((a.valid == b.valid) & (a.novel_in_form == b.novel_in_form))
-    (t, i1), (w, i2), (cat, i3) = (
-        share(torch.cat(tame_hits)),
-        share(torch.cat(wild_hits)),
-        share(category),
-    )
-    (br, i4), (al, i5), (ag, i6), (every, i7) = (
-        share(broken),
-        share(alarm),
-        share(torch.cat(agree)),
-        share(torch.cat(wholes)),
-    )
+    t, i1 = share(torch.cat(tame_hits))
+    w, i2 = share(torch.cat(wild_hits))
+    cat, i3 = share(category)
+    br, i4 = share(broken)
+    al, i5 = share(alarm)
+    ag, i6 = share(torch.cat(agree))
+    every, i7 = share(torch.cat(wholes))
     gap = expected_calibration_error(torch.cat(confidence), torch.cat(right))
     return [
         at_least("oracle: visible factors, species pictures", t, "%", 98, i1),
@@ -410,22 +411,22 @@ def oracle_figures(
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=BUNDLED, default=BUNDLED[0])
+    parser.add_argument("--model", choices=BUNDLED_STACKS, default=BUNDLED_STACKS[0])
     parser.add_argument("--pictures", type=int, default=4000, help="fresh pictures")
     parser.add_argument("--decoded", type=int, default=600, help="of these decoded")
     parser.add_argument("--each", type=int, default=6, help="pictures for each species")
     parser.add_argument("--seed", type=int, default=12345)
-    o = parser.parse_args()
-    generator = torch.Generator().manual_seed(o.seed)
-    pipe = load(o.model)
+    options = parser.parse_args()
+    generator = torch.Generator().manual_seed(options.seed)
+    pipe = load(options.model)
     oracle = Oracle.load()
     other = Oracle.load("mix")
-    scenes = sample_scenes(o.pictures, generator, wild=0.3)
+    scenes = sample_scenes(options.pictures, generator, wild=0.3)
     pictures = drawn(scenes, pipe.decoder.side)
     z = pipe.encode_images(pictures)
-    some = slice(0, o.decoded)
+    some = slice(0, options.decoded)
     figures = zero_shot_figures("CLIP", lambda prompts: pipe.encode_text(prompts).pooled, scenes, z)
-    figures += probe_figures(pipe, scenes, z, torch.Generator().manual_seed(o.seed + 1))
+    figures += probe_figures(pipe, scenes, z, torch.Generator().manual_seed(options.seed + 1))
     encoded = autoencoded(pipe, pictures[some])
     figures += autoencoder_figures(oracle, scenes[some], pictures[some], encoded)
     decoded = torch.cat(
@@ -436,12 +437,16 @@ def main() -> None:
     )
     figures += decoder_figures(oracle, scenes[some], decoded)
     figures += redrawn_figures(oracle, scenes[some], decoded, encoded)
-    figures += text_figures(pipe, oracle, generator, o.each)
+    figures += text_figures(pipe, oracle, generator, options.each)
     figures += oracle_figures(oracle, other, scenes, pictures, decoded, generator)
     judge = Judge.load()
     figures += zero_shot_figures("judge", judge.encode_text, scenes, judge.encode_images(pictures))
     figures += vqa_figures(BlipVqa.load(), scenes, pictures, generator)
-    publish("models" if o.model == BUNDLED[0] else f"models-{o.model}", figures, o.seed)
+    publish(
+        "models" if options.model == BUNDLED_STACKS[0] else f"models-{options.model}",
+        figures,
+        options.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures of the models that only look at pictures: any CLIP by zero-shot classification, and the VQA by its answers."""
+"""Check models that look at pictures: a CLIP by zero-shot classification, a VQA by its answers."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from creativelib.world.scenes import Scenes, style_names
 def zero_shot_figures(
     name: str, encode_text: Callable[[Sequence[str]], Tensor], scenes: Scenes, z: Tensor
 ) -> list[Figure]:
-    """`z` are embeddings of the scenes' pictures."""
+    """Measure a CLIP by zero-shot classification. `z` are embeddings of the scenes' pictures."""
     z = normalize(z, dim=-1)
     named = scenes.species >= 0
     text = normalize(
@@ -35,7 +35,8 @@ def zero_shot_figures(
         wild = z[(scenes.category == i) & ~named] @ text[i]
         tame = z[rows] @ text[i]
         aucs.append((wild[:, None] > tame[None]).float().mean().item())
-    (species, i1), (category, i2) = share(torch.cat(right_species)), share(right_category)
+    species, i1 = share(torch.cat(right_species))
+    category, i2 = share(right_category)
     return [
         at_least(f"{name}: zero-shot species within its category", species, "%", 95, i1),
         at_least(f"{name}: zero-shot category", category, "%", 99, i2),
@@ -56,24 +57,24 @@ def zero_shot_figures(
 def vqa_figures(
     vqa: BlipVqa, scenes: Scenes, pictures: Tensor, generator: torch.Generator
 ) -> list[Figure]:
-    """Answers to every question about species, wild and broken pictures."""
+    """Measure a VQA by its answers to every question about species, wild and broken pictures."""
     hits: dict[str, list[bool]] = {}
 
     def ask(
         title: str, rows: Tensor, question: str, right: Sequence[str], shown: Tensor = pictures
     ) -> None:
-        found = vqa.ask(shown[rows], question) if len(rows) else []
-        hits.setdefault(title, []).extend(a == b for a, b in zip(found, right, strict=True))
+        answers = vqa.ask(shown[rows], question) if len(rows) else []
+        hits.setdefault(title, []).extend(a == b for a, b in zip(answers, right, strict=True))
 
     broken = break_pictures(pictures.clone(), scenes.category, generator)
     kinds = nearest_species(scenes)
     named = style_names(scenes.style)
     visible = styles.color_visible(scenes.style)
     for i, c in enumerate(CATEGORIES):
-        of = scenes.category == i
+        members = scenes.category == i
         other = CATEGORIES[(i + 3) % len(CATEGORIES)].name
         tame, wild = (
-            (of & species).nonzero()[:, 0] for species in (scenes.species >= 0, scenes.species < 0)
+            (members & kind).nonzero()[:, 0] for kind in (scenes.species >= 0, scenes.species < 0)
         )
         ask(
             "kind, species pictures",
@@ -92,9 +93,9 @@ def vqa_figures(
             ask(f"yes or no, {title} pictures", rows, is_a(other), ["no"] * len(rows))
         ask(
             "yes or no, broken pictures",
-            of.nonzero()[:, 0],
+            members.nonzero()[:, 0],
             is_a(c.name),
-            ["no"] * int(of.sum()),
+            ["no"] * int(members.sum()),
             broken,
         )
         styled = torch.tensor([int(row) for row in tame if named[int(row)]])
@@ -104,22 +105,23 @@ def vqa_figures(
             STYLE_QUESTION,
             [str(named[int(row)]) for row in styled],
         )
-        seen = tame[visible[tame]]
+        colored = tame[visible[tame]]
         last = len(c.factors) - 1
-        colors = [list(c.factors[last].values)[int(scenes.factors[row, last])] for row in seen]
-        ask("colour, species pictures", seen, what_color(c.name), colors)
+        names = list(c.factors[last].values)
+        colors = [names[int(scenes.factors[row, last])] for row in colored]
+        ask("colour, species pictures", colored, what_color(c.name), colors)
     bars = {
         "kind, wild pictures: a nearest species": None,
         "yes or no, wild pictures": 90,
         "yes or no, broken pictures": 90,
     }
     figures = []
-    for title, found in hits.items():
-        value, interval = share(torch.tensor(found))
+    for title, right in hits.items():
+        value, interval = share(torch.tensor(right))
         bar = bars.get(title, 95)
-        figures.append(
-            Figure(f"VQA: {title}", value, "%", None, None, *interval)
-            if bar is None
-            else at_least(f"VQA: {title}", value, "%", bar, interval)
-        )
+        if bar is None:
+            low, high = interval
+            figures.append(Figure(f"VQA: {title}", value, "%", low=low, high=high))
+        else:
+            figures.append(at_least(f"VQA: {title}", value, "%", bar, interval))
     return figures

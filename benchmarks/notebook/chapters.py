@@ -1,6 +1,7 @@
-"""python -m benchmarks.notebook.chapters: how long every chapter's code runs on one core, and its slowest cell.
+"""python -m benchmarks.notebook.chapters: time every chapter and its slowest cell on one core.
 
-By the tests of the notebooks (nbval), which run each cell and compare what comes out; a chapter whose output differs stops the benchmark.
+The notebooks' tests (nbval) run each cell and compare its output. A chapter whose output differs
+stops the benchmark.
 """
 
 import os

@@ -1,8 +1,11 @@
-"""python -m benchmarks.steering.goodhart: as steering gets stronger, what the CLIP that steers says of it, and what others say (chapter 09).
+"""Measure what several judges say of rarity as steering gets stronger (chapter 09).
 
-All rarities are on one scale: 0 is the median of what is usually drawn, 1 its 95th percentile, in the eyes of whom it is about; for the
-truth it is what the world draws. Densities are fitted to other pictures than percentiles are taken from. Intervals are bootstrapped over
-concepts.
+    python -m benchmarks.steering.goodhart [PART ...]
+
+The judges are the CLIP that steers, another CLIP, and the truth. All rarities share one scale. For
+each judge 0 is the median of typical pictures and 1 their 95th percentile; for the truth, typical
+pictures are the world's own. Densities are fitted to other pictures than the percentiles are taken
+from. Intervals are bootstrapped over concepts.
 """
 
 from dataclasses import dataclass, replace
@@ -25,12 +28,15 @@ from creativelib.world.scenes import sample_scenes
 CATEGORIES = ("pet", "building", "vehicle")
 DIALS = (0.5, 1.0, 2.0, 4.0)
 EACH = 4  # pictures of a concept
+# Typical pictures that densities are fitted to, and those that percentiles are taken from.
 FITTED = 240
-HELD = 120  # usual pictures, for the densities and for the percentiles
-USUAL = 0.5
+HELD_OUT = 120
+# Quantiles of typical surprisals that are 0 and 1 on the scale of rarity.
+TYPICAL = 0.5
 RARE = 0.95
 FREE = replace(STEER_DEFAULTS, anchor=0.0, pullback=0.0)
-WAYS: dict[str, tuple[SteerConfig, bool]] = {
+# Settings, and whether the semantic check is on.
+VARIANTS: dict[str, tuple[SteerConfig, bool]] = {
     "all pullbacks": (STEER_DEFAULTS, True),
     "no pullback": (FREE, False),
     "the embedding itself": (replace(FREE, kind="embedding", samples=1), False),
@@ -46,89 +52,100 @@ class Scale:
 
     @classmethod
     def of(cls, surprisals: Float[Tensor, " n"]) -> "Scale":
-        return cls(
-            *surprisals.double().quantile(torch.tensor([USUAL, RARE], dtype=torch.float64)).tolist()
-        )
+        shares = torch.tensor([TYPICAL, RARE], dtype=torch.float64)
+        zero, one = surprisals.double().quantile(shares).tolist()
+        return cls(zero, one)
 
     def __call__(self, surprisals: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         return (surprisals.double() - self.zero) / (self.one - self.zero)
 
 
-def learned(usual: Float[Tensor, "n d"]) -> tuple[Density, Scale]:
-    density = GaussianDensity.fit(usual[:FITTED], pca=STEER_DEFAULTS.pca)
-    return density, Scale.of(density.surprisal(usual[FITTED:]))
+def fit_scale(typical: Float[Tensor, "n d"]) -> tuple[Density, Scale]:
+    """Fit a density to embeddings of typical pictures, and its scale to those held out."""
+    density = GaussianDensity.fit(typical[:FITTED], pca=STEER_DEFAULTS.pca)
+    return density, Scale.of(density.surprisal(typical[FITTED:]))
 
 
-def dial_part(lab: Judges, category: str) -> dict[str, Any]:
-    """Rarity in the eyes of each, and what is valid and new, by way and dial: a list of pictures for each concept."""
+def dial_part(judges: Judges, category: str) -> dict[str, Any]:
+    """Measure rarity by each judge, validity and novelty for each variant and dial.
+
+    Values are lists over concepts of lists over pictures.
+    """
+    pipe = judges.pipe
     prompt, template = named(category)
-    density = fit_baseline(lab.pipe, prompt)
-    z = lab.pipe.sample_prior(lab.pipe.encode_text([prompt]), FITTED + HELD, noise=seeded(1))
-    own = Scale.of(density.surprisal(z[0]))
-    pictures = decode(lab.pipe, z, 2)[0]
-    read, reads = learned(lab.pipe.encode_images(pictures))
-    judged, judges = learned(lab.judge.encode_images(pictures))
-    known = truth(category)
-    world = Scale.of(
-        -known.log_prob(
-            sample_scenes(4000, seeded(3), category=category).factors[
-                :, : len(known.category.factors)
-            ]
-        )
-    )
+    density = fit_baseline(pipe, prompt)
+    z = pipe.sample_prior(pipe.encode_text([prompt]), FITTED + HELD_OUT, noise=seeded(1))
+    embedding_scale = Scale.of(density.surprisal(z[0]))
+    pictures = decode(pipe, z, 2)[0]
+    clip_density, clip_scale = fit_scale(pipe.encode_images(pictures))
+    judge_density, judge_scale = fit_scale(judges.judge.encode_images(pictures))
+    distribution = truth(category)
+    scenes = sample_scenes(4000, seeded(3), category=category)
+    factors = scenes.factors[:, : len(distribution.category.factors)]
+    truth_scale = Scale.of(-distribution.log_prob(factors))
     found: dict[str, Any] = {}
-    for way, (config, checked) in WAYS.items():
+    for variant, (config, checked) in VARIANTS.items():
         for dial in DIALS:
             config = replace(config, dial=dial)
             result = steer(
-                lab.pipe, category, density, config, 0, template, vqa=lab.vqa if checked else None
+                pipe,
+                category,
+                density=density,
+                config=config,
+                seed=0,
+                template=template,
+                vqa=judges.vqa if checked else None,
             )
             z = draw_rare(
-                lab.pipe,
+                pipe,
                 result.concept,
-                density,
-                result.target.surprisal,
-                EACH,
-                template,
+                density=density,
+                target=result.target.surprisal,
+                n=EACH,
+                template=template,
                 generator=seeded(4),
                 config=config,
             )
-            x = decode(lab.pipe, z, 5).flatten(0, 1)
-            seen = lab.oracle.judge(x, category)
+            x = decode(pipe, z, 5).flatten(0, 1)
+            judgement = judges.oracle.judge(x, category)
+            by_embedding = density.surprisal(z.flatten(0, 1))
+            by_clip = clip_density.surprisal(pipe.encode_images(x))
+            by_judge = judge_density.surprisal(judges.judge.encode_images(x))
             columns = {
-                "CLIP, of the embedding": own(density.surprisal(z.flatten(0, 1))),
-                "CLIP, of the picture": reads(read.surprisal(lab.pipe.encode_images(x))),
-                "the judge": judges(judged.surprisal(lab.judge.encode_images(x))),
-                "the truth": world(-seen.log_prob),
-                "valid": seen.valid,
-                "valid and novel in form": seen.valid & seen.novel_in_form,
+                "CLIP, of the embedding": embedding_scale(by_embedding),
+                "CLIP, of the picture": clip_scale(by_clip),
+                "the judge": judge_scale(by_judge),
+                "the truth": truth_scale(-judgement.log_prob),
+                "valid": judgement.valid,
+                "valid and novel in form": judgement.valid & judgement.novel_in_form,
             }
-            found[f"{way}, dial {dial:g}"] = {
+            found[f"{variant}, dial {dial:g}"] = {
                 name: column.float().view(z.shape[:2]).tolist() for name, column in columns.items()
             }
     return found
 
 
 def dial_figures(found: Found) -> list[Figure]:
+    """Make a figure of each variant, dial and column: means of shares, medians of rarities."""
     figures = []
-    for way in next(iter(found.values())):
-        rows = [part[way] for part in found.values()]
+    for variant in next(iter(found.values())):
+        rows = [part[variant] for part in found.values()]
         for name in rows[0]:
-            shares = name.startswith("valid")
+            is_share = name.startswith("valid")
             groups = torch.tensor([group for row in rows for group in row[name]])
-            value, interval = bootstrap(100 * groups.mean(1) if shares else groups.median(1).values)
-            title = name if shares else f"rarity, by {name}"
-            figures.append(
-                Figure(
-                    f"{way}: {title}",
-                    value,
-                    "%" if shares else "",
-                    low=interval[0],
-                    high=interval[1],
-                )
-            )
+            values = 100 * groups.mean(1) if is_share else groups.median(1).values
+            value, (low, high) = bootstrap(values)
+            title = name if is_share else f"rarity, by {name}"
+            unit = "%" if is_share else ""
+            figures.append(Figure(f"{variant}: {title}", value, unit, low=low, high=high))
     return figures
 
 
 if __name__ == "__main__":
-    run(__doc__ or "", "goodhart", {"dial": dial_part}, {"dial": dial_figures}, CATEGORIES)
+    run(
+        __doc__ or "",
+        "goodhart",
+        parts={"dial": dial_part},
+        figures={"dial": dial_figures},
+        categories=CATEGORIES,
+    )

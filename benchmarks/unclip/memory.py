@@ -1,4 +1,7 @@
-"""Stacks of the real models' sizes: how many weights their parts have, and what memory and time steps take with random ones."""
+"""The memory part of benchmarks.unclip.kandinsky: stacks of the real sizes with random weights.
+
+`counts` counts the weights of each part; `peaks` measures what steps take of memory and time.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,75 +54,79 @@ MOVQ: dict[str, Any] = {
     "layers_per_block": 2,
     "latent_channels": 4,
 }
-EYES = Preprocess(
-    224, 224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+PREPROCESS = Preprocess(
+    edge=224,
+    crop=224,
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
 )
 NAMES = {"kandinsky-2-1": "Kandinsky 2.1", "kandinsky-2-2": "Kandinsky 2.2"}
 
 
 def clip(name: str, tokenizer: Any) -> tuple[Any, Any]:
-    """Text and image encoder: ViT-L/14 of OpenAI, or ViT-bigG/14 of LAION."""
-    large = name == "kandinsky-2-2"
-    text: dict[str, Any] = dict(
-        zip(
-            ("hidden_size", "num_hidden_layers", "num_attention_heads"),
-            (1280, 32, 20) if large else (768, 12, 12),
-            strict=True,
-        )
-    )
-    eyes: dict[str, Any] = dict(
-        zip(
-            ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
-            (1664, 48, 16, 8192) if large else (1024, 24, 16, 4096),
-            strict=True,
-        )
-    )
+    """Make a text and an image encoder: ViT-L/14 of OpenAI, or ViT-bigG/14 of LAION."""
+    text: dict[str, Any]
+    image: dict[str, Any]
+    if name == "kandinsky-2-2":
+        text = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 20}
+        image = {
+            "hidden_size": 1664,
+            "num_hidden_layers": 48,
+            "num_attention_heads": 16,
+            "intermediate_size": 8192,
+        }
+    else:
+        text = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+        image = {
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+        }
     width = text["hidden_size"]
-    ends: dict[str, Any] = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    told = CLIPTextConfig(
+    text_config = CLIPTextConfig(
         vocab_size=49408,
         intermediate_size=4 * width,
         projection_dim=width,
         max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         **text,
-        **ends,
     )
-    seen = CLIPVisionConfig(patch_size=14, image_size=224, projection_dim=width, **eyes)
-    return CLIPTextModelWithProjection(told), CLIPVisionModelWithProjection(seen)
+    image_config = CLIPVisionConfig(patch_size=14, image_size=224, projection_dim=width, **image)
+    return CLIPTextModelWithProjection(text_config), CLIPVisionModelWithProjection(image_config)
 
 
 def parts(name: str, tokenizer: Any) -> dict[str, Any]:
-    """Networks of a model's size, made on the device and in the precision that are set."""
+    """Make networks of a model's size, on the device and in the precision that are set."""
     from diffusers import PriorTransformer, UNet2DConditionModel, VQModel
 
-    text, eyes = clip(name, tokenizer)
-    wide = text.config.hidden_size
-    kind, hidden = ("image", 1280) if wide == 1280 else ("text_image", 1024)
-    told: dict[str, Any] = {
+    text, image = clip(name, tokenizer)
+    width = text.config.hidden_size
+    kind = "image" if width == 1280 else "text_image"
+    conditioning: dict[str, Any] = {
         "addition_embed_type": kind,
-        "encoder_hid_dim": hidden,
+        "encoder_hid_dim": 1280 if width == 1280 else 1024,
         "encoder_hid_dim_type": f"{kind}_proj",
     }
     return {
         "text encoder": text,
-        "image encoder": eyes,
-        "prior": PriorTransformer(embedding_dim=wide),
-        "UNet": UNet2DConditionModel(**UNET, **told),
+        "image encoder": image,
+        "prior": PriorTransformer(embedding_dim=width),
+        "UNet": UNet2DConditionModel(**UNET, **conditioning),
         "MoVQ": VQModel(**MOVQ),
     }
 
 
-def words() -> Any:
+def load_tokenizer() -> Any:
+    """Load the bundled model's tokenizer, with room for 77 tokens."""
     folder = MODELS["menagerie"].folder
     assert folder is not None
     return CLIPTokenizer.from_pretrained(folder / "prior" / "tokenizer", model_max_length=77)
 
 
 def counts() -> list[Figure]:
-    """Weights by part, in millions, counted without memory for one of them."""
+    """Count weights by part, in millions, without memory for one of them."""
     from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
     from transformers import (
         Blip2Config,
@@ -130,134 +137,113 @@ def counts() -> list[Figure]:
         T5Config,
     )
 
+    second_config = MCLIPConfig(
+        vocab_size=250_002,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+    )
+    blip_config = BlipConfig(
+        text_config={
+            "hidden_size": 768,
+            "encoder_hidden_size": 768,
+            "vocab_size": 30524,
+        },
+        vision_config={
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "image_size": 384,
+            "patch_size": 16,
+        },
+    )
+    flan_config = T5Config(
+        vocab_size=32128,
+        d_model=2048,
+        d_kv=64,
+        d_ff=5120,
+        num_layers=24,
+        num_heads=32,
+        feed_forward_proj="gated-gelu",
+    )
+    blip2_config = Blip2Config(
+        vision_config=Blip2VisionConfig().to_dict(),
+        text_config=flan_config.to_dict() | {"tie_word_embeddings": False},
+    )
+
     def millions(network: torch.nn.Module) -> float:
         return sum(p.numel() for p in network.parameters()) / 1e6
 
-    figures = []
+    networks: dict[str, torch.nn.Module] = {}
     with torch.device("meta"):
         for name, title in NAMES.items():
-            figures += [
-                Figure(f"{title}: {part}", millions(network), "million weights")
-                for part, network in parts(name, words()).items()
-            ]
-        figures.append(
-            Figure(
-                "Kandinsky 2.1: second text encoder, read once",
-                millions(
-                    MultilingualCLIP(
-                        MCLIPConfig(
-                            vocab_size=250_002,
-                            hidden_size=1024,
-                            num_hidden_layers=24,
-                            num_attention_heads=16,
-                            intermediate_size=4096,
-                            max_position_embeddings=514,
-                            type_vocab_size=1,
-                        )
-                    )
-                ),
-                "million weights",
-            )
-        )
-        figures.append(
-            Figure(
-                "BLIP VQA, base",
-                millions(
-                    BlipForQuestionAnswering(
-                        BlipConfig(
-                            text_config={
-                                "hidden_size": 768,
-                                "encoder_hidden_size": 768,
-                                "vocab_size": 30524,
-                            },
-                            vision_config={
-                                "hidden_size": 768,
-                                "num_hidden_layers": 12,
-                                "num_attention_heads": 12,
-                                "intermediate_size": 3072,
-                                "image_size": 384,
-                                "patch_size": 16,
-                            },
-                        )
-                    )
-                ),
-                "million weights",
-            )
-        )
-        figures.append(
-            Figure(
-                "BLIP-2 with Flan-T5-XL",
-                millions(
-                    Blip2ForConditionalGeneration(
-                        Blip2Config(
-                            vision_config=Blip2VisionConfig().to_dict(),
-                            text_config=T5Config(
-                                vocab_size=32128,
-                                d_model=2048,
-                                d_kv=64,
-                                d_ff=5120,
-                                num_layers=24,
-                                num_heads=32,
-                                feed_forward_proj="gated-gelu",
-                            ).to_dict()
-                            | {"tie_word_embeddings": False},
-                        )
-                    )
-                ),
-                "million weights",
-            )
-        )
-    return figures
+            for part, network in parts(name, load_tokenizer()).items():
+                networks[f"{title}: {part}"] = network
+        networks["Kandinsky 2.1: second text encoder, read once"] = MultilingualCLIP(second_config)
+        networks["BLIP VQA, base"] = BlipForQuestionAnswering(blip_config)
+        networks["BLIP-2 with Flan-T5-XL"] = Blip2ForConditionalGeneration(blip2_config)
+    return [
+        Figure(name, millions(network), "million weights") for name, network in networks.items()
+    ]
 
 
 def stack(name: str, device: torch.device, dtype: torch.dtype) -> Pipeline:
-    """A model of the real size with random weights."""
+    """Make a model of the real size with random weights."""
     from diffusers import DDPMScheduler, UnCLIPScheduler
 
-    tokenizer = words()
-    usual = torch.get_default_dtype()
+    tokenizer = load_tokenizer()
+    default_dtype = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            made = parts(name, tokenizer)
-            wide = made["text encoder"].config.hidden_size
-            prior = made["prior"]
+            networks = parts(name, tokenizer)
+            width = networks["text encoder"].config.hidden_size
+            prior = networks["prior"]
             torch.nn.init.ones_(prior.clip_std)
-            # As large as a trained network's: the output of a fresh one hardly depends on the noise.
+            # As large as a trained network's: a fresh one's output hardly depends on the noise.
             for layer in (prior.proj_in, prior.proj_to_clip_embeddings):
                 torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
-            told = (torch.zeros(1, 768), torch.zeros(1, 77, 1024))
+            # Of the empty text, which Kandinsky 2.1's decoder reads.
+            empty = (torch.zeros(1, 768), torch.zeros(1, 77, 1024))
     finally:
-        torch.set_default_dtype(usual)
-    for network in made.values():
+        torch.set_default_dtype(default_dtype)
+    for network in networks.values():
         network.to(dtype).eval().requires_grad_(False)
-    scheduler = DDPMScheduler(
+    decoder_scheduler = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=True
     )
-    noise = UnCLIPScheduler(
+    prior_scheduler = UnCLIPScheduler(
         variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0
     )
-    own = (made["UNet"], scheduler, made["MoVQ"])
+    shared = (networks["UNet"], decoder_scheduler, networks["MoVQ"])
+    decoder = Kandinsky21(*shared, *empty) if width == 768 else Kandinsky22(*shared)
     return Pipeline(
-        name,
-        name,
-        False,
-        {},
-        device,
-        dtype,
-        tokenizer,
-        made["text encoder"],
-        made["image encoder"],
-        EYES,
-        prior,
-        noise,
-        Kandinsky21(*own, *told) if wide == 768 else Kandinsky22(*own),
+        name=name,
+        fingerprint=name,
+        has_truth=False,
+        revisions={},
+        device=device,
+        dtype=dtype,
+        tokenizer=tokenizer,
+        text_encoder=networks["text encoder"],
+        image_encoder=networks["image encoder"],
+        preprocess=PREPROCESS,
+        prior=prior,
+        prior_scheduler=prior_scheduler,
+        decoder=decoder,
     )
 
 
 def peaks(device: torch.device) -> list[Figure]:
-    """Of both models in half precision: memory for the weights and beside them, and seconds, with the recipes' default settings."""
+    """Measure both models in half precision, with the recipes' default settings.
+
+    Figures are memory in GB, of the weights and beside them, and seconds.
+    """
     figures = []
     for name, title in NAMES.items():
         torch.cuda.empty_cache()
@@ -269,10 +255,11 @@ def peaks(device: torch.device) -> list[Figure]:
 
 
 def peaks_of(name: str, device: torch.device) -> list[Figure]:
+    """Measure one model: its weights, and what each act takes."""
     before = torch.cuda.memory_allocated()
     pipe = stack(name, device, torch.bfloat16)
-    held = torch.cuda.memory_allocated()
-    figures = [Figure("weights in half precision", (held - before) / 1e9, "GB")]
+    weights = torch.cuda.memory_allocated()
+    figures = [Figure("weights in half precision", (weights - before) / 1e9, "GB")]
 
     def measure(what: str, run: Callable[[], object], times: int = 1) -> None:
         run()
@@ -284,43 +271,51 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         run()
         end.record()
         torch.cuda.synchronize()
-        figures.append(
-            Figure(
-                f"{what}, memory beside the weights",
-                (torch.cuda.max_memory_allocated() - held) / 1e9,
-                "GB",
-            )
-        )
+        extra = (torch.cuda.max_memory_allocated() - weights) / 1e9
+        figures.append(Figure(f"{what}, memory beside the weights", extra, "GB"))
         figures.append(Figure(what, start.elapsed_time(end) / 1000 / times, "s"))
+
+    def seeded() -> torch.Generator:
+        return torch.Generator().manual_seed(0)
 
     config = SteerConfig()
     prompt = "a photo of a pet"
     with torch.no_grad():
         measure("2,000 embeddings and their density", lambda: fit_baseline(pipe, prompt, config))
-        z = pipe.sample_prior(
-            pipe.encode_text([prompt]), 2000, noise=torch.Generator().manual_seed(0)
-        )
-        # Spread out: random networks draw embeddings so alike that every move would be rare beyond all measure.
-        density = GaussianDensity.fit(
-            z.cpu() + torch.randn(z.shape, generator=torch.Generator().manual_seed(0)),
-            pca=config.pca,
-        )
-        there = density.to(device)
-        target = density.quantile(0.99)
+        z = pipe.sample_prior(pipe.encode_text([prompt]), 2000, noise=seeded())
+        # Spread out: random networks draw embeddings so alike that every move would be rare beyond
+        # all measure.
+        spread = z.cpu() + torch.randn(z.shape, generator=seeded())
+        fitted = GaussianDensity.fit(spread, pca=config.pca)
+        target = fitted.quantile(0.99)
+        density = fitted.to(device)
         objective = (
-            Rarity(there, target)
+            Rarity(density, target)
             + config.anchor * Anchor(pipe, prompt)
-            + config.spread * Repulsion(there)
+            + config.spread * Repulsion(density)
         )
-        start = init(pipe, config.kind, "pet", config.concepts, torch.Generator().manual_seed(0))
-        runs = optimize(pipe, start, objective, ["a photo of a {}"], 10**6, 1e-6, 0, config.samples)
+        start = init(pipe, config.kind, "pet", k=config.concepts, generator=seeded())
+        steered = optimize(
+            pipe,
+            start,
+            objective,
+            templates=["a photo of a {}"],
+            steps=10**6,
+            lr=1e-6,
+            seed=0,
+            n=config.samples,
+        )
         measure(
             "10 steps of steering, 4 concepts x 6 samples, each step",
-            lambda: [next(runs) for _ in range(10)],
+            lambda: [next(steered) for _ in range(10)],
             times=10,
         )
         learned = iter_learn(
-            pipe, "pet", ["cat", "dog", "rabbit"], LearnConfig(templates=("a photo of a {}",)), 0
+            pipe,
+            "pet",
+            negatives=["cat", "dog", "rabbit"],
+            config=LearnConfig(templates=("a photo of a {}",)),
+            seed=0,
         )
         measure(
             "10 steps of ConceptLab, 4 concepts x 2 samples, each step",
@@ -330,14 +325,14 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         z = z[:, :4]
         measure(
             "4 pictures of 512 pixels in 25 steps",
-            lambda: pipe.decode(z, generator=torch.Generator().manual_seed(0), steps=25),
+            lambda: pipe.decode(z, generator=seeded(), steps=25),
         )
         pictures = torch.rand(4, 3, 512, 512, device=device)
         measure("CLIP's embeddings of 4 pictures", lambda: pipe.encode_images(pictures))
         measure(
             "1 picture guided in the decoder, 10 steps",
             lambda: guide_decoder(
-                pipe, z[:, :1], there, target, generator=torch.Generator().manual_seed(0), steps=10
+                pipe, z[:, :1], density=density, target=target, generator=seeded(), steps=10
             ),
         )
     return figures

@@ -1,10 +1,17 @@
-"""ConceptLab's step as its authors released it (github.com/kfirgoldberg/ConceptLab, training/coach.py), on diffusers' classes: what ours is
-measured against.
+"""ConceptLab's step as its authors released it, on diffusers' classes: the reference for ours.
 
-Of one concept at a time, in the loop's order: the whole token table is a parameter; the prompt and the empty one are encoded, padded to 77
-tokens; the prior takes five guided steps, the two prompts in one batch; the constraints' texts are encoded anew by the second text encoder;
-every similarity is read from the GPU for the log; AdamW moves the whole table; all rows but one are put back. What is kinder here than
-there: attention is PyTorch's fused one, the sampler's numbers need no copies to the GPU, and nothing is printed.
+Source: github.com/kfirgoldberg/ConceptLab, training/coach.py. The step is for one concept, in the
+loop's order:
+
+1. The whole token table is a parameter.
+2. The prompt and the empty one are encoded, padded to 77 tokens.
+3. The prior takes five guided steps, the two prompts in one batch.
+4. The second text encoder encodes the constraints' texts anew.
+5. Every similarity is read from the GPU for the log.
+6. AdamW moves the whole table, and all rows but one are put back.
+
+Three things are faster than in the original: attention is PyTorch's fused one, the sampler's
+numbers need no copies to the GPU, and nothing is printed.
 """
 
 from collections.abc import Callable
@@ -25,74 +32,80 @@ FLOOR = 0.2
 
 @dataclass
 class Parts:
-    """The released model's networks, in the precision that the loop computes in, and the ids of its texts: of the prompt and the empty one
-    for the first text encoder, of the constraints for the second, one row for the positive and m for the negatives."""
+    """The released model's networks and the ids of its texts, on the device of the loop."""
 
+    # Networks in the precision that the loop computes in.
     text_encoder: Any
     prior: Any
     scheduler: Any
+    # Text encoder of the constraints.
     second: Any
+    # The prompt and the empty text, for the first text encoder.
     ids: Tensor
     mask: Tensor
+    # The positive constraint in row 0, then m negative ones, for the second text encoder.
     constraint_ids: Tensor
     constraint_mask: Tensor
-    place: int  # the concept's id, which stands in the prompt
+    # Id of the concept's token in the prompt.
+    token: int
 
 
 def released_step(
     parts: Parts, cached: bool = False, one_vector: bool = False
 ) -> Callable[[], float]:
-    """The step as a function that takes it and gives the loss. `cached`: the constraints are encoded once; `one_vector`: nothing but the
-    concept's row is optimised, and pooled at each text's own end."""
+    """Make a function that takes one step and returns the loss.
+
+    If `cached` is set, the constraints are encoded once. If `one_vector` is set, only the concept's
+    row is optimized, and each text is pooled at its own end.
+    """
     table = parts.text_encoder.get_input_embeddings()
     dtype = parts.prior.dtype
     device = parts.ids.device
     original = table.weight.detach().float().clone()
-    rows = nn.Parameter(original[parts.place][None].clone() if one_vector else original.clone())
+    rows = nn.Parameter(original[parts.token][None].clone() if one_vector else original.clone())
     optimizer = torch.optim.AdamW([rows], lr=LR, weight_decay=DECAY)
     ends = (parts.ids == parts.ids.max()).int().argmax(1)
 
     def look_up(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not one_vector:
             return nn.functional.embedding(inputs[0], rows).to(dtype)
-        return torch.where((inputs[0] == parts.place)[..., None], rows.to(dtype), output)
+        return torch.where((inputs[0] == parts.token)[..., None], rows.to(dtype), output)
 
     def constraints() -> Tensor:
         with torch.no_grad():
-            one = parts.second(parts.constraint_ids[:1], parts.constraint_mask[:1])[0]
-            several = parts.second(parts.constraint_ids[1:], parts.constraint_mask[1:])[0]
-        return normalize(torch.cat([one, several]), dim=-1)
+            positive = parts.second(parts.constraint_ids[:1], parts.constraint_mask[:1])[0]
+            negative = parts.second(parts.constraint_ids[1:], parts.constraint_mask[1:])[0]
+        return normalize(torch.cat([positive, negative]), dim=-1)
 
     once = constraints() if cached else None
 
     def step() -> float:
         hook = table.register_forward_hook(look_up)
         try:
-            said = parts.text_encoder(parts.ids)
+            output = parts.text_encoder(parts.ids)
         finally:
             hook.remove()
-        hidden = said.last_hidden_state
-        at = ends if one_vector else ends[:1]
-        pooled = parts.text_encoder.text_projection(
-            hidden[torch.arange(len(hidden), device=device), at]
-        )
+        hidden = output.last_hidden_state
+        pooled_at = ends if one_vector else ends[:1]
+        index = torch.arange(len(hidden), device=device)
+        pooled = parts.text_encoder.text_projection(hidden[index, pooled_at])
         parts.scheduler.set_timesteps(STEPS, device=device)
         z = torch.randn(1, parts.prior.config.embedding_dim, device=device)
         times = parts.scheduler.timesteps
         for i, t in enumerate(times):
-            clean = parts.prior(
+            x0_pred = parts.prior(
                 torch.cat([z, z]).to(dtype),
                 timestep=t,
                 proj_embedding=pooled,
                 encoder_hidden_states=hidden,
                 attention_mask=parts.mask,
             ).predicted_image_embedding
-            guided = clean[1:] + GUIDANCE * (clean[:1] - clean[1:])
-            z = parts.scheduler.step(
-                guided.float(), t, z, prev_timestep=times[i + 1] if i + 1 < STEPS else None
-            ).prev_sample
+            guided = x0_pred[1:] + GUIDANCE * (x0_pred[:1] - x0_pred[1:])
+            following = times[i + 1] if i + 1 < STEPS else None
+            z = parts.scheduler.step(guided.float(), t, z, prev_timestep=following).prev_sample
         unit = normalize(parts.prior.post_process_latents(z), dim=-1)
         cosines = (once if once is not None else constraints()).float() @ unit[0]
+        # Read for the log, as in the original.
         for value in cosines:
             value.item()
         positive = 1 - cosines[0].clamp_max(CEILING)
@@ -103,7 +116,7 @@ def released_step(
         optimizer.zero_grad()
         if not one_vector:
             with torch.no_grad():
-                others = torch.arange(len(rows), device=device) != parts.place
+                others = torch.arange(len(rows), device=device) != parts.token
                 rows[others] = original[others]
         return loss.item()
 

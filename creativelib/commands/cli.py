@@ -1,4 +1,4 @@
-"""The command `creativelib`. Bad input ends it with exit code 2 and one line that says what was wrong."""
+"""The command `creativelib`. Bad input ends it with exit code 2 and one line that says why."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -12,7 +12,10 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Create:
-    """Draw typical and creative pictures of a prompt: a gallery, each picture, a report and the steered concept."""
+    """Draw typical and creative pictures of a prompt.
+
+    Writes a gallery, each picture, a report and the steered concept.
+    """
 
     prompt: tyro.conf.Positional[str]
     """What to draw, such as "a photo of a pet"."""
@@ -21,27 +24,34 @@ class Create:
     seed: int = 0
     """The same seed gives the same pictures on the same machine."""
     count: int = 16
-    """How many typical and how many creative pictures."""
+    """The number of typical pictures, and of creative ones."""
     model: str = "menagerie"
-    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
+    """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from .creation import create
 
-        creation = create(self.prompt, self.out, self.seed, self.count, self.model, self.device)
+        creation = create(
+            self.prompt,
+            self.out,
+            seed=self.seed,
+            count=self.count,
+            model=self.model,
+            device=self.device,
+        )
         typical = creation.report["typical"]
         creative = creation.report["creative"]
         print(f"{self.out / 'gallery.png'}: typical pictures above, creative ones below")
         print(
-            f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, beyond "
-            f"{creative['percentile']:.1f} % of what the model usually makes"
+            f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, "
+            f"beyond {creative['percentile']:.1f} % of what the model usually makes"
         )
         if "valid" in creative:
             print(
-                f"valid {100 * creative['valid']:.0f} %, novel in form {100 * creative['novel_in_form']:.0f} % "
-                f"(typical: {100 * typical['valid']:.0f} %, {100 * typical['novel_in_form']:.0f} %)"
+                f"{_truth(creative)} (typical: {100 * typical['valid']:.0f} %, "
+                f"{100 * typical['novel_in_form']:.0f} %)"
             )
 
 
@@ -56,7 +66,7 @@ class World:
     show: Literal["species", "wild", "styles"] = "species"
     """Named species, free combinations of all factors, or some members in every style."""
     out: Path | None = None
-    """The file to write, PNG or JPEG; without it CATEGORY-SHOW.png in the current folder."""
+    """The file to write, PNG or JPEG; by default CATEGORY-SHOW.png in the current folder."""
     seed: int = 0
     """Another seed draws other members."""
 
@@ -64,13 +74,13 @@ class World:
         from ..notebook.plots import grid
         from ..world import sheet
 
-        drawn = {"species": sheet.species, "wild": sheet.wild, "styles": sheet.in_styles}[
-            self.show
-        ](self.category, seed=self.seed)
+        makers = {"species": sheet.species, "wild": sheet.wild, "styles": sheet.in_styles}
+        drawn = makers[self.show](self.category, seed=self.seed)
         file = self.out or Path(f"{self.category}-{self.show}.png".replace(" ", "-"))
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise InputError(f"out is {file}; expected names that end in .png, .jpg or .jpeg")
+            raise InputError(f"out is {file}; expected a name that ends in .png, .jpg or .jpeg")
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             grid(drawn.pictures, drawn.titles, drawn.columns).savefig(file)
         except OSError as error:
             raise InputError(f"out is {file}, which cannot be written: {error.strerror}") from error
@@ -79,32 +89,35 @@ class World:
 
 @dataclass(frozen=True)
 class Concept:
-    """Learn members of a category that do not exist yet (ConceptLab): a gallery, pictures, a report, the concepts."""
+    """Learn members of a category that do not exist yet (ConceptLab).
+
+    Writes a gallery, pictures, a report and the concepts.
+    """
 
     word: tyro.conf.Positional[str]
-    """The category, such as pet; or, with --style, what the style begins as, such as picture."""
+    """The category, such as pet; with --style, the word to begin with, such as picture."""
     out: Path
-    """The folder to write into; a run that was cut off goes on there."""
+    """The folder to write into. An interrupted run resumes from there."""
     negatives: tuple[str, ...] = ()
-    """What they must not be; without any, a VQA model finds it out on the way."""
+    """Words that the concepts must not be; by default a VQA model finds some on the way."""
     style: bool = False
     """Learn styles instead."""
     settle: bool = False
-    """Make each concept one thing: choose its newest sample and learn to draw that one."""
+    """Make each concept one thing: choose its most novel sample and learn to draw that one."""
     concepts: int = 4
-    """How many to learn."""
+    """The number of concepts to learn."""
     steps: int | None = None
-    """How many steps at most."""
+    """The largest number of steps."""
     seed: int = 0
-    """Another seed learns others."""
+    """Another seed learns other concepts."""
     count: int = 8
-    """How many pictures of each."""
+    """The number of pictures of each concept."""
     model: str = "menagerie"
-    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
+    """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     vqa: str = "menagerie"
-    """A folder or a hub's id of a BlipForQuestionAnswering, for other models, such as Salesforce/blip-vqa-base."""
+    """A BlipForQuestionAnswering: menagerie, a folder, or a hub's id (Salesforce/blip-vqa-base)."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from ..conceptlab.settings import LEARN_DEFAULTS, STYLE_CONFIG
@@ -112,24 +125,22 @@ class Concept:
         from .concepts import learn
 
         base = STYLE_CONFIG if self.style else LEARN_DEFAULTS
-        config = replace(
-            base, concepts=self.concepts, steps=base.steps if self.steps is None else self.steps
-        )
+        steps = base.steps if self.steps is None else self.steps
         report = learn(
             load(self.model, self.device),
             self.word,
             self.out,
-            self.negatives,
-            config,
-            self.seed,
-            self.count,
-            self.vqa,
-            self.style,
-            self.settle,
+            negatives=self.negatives,
+            config=replace(base, concepts=self.concepts, steps=steps),
+            seed=self.seed,
+            count=self.count,
+            vqa=self.vqa,
+            style=self.style,
+            settled=self.settle,
         )
         for i, words in enumerate(report["negatives"]):
             print(f"concept {i} is none of: {', '.join(words)}")
-        _say(self.out, report)
+        _print_summary(self.out, report)
 
 
 @dataclass(frozen=True)
@@ -141,52 +152,50 @@ class Mix:
     out: Path
     """The folder to write into."""
     weights: tuple[float, ...] | None = None
-    """How much each parent counts; by default all the same."""
+    """The share of each parent; by default all the same."""
     word: str | None = None
-    """What the mixture begins as; by default the first parent's word."""
+    """The word that the mixture starts from; by default the first parent's."""
     seed: int = 0
-    """Another seed, another mixture."""
+    """Another seed learns another mixture."""
     count: int = 8
-    """How many pictures."""
+    """The number of pictures."""
     model: str = "menagerie"
-    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
+    """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from ..unclip.pipeline import load
         from .concepts import mix
 
-        _say(
+        report = mix(
+            load(self.model, self.device),
+            self.parents,
             self.out,
-            mix(
-                load(self.model, self.device),
-                self.parents,
-                self.out,
-                self.weights,
-                self.word,
-                seed=self.seed,
-                count=self.count,
-            ),
+            weights=self.weights,
+            word=self.word,
+            seed=self.seed,
+            count=self.count,
         )
+        _print_summary(self.out, report)
 
 
 @dataclass(frozen=True)
 class Evolve:
-    """Let learned concepts have children, generation after generation."""
+    """Mix learned concepts, generation after generation, until one is left."""
 
     founders: tyro.conf.Positional[Path]
     """A folder with at least two learned concepts."""
     out: Path
-    """The folder to write into; a run that was cut off goes on there."""
+    """The folder to write into. An interrupted run resumes from there."""
     seed: int = 0
-    """Another seed, other children."""
+    """Another seed learns other children."""
     count: int = 8
-    """How many pictures of the youngest."""
+    """The number of pictures of the youngest."""
     model: str = "menagerie"
-    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
+    """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from ..unclip.pipeline import load
@@ -196,7 +205,7 @@ class Evolve:
             load(self.model, self.device), self.founders, self.out, seed=self.seed, count=self.count
         )
         print(f"{self.out / 'family.png'}: {len(report['family'])} members")
-        _say(self.out, report)
+        _print_summary(self.out, report)
 
 
 @dataclass(frozen=True)
@@ -212,97 +221,102 @@ class Draw:
     seed: int = 0
     """The same seed gives the same pictures on the same machine."""
     count: int = 8
-    """How many pictures of each concept."""
+    """The number of pictures of each concept."""
     model: str = "menagerie"
-    """A model's name, such as kandinsky-2-1, a hub's id, or a folder that holds prior/ and decoder/."""
+    """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from ..unclip.pipeline import load
         from .concepts import draw
 
-        _say(
+        report = draw(
+            load(self.model, self.device),
+            self.concept,
+            self.prompt,
             self.out,
-            draw(
-                load(self.model, self.device),
-                self.concept,
-                self.prompt,
-                self.out,
-                self.seed,
-                self.count,
-            ),
+            seed=self.seed,
+            count=self.count,
         )
+        _print_summary(self.out, report)
 
 
 @dataclass(frozen=True)
 class Semantica:
-    """Train Semantica on folders of pictures that belong together, one folder a page."""
+    """Train Semantica on folders of pictures that belong together, one folder for each page."""
 
     pages: tyro.conf.Positional[Path]
     """A folder of folders of pictures."""
     out: Path
-    """The folder to write into; a run that was cut off goes on there."""
+    """The folder to write into. An interrupted run resumes from there."""
     encoder: str = "clip"
-    """What looks at the pictures: clip, dino, or a folder with a CLIP's or DINOv2's vision model."""
+    """The encoder: clip, dino, or a folder with the vision model of a CLIP or a DINOv2."""
     movq: str = "menagerie"
-    """Whose latents are drawn: the bundled autoencoder's, or a folder with a VQModel."""
+    """The autoencoder: menagerie for the bundled one, or a folder with a VQModel."""
     size: int = 64
-    """The pictures' side in pixels."""
+    """The side of the pictures in pixels."""
     steps: int = 2000
-    """How long to train."""
+    """The number of training steps."""
     batch: int = 32
-    """Pictures a step."""
+    """Pictures in a step."""
     low: float = -1.0
     """Pairs of pictures with a smaller cosine are left out."""
     high: float = 1.0
     """Pairs of pictures with a larger cosine are left out."""
     channels: tuple[int, int] = (48, 96)
-    """The network's widths; real pictures need more."""
+    """The network's widths; photographs need more."""
     layers: int = 4
     """The network's transformer layers."""
     seed: int = 0
-    """Another seed, other weights."""
+    """Another seed gives other weights."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from ..semantica.folders import FolderConfig, learn
 
         config = FolderConfig(
-            self.size,
-            self.steps,
-            self.batch,
+            size=self.size,
+            steps=self.steps,
+            batch=self.batch,
             seed=self.seed,
             low=self.low,
             high=self.high,
             channels=self.channels,
             layers=self.layers,
         )
-        facts = learn(self.pages, self.out, self.encoder, self.movq, config, self.device)
+        facts = learn(
+            self.pages,
+            self.out,
+            encoder=self.encoder,
+            movq=self.movq,
+            config=config,
+            device=self.device,
+        )
         print(f"{self.out}: {facts['steps']} steps, loss {facts['losses']['loss']:.3f}")
 
 
 @dataclass(frozen=True)
 class Vary:
-    """Draw variations of pictures with Semantica: more of the page they might be of."""
+    """Draw variations of pictures with Semantica, as if from the same page."""
 
     pictures: tyro.conf.Positional[tuple[Path, ...]]
     """One picture, or several of one page."""
     out: Path
     """The folder to write into."""
     semantica: str = "menagerie"
-    """The bundled model, its control, or a folder that was trained."""
+    """menagerie for the bundled model, control for its control, or a folder of a trained one."""
     seed: int = 0
-    """Another seed, other variations."""
+    """Another seed draws other variations."""
     count: int = 8
-    """How many."""
+    """The number of variations."""
     guidance: float = 1.0
-    """Above 1: closer to what is shown."""
+    """Above 1, variations are closer to the pictures shown."""
     steps: int = 20
-    """Steps of denoising."""
+    """The number of denoising steps."""
     device: str | None = None
-    """cpu or cuda; a GPU is used if there is one."""
+    """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
         from .concepts import vary
@@ -310,22 +324,26 @@ class Vary:
         vary(
             self.pictures,
             self.out,
-            self.semantica,
-            self.seed,
-            self.count,
-            self.guidance,
-            self.steps,
-            self.device,
+            semantica=self.semantica,
+            seed=self.seed,
+            count=self.count,
+            guidance=self.guidance,
+            steps=self.steps,
+            device=self.device,
         )
         print(f"{self.out / 'gallery.png'}: {len(self.pictures)} shown, {self.count} drawn")
 
 
-def _say(out: Path, report: dict[str, Any]) -> None:
+def _print_summary(out: Path, report: dict[str, Any]) -> None:
     print(f"{out / 'gallery.png'}: {report['count']} pictures of each concept")
     if "truth" in report:
-        print(
-            f"valid {100 * report['truth']['valid']:.0f} %, novel in form {100 * report['truth']['novel_in_form']:.0f} %"
-        )
+        print(_truth(report["truth"]))
+
+
+def _truth(shares: dict[str, float]) -> str:
+    valid = 100 * shares["valid"]
+    novel = 100 * shares["novel_in_form"]
+    return f"valid {valid:.0f} %, novel in form {novel:.0f} %"
 
 
 COMMANDS = {
@@ -341,7 +359,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; for the entry point `creativelib`."""
+    """Run one command. This is the entry point `creativelib`."""
     command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="creativelib", args=arguments)
     try:
         command.run()

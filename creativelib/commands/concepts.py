@@ -1,4 +1,7 @@
-"""What the commands concept, mix, evolve, draw and vary do: from words and folders to pictures, a report, concepts to go on with."""
+"""The work of the commands concept, mix, evolve, draw and vary.
+
+Words and folders go in; pictures, a gallery, a report and concepts come out.
+"""
 
 import json
 import math
@@ -25,15 +28,15 @@ from ..pictures import fit_picture, read_picture, save_gallery, save_picture
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import STYLE_QUESTION as STYLE_QUESTION
 from ..vision.vqa import BlipVqa
-from .report import json_value, summarise, versions
+from .report import TRUTH, json_value, provenance, summarize
 
-COUNT = 8  # pictures of a concept, unless told otherwise
+COUNT = 8  # pictures of a concept by default
 
 
 def learn(
     pipe: Pipeline,
     word: str,
-    out: Path,
+    out: str | Path,
     negatives: Sequence[str] = (),
     config: LearnConfig | None = None,
     seed: int = 0,
@@ -42,42 +45,53 @@ def learn(
     style: bool = False,
     settled: bool = False,
 ) -> dict[str, Any]:
-    """Learn concepts of a word, or a `style`, and write them, `count` pictures of each, a gallery and a report into `out`.
+    """Learn concepts of a word and write them, pictures, a gallery and a report into `out`.
 
-    What they must not be is given as `negatives`; without any, a VQA finds it out on the way. A run that was cut off goes on from
-    out/run.safetensors. `settled` makes each concept one thing (see `settle`), which is for things, not for styles. Raises InputError
-    before any long work for bad input, and for a run in `out` with other settings.
+    negatives: words that the concepts must not be; by default a VQA model finds some on the way.
+    count: pictures of each concept.
+    vqa: a folder or a hub's id of a BlipForQuestionAnswering, or "menagerie" for the bundled one.
+    style: learn styles instead of things.
+    settled: make each concept one thing, see `settle`; not possible for styles.
+
+    An interrupted run resumes from out/run.safetensors. Raises InputError before any long work for
+    bad input, and for a run in `out` with other settings.
     """
+    out = Path(out)
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     check_text(pipe, "word", word)
     for each in negatives:
         check_text(pipe, "negatives", each)
     if style and settled:
-        raise InputError("settled is True with a style; expected one of the two")
+        raise InputError("settled is True with a style; expected False for styles")
     make_writable("out", out)
     config = config or (STYLE_CONFIG if style else LearnConfig())
-    asks = None if negatives else BlipVqa.load(vqa, pipe.device)
-    clock = time.monotonic()
+    model = None if negatives else BlipVqa.load(vqa, pipe.device)
+    started = time.monotonic()
     result = learn_concept(
         pipe,
         word,
-        negatives,
-        config,
-        seed,
-        vqa=asks,
+        negatives=negatives,
+        config=config,
+        seed=seed,
+        vqa=model,
         question=STYLE_QUESTION if style else None,
         checkpoint=out / "run.safetensors",
         progress=True,
     )
-    seconds = time.monotonic() - clock
-    concept = (
-        settle(pipe, word, result.concept, result.negatives, seed, progress=True)
-        if settled
-        else result.concept
-    )
+    seconds = time.monotonic() - started
+    concept = result.concept
+    if settled:
+        concept = settle(
+            pipe,
+            word,
+            concept=concept,
+            negatives=result.negatives,
+            seed=seed,
+            progress=True,
+        )
     concept.save(out)
-    about = {
+    facts = {
         "word": word,
         "seed": seed,
         "settings": asdict(config),
@@ -87,24 +101,37 @@ def learn(
         "history": [asdict(answer) for answer in result.history],
         "seconds": {"learn": round(seconds, 2)},
     }
-    return show(pipe, concept, out, about, count, config.templates[0], seed)
+    return show(
+        pipe,
+        concept,
+        out,
+        facts=facts,
+        count=count,
+        template=config.templates[0],
+        seed=seed,
+    )
 
 
 def mix(
     pipe: Pipeline,
     parents: Sequence[str],
-    out: Path,
+    out: str | Path,
     weights: Sequence[float] | None = None,
     word: str | None = None,
     config: MixConfig = MIX,
     seed: int = 0,
     count: int = COUNT,
 ) -> dict[str, Any]:
-    """Learn a mixture of parents, each a concept's folder, a picture's file or a word, and write it as `learn` does.
+    """Learn a mixture of parents and write it as `learn` does.
 
-    `word` is what the mixture begins as: by default the word of the first parent that has one. Of a folder with several concepts the first
-    counts. Raises InputError before any long work.
+    parents: each a learned concept's folder, a picture's file or a word. Of a folder with several
+        concepts the first one counts.
+    weights: the share of each parent; by default all the same.
+    word: the word that the mixture starts from; by default that of the first parent that has one.
+
+    Raises InputError before any long work.
     """
+    out = Path(out)
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     if len(parents) < 2:
@@ -114,7 +141,7 @@ def mix(
     start = word or next((each.word for each in found if isinstance(each, Concept)), None)
     if start is None:
         raise InputError(
-            "word is None with pictures alone; expected the word of what the mixture shall be, such as 'pet'"
+            "word is None with pictures alone; expected the word of the mixture, such as 'pet'"
         )
     check_text(pipe, "word", start)
     generator = torch.Generator().manual_seed(seed)
@@ -126,40 +153,50 @@ def mix(
             for each in found
         ]
     child = evolution.mix(
-        pipe, start, torch.stack(rows)[None], weights, config, seed, progress=True
+        pipe,
+        start,
+        parents=torch.stack(rows)[None],
+        weights=weights,
+        config=config,
+        seed=seed,
+        progress=True,
     )
     child.save(out)
+    facts = {
+        "parents": list(parents),
+        "weights": weights,
+        "word": start,
+        "seed": seed,
+        "settings": asdict(config),
+    }
     return show(
         pipe,
         child,
         out,
-        {
-            "parents": list(parents),
-            "weights": weights,
-            "word": start,
-            "seed": seed,
-            "settings": asdict(config),
-        },
-        count,
-        config.templates[0],
-        seed,
+        facts=facts,
+        count=count,
+        template=config.templates[0],
+        seed=seed,
     )
 
 
 def evolve(
     pipe: Pipeline,
-    founders: Path,
-    out: Path,
+    founders: str | Path,
+    out: str | Path,
     config: MixConfig = MIX,
     seed: int = 0,
     count: int = COUNT,
 ) -> dict[str, Any]:
-    """Let the concepts of a folder have children until one is left; write the family, its tree and pictures of the youngest.
+    """Mix the concepts of a folder, generation after generation, until one is left.
 
-    Every generation is kept in `out` as it is born, and a run that was cut off goes on from there. Raises InputError before any long work.
+    The family, its tree and pictures of the youngest are written into `out`. Every generation is
+    saved as it is born, and an interrupted run resumes from there. Raises InputError before any
+    long work.
     """
     from ..notebook.plots import family_tree
 
+    out = Path(out)
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     concept = load(founders, pipe)
@@ -169,36 +206,28 @@ def evolve(
         )
     make_writable("out", out)
     family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
-    born = [member.concept for member in family.members[: len(concept)]]
-    if any(
-        each.kind != concept.kind or not torch.equal(value[i], each.tensors[name][0])
-        for i, each in enumerate(born)
-        for name, value in concept.tensors.items()
-    ):
+    if not _has_founders(family, concept):
         raise InputError(
             f"out {str(out)!r} holds a family of other founders; expected another folder"
         )
     while len(family.last_generation()) > 1:
-        family = next_generation(pipe, family, config, seed, progress=True)
+        family = next_generation(pipe, family, config=config, seed=seed, progress=True)
         family.save(out)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        z = torch.cat(
-            [
-                member.concept.sample(
-                    pipe, config.templates[0], 1, noise=generator, sampling=config.sampling
-                )
-                for member in family.members
-            ]
-        )
-        portraits = pipe.decode(z, generator=generator)[:, 0]
-    family_tree(portraits, [member.parents for member in family.members]).savefig(
-        out / "family.png"
-    )
+        embeddings = [
+            member.concept.sample(
+                pipe, config.templates[0], n=1, noise=generator, sampling=config.sampling
+            )
+            for member in family.members
+        ]
+        portraits = pipe.decode(torch.cat(embeddings), generator=generator)[:, 0]
+    tree = family_tree(portraits, [member.parents for member in family.members])
+    tree.savefig(out / "family.png")
     last = family.members[-1].concept
     last.save(out)
-    about = {
-        "founders": founders.name,
+    facts = {
+        "founders": Path(founders).name,
         "word": last.word,
         "seed": seed,
         "settings": asdict(config),
@@ -207,13 +236,30 @@ def evolve(
             for member in family.members
         ],
     }
-    return show(pipe, last, out, about, count, config.templates[0], seed)
+    return show(
+        pipe,
+        last,
+        out,
+        facts=facts,
+        count=count,
+        template=config.templates[0],
+        seed=seed,
+    )
 
 
 def draw(
-    pipe: Pipeline, folder: Path, prompt: str, out: Path, seed: int = 0, count: int = COUNT
+    pipe: Pipeline,
+    folder: str | Path,
+    prompt: str,
+    out: str | Path,
+    seed: int = 0,
+    count: int = COUNT,
 ) -> dict[str, Any]:
-    """Draw learned concepts in a prompt with {} in their place. Raises InputError before any long work."""
+    """Draw learned concepts in a prompt with {} in their place, and write pictures as `learn` does.
+
+    Raises InputError before any long work.
+    """
+    out = Path(out)
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     check_template(prompt)
@@ -224,26 +270,33 @@ def draw(
         pipe,
         concept,
         out,
-        {"prompt": prompt, "word": concept.word, "seed": seed},
-        count,
-        prompt,
-        seed,
+        facts={"prompt": prompt, "word": concept.word, "seed": seed},
+        count=count,
+        template=prompt,
+        seed=seed,
     )
 
 
 def check_text(pipe: Pipeline, name: str, text: str) -> None:
-    """Raise InputError for an empty text, one that is too long, and for the bundled model's, one with words it never saw."""
+    """Raise InputError if a text is empty or too long or, bundled models only, has unknown words.
+
+    `name` is the argument that an error names.
+    """
     if not text.strip():
         raise InputError(f"{name} is {text!r}; expected a text")
     pipe.token_ids([text])
     if pipe.has_truth and (unknown := pipe.unknown_words(text)):
         raise InputError(
-            f"{name} is {text!r}, with words that {pipe.name} never saw: {', '.join(map(repr, unknown))}"
+            f"{name} is {text!r}, with words that {pipe.name} never saw: "
+            f"{', '.join(map(repr, unknown))}"
         )
 
 
 def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']":
-    """A concept's folder, a picture's file, or a word. Raises InputError for what is none of them."""
+    """Read a parent of a mixture: a concept's folder, a picture's file, or a word.
+
+    Raises InputError for a folder without a concept, another file, and a bad word.
+    """
     path = Path(name)
     if path.is_dir():
         return load(path, pipe).select([0])
@@ -254,8 +307,8 @@ def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']"
 
 
 def vary(
-    shown: Sequence[Path],
-    out: Path,
+    shown: Sequence[str | Path],
+    out: str | Path,
     semantica: str = "menagerie",
     seed: int = 0,
     count: int = COUNT,
@@ -263,10 +316,14 @@ def vary(
     steps: int = 20,
     device: str | None = None,
 ) -> None:
-    """Draw variations of pictures that stand for one page; write them, and a gallery below what was shown. Raises InputError before any
-    long work."""
+    """Draw variations of pictures of one page, and write them and a gallery into `out`.
+
+    The gallery has the pictures that were shown above their variations. Raises InputError before
+    any long work.
+    """
     from ..semantica.model import Semantica
 
+    out = Path(out)
     at_least("seed", seed, 0)
     at_least("count", count, 1)
     if not shown:
@@ -275,22 +332,22 @@ def vary(
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
     side = model.encoder.preprocess.crop
-    picture_embeddings = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
+    squares = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
     with torch.no_grad():
         varied = model.vary(
-            picture_embeddings[None],
+            squares[None],
             count,
             generator=torch.Generator().manual_seed(seed),
             guidance=guidance,
             steps=steps,
         )[0].cpu()
     for i, picture in enumerate(varied):
-        save_picture(picture, out / f"variation-{i:0{1 + int(math.log10(count))}}.png")
-    save_gallery({"shown": picture_embeddings, "varied": varied}, out / "gallery.png")
+        save_picture(picture, out / f"variation-{_padded(i, count)}.png")
+    save_gallery({"shown": squares, "varied": varied}, out / "gallery.png")
 
 
-def picture_of(name: str, file: Path) -> Float[Tensor, "3 h w"]:
-    """Read a picture. Raises InputError for what is none."""
+def picture_of(name: str, file: str | Path) -> Float[Tensor, "3 h w"]:
+    """Read a picture. Raises InputError, naming the argument, for another file."""
     try:
         return read_picture(file)
     except OSError:
@@ -301,12 +358,15 @@ def show(
     pipe: Pipeline,
     concept: Concept,
     out: Path,
-    about: dict[str, Any],
+    facts: dict[str, Any],
     count: int,
     template: str,
     seed: int,
 ) -> dict[str, Any]:
-    """Draw each concept `count` times and write pictures, gallery and report; returns the report."""
+    """Draw each concept `count` times, write pictures, gallery and report, and return the report.
+
+    `facts` open the report.
+    """
     from ..world import CATEGORIES
     from ..world.oracle import Oracle
 
@@ -315,7 +375,7 @@ def show(
         z = concept.sample(pipe, template, count, noise=generator)
         pictures = pipe.decode(z, generator=generator)
     rows = [
-        {"file": f"concept-{i}-{j:0{1 + int(math.log10(count))}}.png", "concept": i}
+        {"file": f"concept-{i}-{_padded(j, count)}.png", "concept": i}
         for i in range(len(concept))
         for j in range(count)
     ]
@@ -323,26 +383,32 @@ def show(
         save_picture(picture, out / row["file"])
     save_gallery({f"concept {i}": each for i, each in enumerate(pictures)}, out / "gallery.png")
     report = {
-        **about,
+        **facts,
         "template": template,
         "count": count,
-        "model": {
-            "name": pipe.name,
-            "fingerprint": pipe.fingerprint,
-            "revisions": dict(pipe.revisions),
-            "device": str(pipe.device),
-            "dtype": str(pipe.dtype).removeprefix("torch."),
-        },
-        "versions": versions(),
+        **provenance(pipe),
     }
     if pipe.has_truth and concept.word in [category.name for category in CATEGORIES]:
-        judged = Oracle.load().judge(pictures.flatten(0, 1).cpu(), concept.word)
-        for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob"):
-            for row, value in zip(rows, getattr(judged, name).tolist(), strict=True):
+        judgment = Oracle.load().judge(pictures.flatten(0, 1).cpu(), concept.word)
+        for name in TRUTH:
+            for row, value in zip(rows, getattr(judgment, name).tolist(), strict=True):
                 row[name] = json_value(value)
-        report["truth"] = summarise(
-            [{name: value for name, value in row.items() if name != "concept"} for row in rows]
-        )
+        report["truth"] = summarize([{name: row[name] for name in TRUTH} for row in rows])
     report["pictures"] = rows
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
+
+
+def _has_founders(family: Family, concept: Concept) -> bool:
+    """Check that the first members of a family are these concepts."""
+    founders = [member.concept for member in family.members[: len(concept)]]
+    return all(
+        founder.kind == concept.kind and torch.equal(value[i], founder.tensors[name][0])
+        for i, founder in enumerate(founders)
+        for name, value in concept.tensors.items()
+    )
+
+
+def _padded(index: int, count: int) -> str:
+    """Pad an index with zeros so that the names of `count` files sort by index."""
+    return f"{index:0{1 + int(math.log10(count))}}"

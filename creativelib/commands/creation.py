@@ -1,9 +1,8 @@
-"""The main job: from a prompt to typical and creative pictures, side by side, with a report that says how rare and how valid they are."""
+"""Turn a prompt into typical and creative pictures, and report how rare and how valid they are."""
 
 import hashlib
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -16,38 +15,44 @@ import torch
 from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
-from ..density import FORMAT, Density
+from ..density import FORMAT
 from ..density import load as load_density
 from ..errors import InputError, at_least
 from ..evaluation.baselines import Samples
-from ..files import atomic_write, make_writable
+from ..files import atomic_write, cache_folder, make_writable
 from ..pictures import save_gallery, save_picture
 from ..steering.pullback import draw_rare
-from ..steering.recipe import SteerResult, iter_steer, result_of
+from ..steering.recipe import iter_steer
+from ..steering.result import SteerResult, result_of
 from ..steering.settings import STEER_DEFAULTS, SteerConfig
 from ..steering.state import SteerState
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline, load
-from .report import describe, summarise, versions
+from .report import describe, provenance, summarize
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a prompt is about: the words a concept takes the place of, the prompt around them, and the world's category if it has one."""
+    """The subject of a prompt."""
 
+    # The words that a concept replaces.
     word: str
+    # The prompt with {} in the place of these words.
     template: str
+    # The world's category that the words name, if any.
     category: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Creation:
-    """What `create` made; the same lies in `folder` as files."""
+    """The results of `create`."""
 
+    # The folder that holds the same results as files.
     folder: Path
     typical: Samples
     creative: Samples
     result: SteerResult
+    # The contents of report.json.
     report: dict[str, Any]
 
 
@@ -60,14 +65,17 @@ def create(
     device: str | None = None,
     config: SteerConfig = STEER_DEFAULTS,
 ) -> Creation:
-    """Draw `count` typical and `count` creative pictures of a prompt and write them, a gallery, a report and the concept into `out`.
+    """Draw `count` typical and `count` creative pictures of a prompt.
 
-    Raises InputError, before any long work, for an empty prompt, words the bundled model does not know, an unwritable folder, a count
-    below 1, a seed below 0, an unknown model or device.
+    The pictures, a gallery, a report and the steered concept are written into the folder `out`.
+    Raises InputError, before any long work, for an empty prompt, for words that the bundled model
+    does not know, for an unwritable folder, for a count below 1, for a seed below 0, and for an
+    unknown model or device.
     """
     if not prompt.strip():
         raise InputError(
-            f"prompt is {prompt!r}; expected a text that names what to draw, such as 'a photo of a pet'"
+            f"prompt is {prompt!r}; expected a text that names what to draw, such as 'a photo of "
+            "a pet'"
         )
     at_least("count", count, 1)
     at_least("seed", seed, 0)
@@ -82,33 +90,31 @@ def create(
             file = density_file(pipe, prompt, config)
             make_writable("CREATIVELIB_CACHE", file.parent)
             cached = file.is_file()
-            density = load_density(file) if cached else fit_baseline(pipe, prompt, config)
-            if not cached:
-                keep(density, file)
+            if cached:
+                density = load_density(file)
+            else:
+                density = fit_baseline(pipe, prompt, config)
+                with atomic_write(file) as temporary:
+                    density.save(temporary)
         with progress.stage("steer", "steering", config.steps):
-            *_, last = progress.watch(
-                iter_steer(pipe, subject.word, density, config, seed, subject.template)
+            states = iter_steer(
+                pipe, subject.word, density, config=config, seed=seed, template=subject.template
             )
+            *_, last = progress.watch(states)
             result = result_of(last, density, config.dial)
         with progress.stage("draw", "drawing"):
-            generator = torch.Generator().manual_seed(seed)
-            drawn = {
-                "typical": draw(
-                    pipe,
-                    TokenConcept.init(pipe, subject.word),
-                    subject.template,
-                    count,
-                    config,
-                    generator,
-                ),
-                "creative": draw(
-                    pipe, result.concept, subject.template, count, config, generator, result
-                ),
-            }
+            samples = _draw_both(pipe, subject, result, count, config, seed)
         with progress.stage("judge", "judging"):
             rows = {
-                kind: describe(kind, made.z, made.pictures, density, pipe, subject.category)
-                for kind, made in drawn.items()
+                kind: describe(
+                    kind=kind,
+                    z=each.z,
+                    pictures=each.pictures,
+                    density=density,
+                    pipe=pipe,
+                    category=subject.category,
+                )
+                for kind, each in samples.items()
             }
     progress.bar.close()
     report = {
@@ -118,13 +124,7 @@ def create(
         "seed": seed,
         "count": count,
         "settings": asdict(config),
-        "model": {
-            "name": pipe.name,
-            "fingerprint": pipe.fingerprint,
-            "revisions": dict(pipe.revisions),
-            "device": str(pipe.device),
-            "dtype": str(pipe.dtype).removeprefix("torch."),
-        },
+        **provenance(pipe),
         "density": {
             "components": len(density.subspace.axes),
             "median": density.quantile(0.5),
@@ -137,24 +137,32 @@ def create(
             "passed": result.passed.tolist(),
             "surprisal": result.surprisal.tolist(),
         },
-        **{kind: summarise(rows[kind]) for kind in rows},
+        **{kind: summarize(rows[kind]) for kind in rows},
         "pictures": rows["typical"] + rows["creative"],
         "seconds": progress.seconds,
-        "versions": versions(),
     }
-    for kind, made in drawn.items():
-        for row, picture in zip(rows[kind], made.pictures, strict=True):
+    for kind, each in samples.items():
+        for row, picture in zip(rows[kind], each.pictures, strict=True):
             save_picture(picture, folder / row["file"])
-    save_gallery({kind: made.pictures for kind, made in drawn.items()}, folder / "gallery.png")
+    pictures = {kind: each.pictures for kind, each in samples.items()}
+    save_gallery(pictures, folder / "gallery.png")
     result.concept.save(folder)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    return Creation(folder, drawn["typical"], drawn["creative"], result, report)
+    return Creation(
+        folder=folder,
+        typical=samples["typical"],
+        creative=samples["creative"],
+        result=result,
+        report=report,
+    )
 
 
 def find_subject(pipe: Pipeline, prompt: str) -> Subject:
-    """What to steer: the last category or species of the world that the prompt names, or, for a model of another world, its last word.
+    """Find the words of a prompt to steer.
 
-    Raises InputError for a prompt that is too long, and for the bundled model's, for words it does not know and where nothing is named.
+    For a bundled model they are the last category or species of its world, for another model the
+    last word. Raises InputError if the prompt is too long or has no word, and (bundled models only)
+    if it contains unknown words or names nothing of the world.
     """
     pipe.token_ids([prompt])
     if not pipe.has_truth:
@@ -164,31 +172,31 @@ def find_subject(pipe: Pipeline, prompt: str) -> Subject:
         return _subject(prompt, words[-1], None)
     from ..world import CATEGORIES
 
+    categories = ", ".join(category.name for category in CATEGORIES)
     unknown = pipe.unknown_words(prompt)
     if unknown:
         raise InputError(
-            f"prompt has words that {pipe.name} never saw: {', '.join(map(repr, unknown))}; it knows the words of its world, "
-            f"such as {', '.join(category.name for category in CATEGORIES)}"
+            f"prompt has words that {pipe.name} never saw: {', '.join(map(repr, unknown))}; it "
+            f"knows the words of its world, such as {categories}"
         )
-    homes = {
+    category_of = {
         name: category.name
         for category in CATEGORIES
         for name in (category.name, *category.species)
     }
     # Longest first, so that a name inside a longer name does not win.
-    names = "|".join(re.escape(name) for name in sorted(homes, key=len, reverse=True))
+    names = "|".join(re.escape(name) for name in sorted(category_of, key=len, reverse=True))
     found = list(re.finditer(rf"\b({names})\b", prompt, re.IGNORECASE))
     if not found:
         raise InputError(
-            f"prompt is {prompt!r}, which names nothing of {pipe.name}'s world; expected a text with a category "
-            f"({', '.join(category.name for category in CATEGORIES)}) or one of their species"
+            f"prompt is {prompt!r}, which names nothing of {pipe.name}'s world; expected a text "
+            f"with a category ({categories}) or one of their species"
         )
-    return _subject(prompt, found[-1], homes[found[-1].group().lower()])
+    return _subject(prompt, found[-1], category_of[found[-1].group().lower()])
 
 
 def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:
-    """Where the density of a prompt is kept: under $CREATIVELIB_CACHE or ~/.cache/creativelib, by model, prompt and settings."""
-    cache = Path(os.environ.get("CREATIVELIB_CACHE", Path.home() / ".cache" / "creativelib"))
+    """Return where the cache keeps a prompt's density, by model, prompt and settings."""
     key = [
         FORMAT,
         pipe.fingerprint,
@@ -199,17 +207,8 @@ def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:
         config.sampling.steps,
         config.sampling.guidance,
     ]
-    return (
-        cache
-        / "densities"
-        / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}.safetensors"
-    )
-
-
-def keep(density: Density, file: Path) -> None:
-    """Put a density into the cache."""
-    with atomic_write(file) as part:
-        density.save(part)
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+    return cache_folder() / "densities" / f"{name}.safetensors"
 
 
 def draw(
@@ -221,16 +220,20 @@ def draw(
     generator: torch.Generator,
     steered: SteerResult | None = None,
 ) -> Samples:
-    """Draw `count` pictures of a concept's k members in turn, so that any count shows as many of them as it can."""
+    """Draw `count` pictures of a concept, of its k members in turn.
+
+    Any count thus shows as many members as it can. If `steered` is given, embeddings as rare as its
+    target are drawn.
+    """
     each = math.ceil(count / len(concept))
-    if steered:
+    if steered is not None:
         z = draw_rare(
             pipe,
             concept,
             steered.density,
-            steered.target.surprisal,
-            each,
-            template,
+            target=steered.target.surprisal,
+            n=each,
+            template=template,
             generator=generator,
             config=config,
         )
@@ -241,7 +244,7 @@ def draw(
 
 
 class Progress:
-    """One bar over all stages, and the seconds that each took."""
+    """One progress bar over all stages, and the seconds that each stage took."""
 
     def __init__(self, ticks: int) -> None:
         self.bar = tqdm(total=ticks, bar_format="{desc:<26}{percentage:3.0f}% |{bar}| {elapsed}")
@@ -249,6 +252,7 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str, title: str, ticks: int = 1) -> Iterator[None]:
+        """Time a stage, and move the bar to the stage's end when it is done."""
         self.bar.set_description_str(title)
         started = time.perf_counter()
         end = self.bar.n + ticks
@@ -260,11 +264,44 @@ class Progress:
         self.seconds[name] = round(time.perf_counter() - started, 2)
         self.bar.update(end - self.bar.n)
 
-    def watch(self, runs: Iterable[SteerState]) -> Iterator[SteerState]:
-        for run in runs:
+    def watch(self, states: Iterable[SteerState]) -> Iterator[SteerState]:
+        """Move the bar by one tick for each state."""
+        for state in states:
             self.bar.update()
-            yield run
+            yield state
+
+
+def _draw_both(
+    pipe: Pipeline,
+    subject: Subject,
+    result: SteerResult,
+    count: int,
+    config: SteerConfig,
+    seed: int,
+) -> dict[str, Samples]:
+    """Draw typical pictures of the subject, and creative ones of the steered concept."""
+    generator = torch.Generator().manual_seed(seed)
+    plain = TokenConcept.init(pipe, subject.word)
+    typical = draw(
+        pipe,
+        plain,
+        subject.template,
+        count=count,
+        config=config,
+        generator=generator,
+    )
+    creative = draw(
+        pipe,
+        result.concept,
+        subject.template,
+        count=count,
+        config=config,
+        generator=generator,
+        steered=result,
+    )
+    return {"typical": typical, "creative": creative}
 
 
 def _subject(prompt: str, found: re.Match[str], category: str | None) -> Subject:
-    return Subject(found.group(), prompt[: found.start()] + "{}" + prompt[found.end() :], category)
+    template = prompt[: found.start()] + "{}" + prompt[found.end() :]
+    return Subject(found.group(), template, category)

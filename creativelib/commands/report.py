@@ -1,4 +1,4 @@
-"""What can be said of made pictures: how rare under a density, and, where the world's truth is known, how valid, new and likely."""
+"""Describe generated pictures: how rare they are and, if the truth is known, how valid and new."""
 
 import math
 import platform
@@ -13,6 +13,9 @@ from torch import Tensor
 from ..density import Density
 from ..unclip.pipeline import Pipeline
 
+# Fields of the oracle's judgment that reports contain.
+TRUTH = ("valid", "novel_in_form", "novel_in_surface", "log_prob")
+
 
 def describe(
     kind: str,
@@ -22,9 +25,10 @@ def describe(
     pipe: Pipeline,
     category: str | None,
 ) -> list[dict[str, Any]]:
-    """One row for each picture: its file's name, its surprisal (nats) and percentile, and the oracle's judgement if the world has one.
+    """Return one row per picture: file name, surprisal (nats), percentile, the oracle's judgment.
 
-    `surprisal` is the drawn embedding's; `surprisal_seen` is that of the embedding which CLIP reads back from the picture.
+    `surprisal` is that of the embedding that was drawn, `surprisal_seen` that of the embedding that
+    CLIP computes from the picture. The oracle judges only pictures of a category of its world.
     """
     surprisal = density.surprisal(z)
     columns: dict[str, Tensor] = {
@@ -35,11 +39,8 @@ def describe(
     if pipe.has_truth and category is not None:
         from ..world.oracle import Oracle
 
-        judgement = Oracle.load().judge(pictures.cpu(), category)
-        columns |= {
-            name: getattr(judgement, name)
-            for name in ("valid", "novel_in_form", "novel_in_surface", "log_prob")
-        }
+        judgment = Oracle.load().judge(pictures.cpu(), category)
+        columns |= {name: getattr(judgment, name) for name in TRUTH}
     values = {name: column.tolist() for name, column in columns.items()}
     files = [f"{kind}-{i:02d}.png" for i in range(len(z))]
     return [
@@ -48,8 +49,8 @@ def describe(
     ]
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Medians of what is measured, shares of what is true or false."""
+def summarize(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Compute medians of numbers and shares of true values, over all rows that have a value."""
     names = [name for name in rows[0] if name not in ("file", "kind")]
     columns = {name: [row[name] for row in rows if row[name] is not None] for name in names}
     return {
@@ -60,14 +61,28 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def json_value(value: float | bool) -> float | bool | None:
-    """A value as JSON can hold it: rounded, and None where it is not finite."""
+    """Round a value for JSON, which has no numbers that are not finite: they become None."""
     if isinstance(value, bool):
         return value
     return round(value, 3) if math.isfinite(value) else None
 
 
+def provenance(pipe: Pipeline) -> dict[str, Any]:
+    """Return the part of a report that says which model and which versions made it."""
+    return {
+        "model": {
+            "name": pipe.name,
+            "fingerprint": pipe.fingerprint,
+            "revisions": dict(pipe.revisions),
+            "device": str(pipe.device),
+            "dtype": str(pipe.dtype).removeprefix("torch."),
+        },
+        "versions": versions(),
+    }
+
+
 def versions() -> dict[str, str]:
-    """What ran: Python, creativelib and the libraries its results depend on."""
+    """Return the versions of Python, creativelib and the libraries that results depend on."""
     from .. import __version__
 
     return {

@@ -1,7 +1,8 @@
-"""What is optimised: a vector for a word, a small change of the prior, or an image embedding itself."""
+"""What is optimized: a vector for a word, a small change of the prior, or an image embedding."""
 
-from .base import KINDS, Concept, init, load
+from .base import KINDS, Concept
 from .embedding import EmbeddingConcept
+from .kinds import init, load
 from .lora import LoraConcept
 from .token import TokenConcept
 

@@ -13,12 +13,13 @@ from ..unclip.prior import NoiseSource, PriorSampling
 from .base import Concept
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingConcept(Concept):
-    """k image embeddings. `scale` is their root mean square at the start. They know no prompt: a template changes nothing."""
+    """k image embeddings. They know no prompt: a template changes nothing."""
 
     word: str
     vectors: Float[Tensor, "k d"]
+    # Their root mean square at the start.
     scale: float
     kind = "embedding"
 
@@ -31,20 +32,22 @@ class EmbeddingConcept(Concept):
         generator: torch.Generator | None = None,
         template: str = "a photo of a {}",
     ) -> "EmbeddingConcept":
-        """Start at k embeddings that the prior draws for the word. Raises InputError for k below 1 and without a generator."""
+        """Start at k embeddings that the prior draws for the word.
+
+        Raises InputError for k below 1 and without a generator.
+        """
         at_least("k", k, 1)
         if generator is None:
             raise InputError("generator is None; free embeddings need one to be drawn with")
         with torch.no_grad():
-            return cls.at(
-                word,
-                pipe.sample_prior(pipe.encode_text([template.format(word)]), k, noise=generator)[0],
-            )
+            cond = pipe.encode_text([template.format(word)])
+            return cls.at(word, pipe.sample_prior(cond, k, noise=generator)[0])
 
     @classmethod
     def at(cls, word: str, vectors: Float[Tensor, "k d"]) -> "EmbeddingConcept":
         """Start at given embeddings, such as those of pictures."""
-        return cls(word, vectors.float(), vectors.float().square().mean().sqrt().item())
+        vectors = vectors.float()
+        return cls(word, vectors, vectors.square().mean().sqrt().item())
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -62,5 +65,5 @@ class EmbeddingConcept(Concept):
         noise: NoiseSource,
         sampling: PriorSampling = PriorSampling(),
     ) -> Float[Tensor, "k n d"]:
-        """Each embedding n times; nothing is drawn."""
+        """Repeat each embedding n times; nothing is drawn."""
         return self.vectors[:, None].expand(-1, n, -1)

@@ -18,19 +18,20 @@ from .base import Concept
 from .token import check_template
 
 RANK = 10  # Song and Elgammal's
+# Where peft keeps the two matrices of an adapted layer.
+PEFT_NAMES = {"down": "lora_A", "up": "lora_B"}
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LoraConcept(Concept):
-    """k adapters of peft's in one copy of the prior, which shares the original's weights; those of the adapters lie in `tensors`:
-    for each adapted layer a matrix down to the rank and one up again, (k, rank, in) and (k, out, rank).
-
-    `scale` is the root mean square of the adapted weights.
-    """
+    """k of peft's adapters in one copy of the prior, which shares the original's weights."""
 
     word: str
+    # The adapters' weights. For each adapted layer a matrix down to the rank, (k, rank, in), and
+    # one up again, (k, out, rank).
     factors: Mapping[str, Tensor]
+    # Root mean square of the adapted weights.
     scale: float
     rank: int
     prior: Any
@@ -45,7 +46,10 @@ class LoraConcept(Concept):
         generator: torch.Generator | None = None,
         rank: int = RANK,
     ) -> "LoraConcept":
-        """Start k adapters that change nothing: random down, zero up. Raises InputError for k or rank below 1 and without a generator."""
+        """Start k adapters that change nothing: random down, zero up.
+
+        Raises InputError for k or rank below 1 and without a generator.
+        """
         from peft import LoraConfig
 
         at_least("k", k, 1)
@@ -54,59 +58,54 @@ class LoraConcept(Concept):
             raise InputError("generator is None; adapters need one to start apart")
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Already found a `peft_config`"
-            )  # several adapters are what is wanted
+            # Several adapters are wanted here.
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")
             for i in range(k):
-                prior.add_adapter(
-                    LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS),
-                    adapter_name=adapter(i),
-                )
+                lora = LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS)
+                prior.add_adapter(lora, adapter_name=adapter_name(i))
         prior.requires_grad_(False)
         factors = {}
         squares = []
         for name, layer in prior.named_modules():
             if hasattr(layer, "lora_A") and len(layer.lora_A):
                 out, width = layer.weight.shape
-                down = (
-                    torch.randn(k, rank, width, generator=generator, device=generator.device)
-                    / width**0.5
-                )
-                factors[f"{name}.down"] = down.to(pipe.device)
+                noise = torch.randn(k, rank, width, generator=generator, device=generator.device)
+                factors[f"{name}.down"] = (noise / width**0.5).to(pipe.device)
                 factors[f"{name}.up"] = torch.zeros(k, out, rank, device=pipe.device)
                 squares.append(layer.weight.float().square().mean())
-        return cls(word, factors, torch.stack(squares).mean().sqrt().item(), rank, prior)
+        scale = torch.stack(squares).mean().sqrt().item()
+        return cls(word, factors, scale, rank, prior)
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.factors)
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> "LoraConcept":
-        device = self.prior.device  # diffusers looks through every module for it
+        # Asked for once: diffusers looks through every module for it.
+        device = self.prior.device
         return replace(self, factors={name: value.to(device) for name, value in tensors.items()})
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"rank": self.rank}
 
     def condition(self, pipe: Pipeline, template: str) -> TextCondition:
-        """The prompt with the plain word, k times, each told to the prior through its own adapter."""
+        """Encode the prompt with the plain word, once for each adapter."""
         check_template(template)
         k = len(self)
-        plain = pipe.encode_text([template.format(self.word)])
+        cond = pipe.encode_text([template.format(self.word)])
         weights = {}
         for name, value in self.factors.items():
-            layer, way = name.rsplit(".", 1)
+            layer, direction = name.rsplit(".", 1)
             for i in range(k):
-                weights[f"{layer}.lora_{'A' if way == 'down' else 'B'}.{adapter(i)}.weight"] = (
-                    value[i].to(pipe.dtype)
-                )
-        told = Adapters(self.prior, tuple(adapter(i) for i in range(k)), weights)
+                key = f"{layer}.{PEFT_NAMES[direction]}.{adapter_name(i)}.weight"
+                weights[key] = value[i].to(pipe.dtype)
+        names = tuple(adapter_name(i) for i in range(k))
         return TextCondition(
-            plain.pooled.expand(k, -1),
-            plain.tokens.expand(k, -1, -1),
-            plain.mask.expand(k, -1),
-            plain.used,
-            told,
+            pooled=cond.pooled.expand(k, -1),
+            tokens=cond.tokens.expand(k, -1, -1),
+            mask=cond.mask.expand(k, -1),
+            used=cond.used,
+            adapters=Adapters(self.prior, names, weights),
         )
 
     def sample(
@@ -118,9 +117,10 @@ class LoraConcept(Concept):
         noise: NoiseSource,
         sampling: PriorSampling = PriorSampling(),
     ) -> Float[Tensor, "k n d"]:
-        """Draw n image embeddings of each concept in a prompt's place; differentiable in the adapters."""
+        """Draw n image embeddings of each concept in a template; differentiable in the adapters."""
         return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 
 
-def adapter(i: int) -> str:
+def adapter_name(i: int) -> str:
+    """Name the adapter of concept i."""
     return f"concept{i}"

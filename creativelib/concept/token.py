@@ -15,26 +15,32 @@ from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
 from .base import Concept, read
 
-# Starting points of several concepts differ by this share of the token table's spread: enough to part ways, too little to see.
+# Starting points of several concepts differ by this share of the token table's spread: enough to
+# part ways, too little to see.
 JITTER = 0.05
 FREE_PLACE = re.compile(r"(?<!\w)\{\}(?!\w)")
 PHRASES = {"subject": "{word}", "feature": "{word} with {last}", "adjective": "{last} {word}"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TokenConcept(Concept):
-    """k vectors, each of which stands for something that no word says yet. There are three kinds, here for the word "pet":
+    """k vectors, each of which stands for something that no word names yet.
 
-    - subject: a template's place holds the vector itself, which begins as "pet" and may become anything;
-    - feature: the place holds "pet with" and the vector, so that the text goes on saying what the thing is;
+    There are three kinds, here for the word "pet":
+
+    - subject: a template's place holds the vector itself, which begins as "pet" and may become
+        anything;
+    - feature: the place holds "pet with" and the vector, so that the text still says what the thing
+        is;
     - adjective: the place holds the vector and then "pet".
 
-    Of several words, as in "musical instrument", a subject replaces the last. `scale` is the root mean square of the model's token table:
-    the unit in which a step on the vectors is long or short.
+    Of several words, as in "musical instrument", a subject replaces the last.
     """
 
     word: str
+    # In place of a token's embedding.
     vectors: Float[Tensor, "k w"]
+    # Root mean square of the model's token table.
     scale: float
     kind: str = "subject"
 
@@ -59,18 +65,20 @@ class TokenConcept(Concept):
         generator: torch.Generator | None = None,
         kind: str = "subject",
     ) -> "TokenConcept":
-        """Start k concepts at the word's own token embedding; all but the first get a little noise, for which k > 1 needs a generator.
+        """Start k concepts at the word's own token embedding.
 
-        Raises InputError for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not exactly one token of
-        the model.
+        All but the first get a little noise, for which k > 1 needs a generator. Raises InputError
+        for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not
+        exactly one token of the model.
         """
         at_least("k", k, 1)
         if kind not in PHRASES:
-            raise InputError(f"kind is {kind!r}; expected {', '.join(PHRASES)}")
+            raise InputError(f"kind is {kind!r}; expected one of {', '.join(PHRASES)}")
         tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
         if len(tokens) != 1:
             raise InputError(
-                f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; expected exactly one token"
+                f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; "
+                "expected exactly one token"
             )
         table = pipe.token_table.float()
         scale = table.square().mean().sqrt().item()
@@ -87,9 +95,10 @@ class TokenConcept(Concept):
         return cls(word, vectors, scale, kind)
 
     def condition(self, pipe: Pipeline, template: str) -> TextCondition:
-        """Encode a template such as "a photo of a {}" k times, with the concept in the word's place; differentiable in the vectors.
+        """Encode a template such as "a photo of a {}" k times, with the concept in its place.
 
-        Raises InputError for a template without exactly one free-standing {}.
+        Differentiable in the vectors. Raises InputError for a template without exactly one
+        free-standing {}.
         """
         check_template(template)
         before = template.split("{}")[0] + (self.phrase if self.kind != "adjective" else "")
@@ -105,23 +114,26 @@ class TokenConcept(Concept):
         noise: NoiseSource,
         sampling: PriorSampling = PriorSampling(),
     ) -> Float[Tensor, "k n d"]:
-        """Draw n image embeddings of each concept in a prompt's place; differentiable in the vectors."""
+        """Draw n image embeddings of each concept in a template; differentiable in the vectors."""
         return pipe.sample_prior(self.condition(pipe, template), n, noise=noise, sampling=sampling)
 
     @classmethod
-    def load(cls, folder: Path) -> "TokenConcept":
+    def load(cls, folder: str | Path) -> "TokenConcept":
         """Read what `save` wrote. Raises InputError where there is no token concept."""
-        about, tensors = read(folder)
-        if about["kind"] not in PHRASES:
+        metadata, tensors = read(folder)
+        kind = metadata["kind"]
+        if kind not in PHRASES:
             raise InputError(
-                f"folder {str(folder)!r} holds a concept of kind {about['kind']!r}; expected {', '.join(PHRASES)}"
+                f"folder {str(folder)!r} holds a concept of kind {kind!r}; expected one of "
+                f"{', '.join(PHRASES)}"
             )
-        return cls(about["word"], tensors["vectors"], about["scale"], about["kind"])
+        return cls(metadata["word"], tensors["vectors"], metadata["scale"], kind)
 
 
 def check_template(template: str) -> None:
     """Raise InputError for a template without exactly one free-standing {}."""
     if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
         raise InputError(
-            f"template is {template!r}; expected a text with exactly one {{}} as a word of its own: the concept's place"
+            f"template is {template!r}; expected a text with exactly one {{}} as a separate word: "
+            "the concept's place"
         )

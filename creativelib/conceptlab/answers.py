@@ -1,7 +1,8 @@
-"""What a VQA model says, made fit to be a constraint: ConceptLab's adaptive negatives (arXiv 2308.02669, section 4.2) without their traps.
+"""From a VQA's answers to constraints: ConceptLab's adaptive negatives without their traps.
 
-The released code drops a leading "a " and takes the rest. So "Dogs." comes beside "dog", "pet" is forbidden to a pet, and the name of an
-airplane's model, which pulls at nothing, is taken for a constraint.
+The released code (arXiv 2308.02669, section 4.2) drops a leading "a " and takes the rest. So
+"Dogs." is added beside "dog", a pet is to be unlike "pet", and the name of an airplane's model,
+which pulls at nothing, becomes a constraint.
 """
 
 import re
@@ -21,19 +22,26 @@ LONG = "too long for the text encoder"
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one concept's pictures at a step, the word that became of it, its mean cosine to the pictures' embeddings, and
-    whether it was added to the negatives, or why not."""
+    """One answer about one concept's pictures."""
 
     step: int
+    # The concept's number.
     concept: int
+    # The VQA's words.
     said: str
+    # The normalized answer.
     word: str
+    # Mean cosine of the word's text to the pictures' embeddings.
     similarity: float
+    # ADDED to the negatives, or why not.
     verdict: str
 
 
 def normalize_answer(said: str, pipe: Pipeline) -> str:
-    """An answer in lower case, singular, without article and punctuation. The plural stays where it is the form that the model knows."""
+    """Put an answer into lower case and singular, without article and punctuation.
+
+    The plural stays where it is the form that the model knows.
+    """
     text = " ".join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", said.lower()))
     text = re.sub(r"^(?:(?:a|an|the|some|it|is|this)\s+)+", "", text + " ").strip()
     single = singular(text)
@@ -41,26 +49,25 @@ def normalize_answer(said: str, pipe: Pipeline) -> str:
 
 
 def fits_context(word: str, pipe: Pipeline, templates: Sequence[str]) -> bool:
-    """Whether the text encoder takes the word in all templates."""
-    most = pipe.tokenizer.model_max_length
-    return all(
-        len(pipe.tokenizer(template.format(word), verbose=False).input_ids) <= most
-        for template in templates
-    )
+    """Return whether the text encoder takes the word in all templates."""
+    limit = pipe.tokenizer.model_max_length
+    prompts = [template.format(word) for template in templates]
+    return all(len(pipe.tokenizer(prompt, verbose=False).input_ids) <= limit for prompt in prompts)
 
 
 def verdict(
-    word: str, similarity: float, category: str, known: tuple[str, ...], floor: float
+    word: str, similarity: float, category: str, negatives: tuple[str, ...], floor: float
 ) -> str:
-    """Whether a word is added to a concept's `known` negatives, or why not.
+    """Decide whether a word is added to a concept's negatives, or why not.
 
-    One whose cosine to what it is meant to name lies below the floor, from which on negatives count, would not pull: the name is too
-    special for the model, the paper's own limitation (section 6).
+    Negatives count from the floor up. A word whose cosine to what it should name lies below would
+    not
+    pull: the name is too special for the model, the paper's own limitation (section 6).
     """
     if not word:
         return EMPTY
     if word in (category, singular(category)):
         return ITSELF
-    if word in known:
+    if word in negatives:
         return KNOWN
     return ADDED if similarity > floor else WEAK

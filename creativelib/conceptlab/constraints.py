@@ -1,18 +1,21 @@
-"""ConceptLab's prior constraints (Richardson et al., arXiv 2308.02669): like these words, unlike those.
+"""ConceptLab's prior constraints (Richardson et al., arXiv 2308.02669): like these words, unlike
+those.
 
-    words = Words(pipe)                                      # encodes each prompt once
-    like = Positive(words("a photo of a {}", ["pet"]))
-    unlike = Negative(words("a photo of a {}", ["cat", "dog"])[None], present)
+    texts = TextEmbeddings(pipe)                             # encodes each prompt once
+    like = Positive(texts("a photo of a {}", ["pet"]))
+    unlike = Negative(texts("a photo of a {}", ["cat", "dog"])[None], present)
     objective = unlike + 1.0 * like                          # equation (3), lambda 1
 
-A constraint is CLIP's embedding of a text, and is compared with the image embeddings that the prior draws for the concept in the same
-template. The texts do not pass the prior: they stand for all cats, not for one of them.
+A constraint is CLIP's embedding of a text, and is compared with the image embeddings that the prior
+draws for the concept in the same template. The texts do not pass the prior: they stand for all
+cats, not for one of them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
+from cachetools import LRUCache
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
@@ -20,45 +23,45 @@ from torch.nn.functional import cosine_similarity, normalize
 from ..optimization.objectives import Term
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import PriorSampling
-from .spaces import CollectedImages, embed_in_space
+from .spaces import CACHED_PROMPTS, CollectedImages, embed_in_space
+
+# How far from chance to a match a negative begins to count. With ViT-L/14 the paper's 0.2 lies
+# about there, between 0.15 and 0.28.
+SHARE = 1 / 3
 
 
-@dataclass(frozen=True, eq=False)
 class TextEmbeddings:
-    """CLIP's unit embeddings of words in templates. Every prompt is encoded once and then remembered."""
+    """CLIP's unit embeddings of words in templates. Every prompt is encoded once and remembered."""
 
-    pipe: Pipeline
-    known: dict[str, Tensor] = field(default_factory=dict)
+    def __init__(self, pipe: Pipeline) -> None:
+        self.pipe = pipe
+        self.cache: LRUCache[str, Tensor] = LRUCache(CACHED_PROMPTS)
 
     def __call__(self, template: str, words: Sequence[str]) -> Float[Tensor, "m d"]:
-        """One row for each word. No words give no rows."""
+        """Return one row for each word. No words give no rows."""
         prompts = [template.format(word) for word in words]
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
+        if not prompts:
+            width = self.pipe.text_encoder.config.projection_dim
+            return torch.empty(0, width, device=self.pipe.device)
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.cache]
+        found = {prompt: self.cache[prompt] for prompt in prompts if prompt in self.cache}
         if new:
             with torch.no_grad():
-                self.known.update(
-                    zip(
-                        new,
-                        normalize(self.pipe.encode_text(new).pooled.float(), dim=-1),
-                        strict=True,
-                    )
-                )
-        if not prompts:
-            return torch.empty(
-                0, self.pipe.text_encoder.config.projection_dim, device=self.pipe.device
-            )
-        return torch.stack([self.known[prompt] for prompt in prompts])
+                rows = normalize(self.pipe.encode_text(new).pooled.float(), dim=-1)
+            found |= dict(zip(new, rows, strict=True))
+            self.cache.update(found)
+        return torch.stack([found[prompt] for prompt in prompts])
 
 
 @dataclass(frozen=True, eq=False)
 class Positive(Term):
-    """Be like every one of p texts: 1 minus the weighted mean cosine, which counts up to `ceiling` (equation 3, positive part).
-
-    Without the ceiling pictures begin to show the word in letters, the paper says: a cheap way to more similarity. `weights` sum to 1.
-    """
+    """Be like every one of p texts: 1 minus the weighted mean cosine (equation 3)."""
 
     texts: Float[Tensor, "p d"]
+    # Cosines count up to here. Without a ceiling pictures begin to show the word in letters, the
+    # paper says: a cheap way to more similarity.
     ceiling: float = 1.0
+    # They sum to 1; by default all texts count the same.
     weights: Float[Tensor, " p"] | None = None
     name = "positive"
 
@@ -70,58 +73,63 @@ class Positive(Term):
 
 @dataclass(frozen=True, eq=False)
 class Negative(Term):
-    """Be unlike m texts, for each of k concepts its own: the mean cosine, averaged with the largest one (equations 3 and 4).
+    """Be unlike m texts, each of k concepts its own: mean and largest cosine (equations 3 and 4).
 
-    Cosines count from `floor` up: what is unlike enough is left alone. `present` is False where a concept has fewer than m negatives; a
-    concept without any has the loss 0. `largest` False leaves the largest out, as equation (3) stands: among many negatives to be one of
-    them then costs little.
+    A concept without negatives has the loss 0.
     """
 
     texts: Float[Tensor, "k m d"]
+    # False where a concept has fewer than m negatives.
     present: Bool[Tensor, "k m"]
+    # Cosines count from here up: what is unlike enough is left alone.
     floor: float = -1.0
+    # Whether the mean is averaged with the largest cosine. Without it, as equation (3) stands,
+    # being one of many negatives costs little.
     use_max: bool = True
     name = "negative"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         count = self.present.sum(1).to(z.device)
-        cosines = (normalize(z, dim=-1) @ self.texts.to(z).mT).clamp_min(self.floor)  # k n m
-        here = self.present.to(z.device)[:, None].expand_as(cosines)
-        mean = torch.where(here, cosines, 0).sum(2) / count.clamp_min(1)[:, None]
+        # (k, n, m)
+        cosines = (normalize(z, dim=-1) @ self.texts.to(z).mT).clamp_min(self.floor)
+        present = self.present.to(z.device)[:, None].expand_as(cosines)
+        mean = torch.where(present, cosines, 0).sum(2) / count.clamp_min(1)[:, None]
         if self.use_max and self.texts.shape[1]:
-            mean = (mean + torch.where(here, cosines, -torch.inf).amax(2)) / 2
+            mean = (mean + torch.where(present, cosines, -torch.inf).amax(2)) / 2
         return torch.where(count > 0, mean.mean(1), 0)
 
 
 def negative_term(
-    words: Callable[[str, Sequence[str]], Tensor],
+    embed: Callable[[str, Sequence[str]], Tensor],
     template: str,
     lists: Sequence[Sequence[str]],
     floor: float,
     use_max: bool = True,
 ) -> Negative:
-    """The term for k lists of words of any lengths, which `words` (`Words` or `spaces.Collected`) turns into unit embeddings."""
+    """Build the term for k lists of words of any lengths.
+
+    `embed` turns words in a template into unit embeddings: `TextEmbeddings`, or
+    `spaces.CollectedImages`.
+    """
     longest = max(map(len, lists))
-    rows = [words(template, each) for each in lists]
-    texts = torch.stack(
-        [torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows]
-    )
+    rows = [embed(template, words) for words in lists]
+    padded = [torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows]
+    texts = torch.stack(padded)
     present = torch.tensor(
-        [[i < len(each) for i in range(longest)] for each in lists], dtype=torch.bool
-    ).view(len(lists), longest)
-    return Negative(texts, present.to(texts.device), floor, use_max)
+        [[i < len(words) for i in range(longest)] for words in lists], dtype=torch.bool
+    )
+    present = present.view(len(lists), longest).to(texts.device)
+    return Negative(texts, present, floor, use_max)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Between which cosines a constraint pulls: positives count up to `ceiling`, negatives from `floor` up."""
+    """Between which cosines a constraint pulls."""
 
+    # Positives count up to here.
     ceiling: float
+    # Negatives count from here up.
     floor: float
-
-
-# How far from chance to a match a negative begins to count. With ViT-L/14 the paper's 0.2 lies about there, between 0.15 and 0.28.
-SHARE = 1 / 3
 
 
 def calibrate(
@@ -134,20 +142,22 @@ def calibrate(
     sampling: PriorSampling = PriorSampling(),
     space: str = "prior",
 ) -> Thresholds:
-    """Thresholds from a CLIP's own cosines; the paper's 0.28 and 0.2 are those of ViT-L/14 and mean nothing elsewhere.
+    """Read thresholds off a CLIP's own cosines.
 
-    The ceiling is the median cosine between the word's text and what the prior makes of it: more like a pet than an ordinary pet counts
-    for nothing. Chance is the median cosine to what it makes of the empty prompt, and the floor lies a third of the way from there. In
-    another `space` (see `spaces`) both are read off there; in the decoder's the floor is of cosines to collected pictures.
+    The paper's 0.28 and 0.2 are those of ViT-L/14 and mean nothing elsewhere. The ceiling is the
+    median cosine between the word's text and what the prior draws for it: being more like a pet
+    than an ordinary pet counts for nothing. Chance is the median cosine to what it draws for the
+    empty prompt, and the floor lies a third of the way from there. In another `space` (see
+    `spaces`) both are read off there; in the decoder's the floor is one of cosines to collected
+    pictures.
     """
     with torch.no_grad():
         cond = pipe.encode_text([template.format(word), ""])
         z = embed_in_space(space, pipe, cond, n, generator=generator, sampling=sampling)
-        ceiling = cosine_similarity(z[0], cond.pooled[0].float(), dim=-1).median().item()
-        unlike = (
-            cond.pooled[0].float()
-            if space != "decoder"
-            else CollectedImages(pipe)(template, [word])[0]
-        )
+        text = cond.pooled[0].float()
+        ceiling = cosine_similarity(z[0], text, dim=-1).median().item()
+        unlike = text
+        if space == "decoder":
+            unlike = CollectedImages(pipe)(template, [word])[0]
         match, chance = cosine_similarity(z, unlike, dim=-1).median(1).values.tolist()
-    return Thresholds(ceiling, chance + SHARE * (match - chance))
+    return Thresholds(ceiling, floor=chance + SHARE * (match - chance))

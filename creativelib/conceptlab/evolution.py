@@ -1,11 +1,11 @@
-"""Mixing concepts and pictures into new concepts, over generations (ConceptLab, arXiv 2308.02669, section 4.3).
+"""Mixing concepts and pictures into new concepts, over generations (ConceptLab, section 4.3).
 
     family = Family.of(founders)                                  # four learned concepts
     family = evolve(pipe, family)                                 # two children, one grandchild
-    family.save(Path("out/family"))
+    family.save("out/family")
 
-A child is learned to be like pictures of its parents: like their image embeddings, not like their texts. The released code unpacks the
-two in the wrong order.
+A child is learned to be like pictures of its parents: like their image embeddings, not like their
+texts. The released code unpacks the two in the wrong order. Source: arXiv 2308.02669.
 """
 
 import json
@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..concept import Concept, init, load
 from ..errors import InputError, at_least
-from ..optimization.loop import optimize
+from ..optimization.loop import drain, optimize
 from ..optimization.objectives import Similarity
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
@@ -29,24 +28,30 @@ from .settling import TEMPLATES, template_offsets
 
 @dataclass(frozen=True)
 class MixConfig:
-    """How a mixture is learned: from `each` pictures of every parent, drawn in the first of the `templates`, for `steps` steps [2000 in the
-    paper]; the rest as in `conceptlab.LearnConfig`.
+    """Settings of a mixture. Raises InputError for values out of range.
 
-    The paper learns a vector for a word. One vector cannot say "between these two": what the prior draws for it is the one parent or the
-    other (`kind` "subject", with an `lr` of 0.05). A low-rank change of the prior can, so that is the default.
+    The paper learns a vector for a word. One vector cannot say "between these two": the prior draws
+    the one parent or the other for it (`kind` "subject", with an `lr` of 0.05). A low-rank change
+    of the prior can, so that is the default.
     """
 
+    # What is optimized, see `concept`.
     kind: str = "lora"
+    # Pictures drawn of every parent, in the first of the templates.
     each: int = 4
+    # Embeddings drawn from the mixture at a step.
     samples: int = 2
+    # Steps of AdamW (2000 in the paper), and their length in units of the concept's scale.
     steps: int = 90
     lr: float = 0.01
+    # Prompts with {} in the concept's place; a step takes the next of them.
     templates: tuple[str, ...] = TEMPLATES
+    # How the prior is sampled.
     sampling: PriorSampling = PriorSampling()
 
     def __post_init__(self) -> None:
-        for name, least in {"each": 1, "samples": 1, "steps": 1}.items():
-            at_least(name, getattr(self, name), least)
+        for name in ("each", "samples", "steps"):
+            at_least(name, getattr(self, name), 1)
 
 
 MIX = MixConfig()
@@ -55,11 +60,10 @@ MIX = MixConfig()
 def picture_embeddings(
     pipe: Pipeline, concept: Concept, *, generator: Generators, config: MixConfig = MIX
 ) -> Float[Tensor, "k n d"]:
-    """CLIP's embeddings of `config.each` pictures of each concept."""
+    """Draw `config.each` pictures of each concept and embed them with CLIP."""
+    template = config.templates[0]
     with torch.no_grad():
-        z = concept.sample(
-            pipe, config.templates[0], config.each, noise=generator, sampling=config.sampling
-        )
+        z = concept.sample(pipe, template, config.each, noise=generator, sampling=config.sampling)
         return pipe.encode_images(pipe.decode(z, generator=generator))
 
 
@@ -73,69 +77,81 @@ def mix(
     *,
     progress: bool = False,
 ) -> Concept:
-    """Learn k concepts of a word, each a mixture of its p parents, which are given as embeddings of n pictures each (equation 5).
+    """Learn k concepts of a word, each a mixture of its p parents (equation 5).
 
-    In another template than the first the parents' embeddings are moved as `settle.shifts` says, so that a mixture can be drawn in any way.
-    `weights` say how much each parent counts, by default all the same. What is mixed may be learned concepts (see `seen`) or any pictures.
-    Raises InputError for other than p weights, and for negative ones.
+    parents: embeddings of n pictures of each, of learned concepts (see `picture_embeddings`) or
+        any.
+    weights: how much each parent counts; by default all the same.
+
+    In another template than the first the parents' embeddings are moved by the template's offset,
+    so that a mixture can be drawn in any way. Raises InputError for other than p weights, and for
+    negative ones.
     """
     k, p, n, _ = parents.shape
     share = torch.tensor([1.0] * p if weights is None else list(weights))
     if len(share) != p or (share < 0).any() or not share.sum() > 0:
         raise InputError(
-            f"weights is {weights}; expected {p} numbers, one for each parent, of which none is below and one above 0"
+            f"weights is {weights}; expected {p} numbers, one for each parent, none of them below "
+            "and one above 0"
         )
-    start = init(
-        pipe, config.kind, word, k, torch.Generator().manual_seed(seed), config.templates[0]
-    )
-    own = (share / share.sum()).repeat_interleave(n) / n
-    moved = template_offsets(pipe, word, config.templates, config.sampling)
-    terms = [Similarity(parents.flatten(1, 2) + shift, own) for shift in moved]
-    steps = optimize(
+    generator = torch.Generator().manual_seed(seed)
+    start = init(pipe, config.kind, word, k, generator, config.templates[0])
+    per_picture = (share / share.sum()).repeat_interleave(n) / n
+    targets = parents.flatten(1, 2)
+    offsets = template_offsets(pipe, word, config.templates, config.sampling)
+    states = optimize(
         pipe,
         start,
-        terms,
+        [Similarity(targets + offset, per_picture) for offset in offsets],
         config.templates,
-        config.steps,
-        config.lr,
-        1000 * seed,
-        config.samples,
-        config.sampling,
+        steps=config.steps,
+        lr=config.lr,
+        seed=1000 * seed,
+        n=config.samples,
+        sampling=config.sampling,
     )
-    *_, last = tqdm(steps, total=config.steps, desc="mixing", disable=not progress)
-    return last.concept
+    return drain(states, config.steps, "mixing", lambda step: {}, progress=progress).concept
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A concept of a family (k = 1), the numbers of its parents, and its generation; founders have no parents and are generation 0."""
+    """A concept of a family (k = 1)."""
 
     concept: Concept
+    # The parents' numbers; founders have none.
     parents: tuple[int, ...] = ()
+    # 0 for founders.
     generation: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Family:
-    """Concepts and who came from whom, oldest first."""
+    """Concepts and their parents, oldest first."""
 
     members: tuple[Member, ...]
 
     @classmethod
     def of(cls, founders: Concept) -> "Family":
-        """A family without children: each of k concepts is a founder."""
+        """Start a family without children: each of k concepts is a founder."""
         return cls(tuple(Member(founders.select([i])) for i in range(len(founders))))
 
+    def __repr__(self) -> str:
+        sizes = [0] * (1 + max(member.generation for member in self.members))
+        for member in self.members:
+            sizes[member.generation] += 1
+        word = self.members[0].concept.word
+        return f"Family({len(self.members)} concepts of {word!r}; by generation {sizes})"
+
     def last_generation(self) -> list[int]:
-        """The numbers of the youngest."""
+        """List the numbers of the youngest."""
         youngest = max(member.generation for member in self.members)
         return [i for i, member in enumerate(self.members) if member.generation == youngest]
 
-    def save(self, folder: Path) -> None:
-        """Write family.json and a folder for each member."""
+    def save(self, folder: str | Path) -> None:
+        """Write family.json and a folder for each member into a folder, which is created."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for i, member in enumerate(self.members):
-            (folder / str(i)).mkdir(exist_ok=True)
             member.concept.save(folder / str(i))
         tree = [
             {"parents": member.parents, "generation": member.generation} for member in self.members
@@ -143,19 +159,19 @@ class Family:
         (folder / "family.json").write_text(json.dumps(tree, indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: Path, pipe: Pipeline) -> "Family":
+    def load(cls, folder: str | Path, pipe: Pipeline) -> "Family":
         """Read what `save` wrote. Raises InputError for a folder without a family."""
+        folder = Path(folder)
         file = folder / "family.json"
         if not file.is_file():
             raise InputError(
                 f"folder {str(folder)!r} holds no family; expected a folder with family.json"
             )
-        return cls(
-            tuple(
-                Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
-                for i, row in enumerate(json.loads(file.read_text()))
-            )
-        )
+        members = [
+            Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
+            for i, row in enumerate(json.loads(file.read_text()))
+        ]
+        return cls(tuple(members))
 
 
 def next_generation(
@@ -166,9 +182,10 @@ def next_generation(
     *,
     progress: bool = False,
 ) -> Family:
-    """Let the youngest have one child, two by two; who is left over without a partner has none. All children are learned in one batch.
+    """Pair the youngest members and learn one child per pair, all in one batch.
 
-    Raises InputError for a family with a single youngest member.
+    With an odd number, the last stays single. Raises InputError for a family with a single youngest
+    member.
     """
     youngest = family.last_generation()
     if len(youngest) < 2:
@@ -178,29 +195,24 @@ def next_generation(
     pairs = list(zip(youngest[::2], youngest[1::2], strict=False))
     seed += len(family.members)
     generator = torch.Generator().manual_seed(seed)
-    pictures = {
-        i: picture_embeddings(pipe, family.members[i].concept, generator=generator, config=config)[
-            0
-        ]
-        for pair in pairs
-        for i in pair
-    }
+    pictures = {}
+    for i in [i for pair in pairs for i in pair]:
+        concept = family.members[i].concept
+        pictures[i] = picture_embeddings(pipe, concept, generator=generator, config=config)[0]
     parents = torch.stack([torch.stack([pictures[i] for i in pair]) for pair in pairs])
     first = family.members[youngest[0]]
     children = mix(pipe, first.concept.word, parents, config=config, seed=seed, progress=progress)
-    return Family(
-        (
-            *family.members,
-            *(
-                Member(children.select([i]), pair, first.generation + 1)
-                for i, pair in enumerate(pairs)
-            ),
-        )
-    )
+    born = [
+        Member(children.select([i]), pair, first.generation + 1) for i, pair in enumerate(pairs)
+    ]
+    return Family((*family.members, *born))
 
 
 def evolve(pipe: Pipeline, family: Family, config: MixConfig = MIX, seed: int = 0) -> Family:
-    """Generation after generation, until a single youngest is left. Raises InputError as `next_generation`."""
+    """Learn generation after generation, until a single youngest member is left.
+
+    Raises InputError as `next_generation` does.
+    """
     family = next_generation(pipe, family, config, seed)
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config, seed)

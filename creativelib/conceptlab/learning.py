@@ -1,10 +1,11 @@
-"""ConceptLab: learn a member of a category that does not exist yet (Richardson et al., arXiv 2308.02669), over the one loop.
+"""ConceptLab: learn a member of a category that does not exist yet, over the one loop.
 
-    result = learn(pipe, "pet", vqa=BlipVqa.load(), config=LearnConfig(concepts=5))
-    z = result.concept.sample(pipe, "a pencil sketch of a {}", 8, generator=g)
+    result = learn_concept(pipe, "pet", vqa=BlipVqa.load(), config=LearnConfig(concepts=5))
+    z = result.concept.sample(pipe, "a pencil sketch of a {}", 8, noise=generator)
 
-A vector starts as the category's word and becomes what is like the category and unlike its known members. Which these are is given, or
-found on the way: every so many steps pictures are drawn, a VQA says what they show, and that is forbidden from then on.
+A vector starts as the category's word and becomes like the category and unlike its known members.
+These are given, or found on the way: every so many steps pictures are drawn, a VQA names what they
+show, and that name becomes a negative. Source: Richardson et al., arXiv 2308.02669.
 """
 
 import time
@@ -12,36 +13,42 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
-from tqdm.auto import tqdm
 
 from ..concept import Concept, LoraConcept, TokenConcept, init
 from ..errors import InputError
-from ..optimization.loop import Diverged, Draw, OptimizerState, optimize, step_generator
+from ..optimization.loop import Draw, drain, optimize, step_generator
+from ..optimization.objectives import Objective
 from ..unclip.pipeline import Pipeline
-from ..unclip.prior import PriorSampling
+from ..unclip.prior import Generators, PriorSampling
 from ..vision.vqa import Vqa, what_kind
-from . import answers
-from .answers import LONG, Answer
+from .answers import LONG, Answer, fits_context, normalize_answer, verdict
 from .constraints import Positive, TextEmbeddings, Thresholds, calibrate, negative_term
 from .settings import LEARN_DEFAULTS, LearnConfig
 from .spaces import CollectedImages, embed_in_space
-from .state import LearnState
+from .state import LearnResult, LearnState
 
 
 @dataclass(frozen=True, eq=False)
-class LearnResult:
-    """Learned concepts, the negatives that each ended with, all answers, the steps taken, and the seconds that questions took of them."""
+class LearnSetup:
+    """What all steps of a run share."""
 
-    concept: Concept
-    negatives: tuple[tuple[str, ...], ...]
-    history: tuple[Answer, ...]
-    steps: int
-    ask_seconds: float
+    pipe: Pipeline
+    word: str
+    config: LearnConfig
+    seed: int
+    positives: Sequence[str]
+    # Words that become negatives one at a time, without a VQA.
+    scheduled_negatives: Sequence[str]
+    vqa: Vqa | None
+    question: str
+    thresholds: Thresholds
+    # Embeddings of words that concepts are to be like, and, in the decoder's space, unlike.
+    texts: TextEmbeddings
+    negatives: TextEmbeddings | CollectedImages
 
 
 def iter_learn(
@@ -56,148 +63,135 @@ def iter_learn(
     vqa: Vqa | None = None,
     question: str | None = None,
     thresholds: Thresholds | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Iterator[LearnState]:
-    """ConceptLab step by step, for who wants to watch; `learn_concept` takes what it ends with.
+    """Yield the state after each step of ConceptLab. `learn_concept` runs this to the end.
 
-    The vectors start as `word` and are to be like all `positives`, by default the word, and unlike what is `forbidden`. More is forbidden
-    on the way: what the `vqa` answers to the `question`, by default what kind of `word` is in the photo; or without one the words that are
-    `coming`, one at a time. `thresholds` are by default calibrated with the first template (see `constraints.calibrate`).
+    word: where the vectors start.
+    negatives: words that concepts are to be unlike from the start.
+    positives: words that they are to be like; by default the word.
+    scheduled_negatives: without a VQA, words that become negatives one at a time.
+    vqa: names what pictures show, which becomes a negative.
+    question: for the VQA; by default what kind of `word` is in the photo.
+    thresholds: by default calibrated with the first template, see `constraints.calibrate`.
+    checkpoint: a file to which the run is saved, after every question and at the end, and from
+        which it resumes.
 
-    With a `checkpoint` the run is kept in that file, after every question and at the end, and goes on from there if it was cut off. Raises
-    InputError at once for an empty word, for both a VQA and words to come, and for a checkpoint of another run; Diverged as `optimize`.
+    Raises InputError at once for an empty word, for both a VQA and scheduled negatives, for a word
+    too long for a template, and for a checkpoint of another run; Diverged as `optimize` does.
     """
     if vqa is not None and scheduled_negatives:
         raise InputError(
-            f"coming is {list(scheduled_negatives)} beside a vqa; expected one of the two"
+            f"scheduled_negatives is {list(scheduled_negatives)} beside a vqa; expected one of "
+            "the two"
         )
-    start = init(
-        pipe,
-        config.kind,
-        word,
-        config.concepts,
-        torch.Generator().manual_seed(seed),
-        config.templates[0],
-    )
+    plain = config.templates[0]
+    generator = torch.Generator().manual_seed(seed)
+    start = init(pipe, config.kind, word, config.concepts, generator, plain)
     if thresholds is None:
         thresholds = calibrate(
             pipe,
             word,
-            config.templates[0],
+            plain,
             generator=torch.Generator().manual_seed(0),
-            space=config.space,
             sampling=config.sampling,
+            space=config.space,
         )
     for each in (*(positives or [word]), *negatives, *scheduled_negatives):
-        if not answers.fits_context(each, pipe, config.templates):
+        if not fits_context(each, pipe, config.templates):
             raise InputError(
-                f"word {each!r} is too long for the text encoder in one of the templates {config.templates}"
+                f"word {each!r} is too long for the text encoder in one of the templates "
+                f"{config.templates}; expected a shorter one"
             )
-    asks = question or what_kind(word)
+    question = question or what_kind(word)
     about = {
         "model": pipe.fingerprint,
         "word": word,
         "positives": list(positives),
-        "forbidden": list(negatives),
-        "coming": list(scheduled_negatives),
-        "question": asks if vqa else None,
+        "negatives": list(negatives),
+        "scheduled_negatives": list(scheduled_negatives),
+        "question": question if vqa else None,
         "seed": seed,
         "settings": asdict(config),
         "thresholds": asdict(thresholds),
     }
-    k = len(start)
-    run = (
-        LearnState.load(checkpoint, start, about)
-        if checkpoint and checkpoint.exists()
-        else LearnState(
-            start,
-            OptimizerState(),
-            start,
-            (tuple(negatives),) * k,
-            torch.zeros(k, dtype=torch.long),
-            torch.zeros(k, dtype=torch.bool),
-        )
+    texts = TextEmbeddings(pipe)
+    setup = LearnSetup(
+        pipe=pipe,
+        word=word,
+        config=config,
+        seed=seed,
+        positives=positives or (word,),
+        scheduled_negatives=scheduled_negatives,
+        vqa=vqa,
+        question=question,
+        thresholds=thresholds if config.use_thresholds else Thresholds(1.0, -1.0),
+        texts=texts,
+        negatives=CollectedImages(pipe) if config.space == "decoder" else texts,
     )
-    return _iter_learn(
-        pipe,
-        word,
-        config,
-        seed,
-        positives or (word,),
-        scheduled_negatives,
-        vqa,
-        asks,
-        thresholds,
-        run,
-        checkpoint,
-        about,
-    )
+    file = None if checkpoint is None else Path(checkpoint)
+    if file is not None and file.exists():
+        state = LearnState.load(file, start, about)
+    else:
+        state = LearnState.begin(start, negatives)
+    return _iter_learn(state, setup, file, about)
 
 
 def _iter_learn(
-    pipe: Pipeline,
-    word: str,
-    config: LearnConfig,
-    seed: int,
-    positives: Sequence[str],
-    scheduled_negatives: Sequence[str],
-    vqa: Vqa | None,
-    question: str,
-    thresholds: Thresholds,
-    run: LearnState,
-    checkpoint: Path | None,
-    about: dict[str, object],
+    state: LearnState, setup: LearnSetup, checkpoint: Path | None, about: dict[str, object]
 ) -> Iterator[LearnState]:
-    words = TextEmbeddings(pipe)
-    clamp = thresholds if config.use_thresholds else Thresholds(1.0, -1.0)
-    unlike = CollectedImages(pipe) if config.space == "decoder" else words
-    if run.ended:
-        yield run  # read from its file
-    while not run.ended:
-        objectives = [
-            1.0 * negative_term(unlike, template, run.negatives, clamp.floor, config.use_max)
-            + config.weight * Positive(words(template, positives), clamp.ceiling)
-            for template in config.templates
-        ]
-        for step in optimize(
-            pipe,
-            run.concept,
-            objectives,
+    config = setup.config
+    asks = setup.vqa is not None or bool(setup.scheduled_negatives)
+    if state.ended:
+        yield state
+    while not state.ended:
+        steps = optimize(
+            setup.pipe,
+            state.concept,
+            [objective_in(template, state, setup) for template in config.templates],
             config.templates,
-            config.steps,
-            config.lr,
-            1000 * seed,
-            config.samples,
-            config.sampling,
-            run.optimizer_state,
-            _draw(config.space),
-        ):
-            run = run.at(step)
-            if (
-                (vqa or scheduled_negatives)
-                and step.index
-                and step.index % config.ask_every == 0
-                and step.index > run.asked_at
-            ):
+            steps=config.steps,
+            lr=config.lr,
+            seed=1000 * setup.seed,
+            n=config.samples,
+            sampling=config.sampling,
+            optimizer_state=state.optimizer_state,
+            draw=_draw_in(config.space),
+        )
+        for step in steps:
+            state = state.at(step)
+            if asks and step.index > state.asked_at and step.index % config.ask_every == 0:
                 break
-            run = replace(run, ended=step.index == config.steps - 1)
-            if run.ended and checkpoint:
-                run.save(checkpoint, about)
-            yield run
-        if not run.ended:
-            # The loop then repeats this step, against the new negatives.
-            run = _question(
-                run, pipe, word, words, clamp, config, seed, scheduled_negatives, vqa, question
-            )
-            run = replace(run, ended=bool(run.finished.all()))
+            state = replace(state, ended=step.index == config.steps - 1)
+            if state.ended and checkpoint:
+                state.save(checkpoint, about)
+            yield state
+        if not state.ended:
+            # The next loop repeats this step, against the new negatives.
+            state = ask(state, setup)
+            state = replace(state, ended=bool(state.finished.all()))
             if checkpoint:
-                run.save(checkpoint, about)
-            if run.ended:
-                yield run
+                state.save(checkpoint, about)
+            if state.ended:
+                yield state
 
 
-def _draw(space: str) -> Draw | None:
-    """How the loop gets embeddings of a concept in a space; None is its own way."""
+def objective_in(template: str, state: LearnState, setup: LearnSetup) -> Objective:
+    """Return equation (3) in one template: unlike each concept's negatives, like the positives."""
+    config = setup.config
+    negative = negative_term(
+        setup.negatives,
+        template,
+        state.negatives,
+        floor=setup.thresholds.floor,
+        use_max=config.use_max,
+    )
+    positive = Positive(setup.texts(template, setup.positives), setup.thresholds.ceiling)
+    return 1.0 * negative + config.weight * positive
+
+
+def _draw_in(space: str) -> Draw | None:
+    """Return how the loop gets embeddings in a space; None is its own way."""
     if space == "prior":
         return None
 
@@ -207,63 +201,73 @@ def _draw(space: str) -> Draw | None:
         template: str,
         n: int,
         *,
-        noise: Any,
+        noise: Generators,
         sampling: PriorSampling,
     ) -> Tensor:
         assert isinstance(concept, TokenConcept | LoraConcept), "checked by LearnConfig"
-        return embed_in_space(
-            space, pipe, concept.condition(pipe, template), n, generator=noise, sampling=sampling
-        )
+        cond = concept.condition(pipe, template)
+        return embed_in_space(space, pipe, cond, n, generator=noise, sampling=sampling)
 
     return draw
 
 
-def _question(
-    run: LearnState,
-    pipe: Pipeline,
-    word: str,
-    words: TextEmbeddings,
-    clamp: Thresholds,
-    config: LearnConfig,
-    seed: int,
-    scheduled_negatives: Sequence[str],
-    vqa: Vqa | None,
-    question: str,
-) -> LearnState:
-    """One answer for each concept that is not finished: what the VQA says of its pictures, or the next word to come."""
+def ask(state: LearnState, setup: LearnSetup) -> LearnState:
+    """Get one answer for each concept that is not finished, and add it to its negatives if it fits.
+
+    The answer is the VQA's, or without one the next scheduled negative.
+    """
     clock = time.monotonic()
-    index = run.optimizer_state.index
+    pipe = setup.pipe
+    config = setup.config
+    index = state.optimizer_state.index
     plain = config.templates[0]
-    floor = (
-        clamp.floor if config.space == "prior" else -1.0
-    )  # a cosine elsewhere says nothing of the prior's
-    going = (~run.finished).nonzero()[:, 0].tolist()
-    noise = [step_generator(1000 * seed + i, -index) for i in going]
+    # A cosine elsewhere says nothing about the prior's.
+    floor = setup.thresholds.floor if config.space == "prior" else -1.0
+    open_concepts = (~state.finished).nonzero()[:, 0].tolist()
+    generators = [step_generator(1000 * setup.seed + i, -index) for i in open_concepts]
+    answers = []
     with torch.no_grad():
-        z = run.concept.select(going).sample(
-            pipe, plain, config.pictures_per_question, noise=noise, sampling=config.sampling
+        concept = state.concept.select(open_concepts)
+        z = concept.sample(
+            pipe, plain, config.pictures_per_question, noise=generators, sampling=config.sampling
         )
-        if vqa is None:
-            turn = len(dict.fromkeys(answer.step for answer in run.history))
-            said = [scheduled_negatives[turn] if turn < len(scheduled_negatives) else ""] * len(z)
-        else:
-            every = vqa.ask(pipe.decode(z, generator=noise).flatten(0, 1), question)
-            said = [
-                Counter(every[i : i + config.pictures_per_question]).most_common(1)[0][0]
-                for i in range(0, len(every), config.pictures_per_question)
-            ]
-        found = []
-        for i, own, each in zip(going, z, said, strict=True):
-            name = answers.normalize_answer(each, pipe)
-            fits = answers.fits_context(name, pipe, config.templates)
-            near = (
-                cosine_similarity(own, words(plain, [name]).to(z), dim=-1).mean().item()
-                if name and fits
-                else 0.0
+        replies = _replies(state, setup, z, generators)
+        for i, own, reply in zip(open_concepts, z, replies, strict=True):
+            name = normalize_answer(reply, pipe)
+            fits = fits_context(name, pipe, config.templates)
+            similarity = 0.0
+            if name and fits:
+                text = setup.texts(plain, [name]).to(z)
+                similarity = cosine_similarity(own, text, dim=-1).mean().item()
+            decision = LONG
+            if fits:
+                decision = verdict(name, similarity, setup.word, state.negatives[i], floor)
+            answers.append(
+                Answer(
+                    step=index,
+                    concept=i,
+                    said=reply,
+                    word=name,
+                    similarity=similarity,
+                    verdict=decision,
+                )
             )
-            verdict = answers.verdict(name, near, word, run.negatives[i], floor) if fits else LONG
-            found.append(Answer(index, i, each, name, near, verdict))
-    return run.added(found, config.patience, time.monotonic() - clock)
+    return state.added(answers, config.patience, time.monotonic() - clock)
+
+
+def _replies(
+    state: LearnState, setup: LearnSetup, z: Tensor, generators: list[torch.Generator]
+) -> list[str]:
+    """Return the commonest answer about each concept's pictures, or the scheduled word."""
+    if setup.vqa is None:
+        turn = len({answer.step for answer in state.history})
+        words = setup.scheduled_negatives
+        return [words[turn] if turn < len(words) else ""] * len(z)
+    pictures = setup.pipe.decode(z, generator=generators).flatten(0, 1)
+    replies = setup.vqa.ask(pictures, setup.question)
+    each = setup.config.pictures_per_question
+    groups = [replies[i : i + each] for i in range(0, len(replies), each)]
+    return [Counter(group).most_common(1)[0][0] for group in groups]
 
 
 def learn_concept(
@@ -278,15 +282,15 @@ def learn_concept(
     vqa: Vqa | None = None,
     question: str | None = None,
     thresholds: Thresholds | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> LearnResult:
-    """Learn k concepts of a word that are unlike what is forbidden; see `learning` for the arguments.
+    """Learn k concepts of a word that are unlike its negatives; see `iter_learn` for the arguments.
 
-    `progress` shows a bar with how like the word they are and how many negatives there are. A loop whose values are no longer finite ends
-    there, with what it had; it raises Diverged where that is nothing.
+    `progress` shows a bar with the similarity to the positives and the number of negatives. A loop
+    whose values are no longer finite ends with what it had; Diverged is raised if that is nothing.
     """
-    runs = iter_learn(
+    states = iter_learn(
         pipe,
         word,
         negatives,
@@ -299,23 +303,18 @@ def learn_concept(
         thresholds=thresholds,
         checkpoint=checkpoint,
     )
-    last = None
-    with tqdm(runs, total=config.steps, desc=f"learning a {word}", disable=not progress) as bar:
-        try:
-            for last in bar:
-                if last.step:
-                    shown = {
-                        name: f"{1 - value.mean():.2f}"
-                        for name, value in last.step.terms.named.items()
-                        if name == "positive"
-                    }
-                    bar.set_postfix(
-                        shown | {"negatives": max(map(len, last.negatives))}, refresh=False
-                    )
-        except Diverged:
-            if last is None:
-                raise
-    assert last is not None, "a run yields at least once"
+
+    def describe(state: LearnState) -> dict[str, object]:
+        if state.step is None:
+            return {}
+        similarity = 1 - state.step.terms.named["positive"].mean()
+        return {"positive": f"{similarity:.2f}", "negatives": max(map(len, state.negatives))}
+
+    last = drain(states, config.steps, f"learning a {word}", describe, progress=progress)
     return LearnResult(
-        last.result, last.negatives, last.history, last.optimizer_state.index + 1, last.ask_seconds
+        concept=last.result,
+        negatives=last.negatives,
+        history=last.history,
+        steps=last.optimizer_state.index + 1,
+        ask_seconds=last.ask_seconds,
     )

@@ -1,4 +1,4 @@
-"""ConceptLab's settings."""
+"""ConceptLab's settings (Richardson et al., arXiv 2308.02669)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from ..errors import InputError, at_least
 from ..unclip.prior import PriorSampling
 from .spaces import SPACES
 
-# As many plain ones as edits: the concept shall be one thing in all of them.
+# As many plain templates as edits: the concept should be one thing in all of them.
 TEMPLATES = (
     "a photo of a {}",
     "a picture of a {}",
@@ -15,66 +15,9 @@ TEMPLATES = (
     "a watercolor painting of a {}",
     "a photo of a {}",
 )
-
-
-@dataclass(frozen=True)
-class LearnConfig:
-    """ConceptLab's settings; the paper's are in brackets.
-
-    k `concepts` are learned at once, from `samples` embeddings each a step [1], for `steps` [2500] with AdamW, whose `lr` is in units of
-    the concept's scale. A step takes the next of the `templates`. `weight` is lambda, what being like the category is worth against being
-    unlike its members [1]. `largest` False leaves out equation (4), `clamps` False both thresholds. `space` is where the constraints
-    compare, see `spaces`.
-
-    Every `every` steps [250] the VQA is asked about `asked` pictures of each concept [1], and the commonest answer counts; without one,
-    the next of the words that are to come is added. A concept ends when `patience` questions in a row brought no new negative.
-    """
-
-    kind: str = "feature"
-    concepts: int = 4
-    samples: int = 2
-    steps: int = 600
-    lr: float = 0.05
-    templates: tuple[str, ...] = TEMPLATES
-    weight: float = 1.0
-    use_max: bool = True
-    use_thresholds: bool = True
-    space: str = "prior"
-    ask_every: int = 20
-    pictures_per_question: int = 2
-    patience: int = 8
-    sampling: PriorSampling = PriorSampling()
-
-    def __post_init__(self) -> None:
-        limits = {
-            "concepts": 1,
-            "samples": 1,
-            "steps": 1,
-            "ask_every": 1,
-            "pictures_per_question": 1,
-            "patience": 1,
-            "weight": 0,
-        }
-        for name, least in limits.items():
-            at_least(name, getattr(self, name), least)
-        if not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; expected a number above 0")
-        if self.space not in SPACES:
-            raise InputError(f"space is {self.space!r}; expected {', '.join(SPACES)}")
-        if self.space != "prior" and self.kind == "embedding":
-            raise InputError(
-                f"space is {self.space!r} with kind 'embedding', which no text stands for; expected 'prior'"
-            )
-        if not self.templates or isinstance(self.templates, str):
-            raise InputError(
-                f"templates is {self.templates!r}; expected one or more texts with {{}}"
-            )
-
-
-LEARN_DEFAULTS = LearnConfig()
-
-# A style is learned like a thing, over many things: the place is where the style's name stands in the bundled world's captions. Other
-# models know "a painting of a dog in the style of {}", and begin at "painting" (the paper).
+# A style is learned like a thing, over many things. The place is where the style's name stands in
+# the bundled world's captions. Other models know "a painting of a dog in the style of {}", and
+# begin at "painting" (the paper).
 STYLE_TEMPLATES = (
     "a {} of a pet",
     "a {} of a fruit",
@@ -83,4 +26,89 @@ STYLE_TEMPLATES = (
     "a {} of a vehicle",
     "a {} of a handbag",
 )
+LIMITS = {
+    "concepts": 1,
+    "samples": 1,
+    "steps": 1,
+    "ask_every": 1,
+    "pictures_per_question": 1,
+    "patience": 1,
+    "weight": 0,
+}
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """ConceptLab's settings; the paper's, where they differ, are in `LearnConfig.paper`.
+
+    Raises InputError for values out of range.
+    """
+
+    # What is optimized, see `concept`.
+    kind: str = "feature"
+    # Concepts learned at once.
+    concepts: int = 4
+    # Embeddings drawn from each concept at a step.
+    samples: int = 2
+    # Steps of AdamW, and their length in units of the concept's scale.
+    steps: int = 600
+    lr: float = 0.05
+    # Prompts with {} in the concept's place; a step takes the next of them.
+    templates: tuple[str, ...] = TEMPLATES
+    # Lambda: weight of being like the category, relative to being unlike its members.
+    weight: float = 1.0
+    # Whether to average in the largest similarity to a negative, equation (4).
+    use_max: bool = True
+    # Whether to use thresholds, see `constraints.calibrate`.
+    use_thresholds: bool = True
+    # Where constraints compare, see `spaces`.
+    space: str = "prior"
+    # Steps between questions to the VQA.
+    ask_every: int = 20
+    # Pictures of each concept that a question is about; the commonest answer counts.
+    pictures_per_question: int = 2
+    # A concept is finished when so many questions in a row brought no new negative.
+    patience: int = 8
+    # How the prior is sampled.
+    sampling: PriorSampling = PriorSampling()
+
+    def __post_init__(self) -> None:
+        for name, least in LIMITS.items():
+            at_least(name, getattr(self, name), least)
+        if not self.lr > 0:
+            raise InputError(f"lr is {self.lr}; expected a number above 0")
+        if self.space not in SPACES:
+            raise InputError(f"space is {self.space!r}; expected one of {', '.join(SPACES)}")
+        if self.space != "prior" and self.kind == "embedding":
+            raise InputError(
+                f"space is {self.space!r} with kind 'embedding', which no text stands for; "
+                "expected 'prior'"
+            )
+        if not self.templates or isinstance(self.templates, str):
+            raise InputError(
+                f"templates is {self.templates!r}; expected one or more texts with {{}}"
+            )
+
+    @classmethod
+    def paper(cls) -> "LearnConfig":
+        """Return the paper's own settings, as far as they are its method's and not its model's.
+
+        One vector in place of the word, one embedding a step, 2500 steps, guidance 4, and every 250
+        steps a question about one picture. The released code's learning rate is 1e-4; in units of
+        the token table's scale, which is of the order of 0.01 in ViT-L/14, that is about 0.01. Its
+        weight decay is left out, see `optimize`.
+        """
+        return cls(
+            kind="subject",
+            concepts=1,
+            samples=1,
+            steps=2500,
+            lr=0.01,
+            ask_every=250,
+            pictures_per_question=1,
+            sampling=PriorSampling(guidance=4.0),
+        )
+
+
+LEARN_DEFAULTS = LearnConfig()
 STYLE_CONFIG = LearnConfig(kind="subject", templates=STYLE_TEMPLATES, steps=300)

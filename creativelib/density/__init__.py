@@ -1,6 +1,10 @@
-"""How rare an image embedding is, under four estimates of what is usual; see `base.Density` for what all of them offer."""
+"""Densities over image embeddings: estimates of how rare an embedding is.
+
+`base.Density` defines the interface that all of them share.
+"""
 
 from .base import FORMAT, Density, load
+from .custom import CustomDensity
 from .flow import FlowDensity
 from .gaussian import GaussianDensity
 from .mixture import MixtureDensity
@@ -8,6 +12,7 @@ from .moments import Moments
 
 __all__ = [
     "FORMAT",
+    "CustomDensity",
     "Density",
     "FlowDensity",
     "GaussianDensity",

@@ -1,4 +1,4 @@
-"""What every density offers, and the principal components that all of them can work in."""
+"""The interface of every density, and the principal components that they work in."""
 
 import json
 import math
@@ -18,30 +18,36 @@ from torch import Tensor
 from ..errors import InputError
 from .moments import Moments, to_float64
 
-# Names of a subspace's tensors in files, in the order of its fields.
-STORED = ("mean", "axes", "variances", "rest")
-FORMAT = 2  # of saved densities; part of every name under which one is kept
+# Version of the file format. It is part of every name under which a density is cached.
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """The first q principal components of samples, and the mean variance of the other d - q directions; 0 leaves these out.
+    """The first q principal components of samples, and the variance of the other d - q directions.
 
-    With the rest a density over the components becomes one over all directions, as in probabilistic PCA (Tipping and Bishop 1999);
-    without it, it cannot see anything that leaves the subspace. Embeddings may lie on another device than it does.
+    With the residual variance, a density over the components becomes a density over all
+    directions, as in probabilistic PCA (Tipping and Bishop 1999). Without it, the density cannot
+    see anything that leaves the subspace. Embeddings may lie on another device than the subspace.
     """
 
+    # Mean of the samples.
     mean: Float[Tensor, " d"]
+    # Principal components, one unit vector per row, in order of falling variance.
     axes: Float[Tensor, "q d"]
+    # Variance of the samples along each component.
     variances: Float[Tensor, " q"]
+    # Mean variance of the other d - q directions; 0 leaves these directions out.
     residual_variance: Float[Tensor, ""]
 
     @classmethod
     def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
-        """`pca` is the share of the variance that the kept components explain, in (0, 1].
+        """Fit to the moments of samples.
 
-        Raises InputError for a share out of range, fewer than 3 samples, samples that do not vary, and with `residual`, for samples that
-        vary in the kept components only.
+        `pca` is the share of the variance that the components explain, in (0, 1].
+
+        Raises InputError for a share out of range, fewer than 3 samples, and samples that do not
+        vary. With `residual`, it also raises for samples that vary in the components only.
         """
         if not 0 < pca <= 1:
             raise InputError(f"pca is {pca}; expected a share of the variance in (0, 1]")
@@ -58,50 +64,65 @@ class Subspace:
         directions = directions.flip(1)
         total = variance.sum()
         d = len(variance)
-        # The tolerance keeps directions of rounding noise out when the whole variance is asked for.
-        kept = int((variance.cumsum(0) < pca * total * (1 - 1e-12)).sum()) + 1
-        rest = variance[kept:].sum() / max(d - kept, 1) if residual else variance.new_zeros(())
-        if residual and kept < d and rest <= 1e-9 * total / d:
+        # The tolerance excludes directions of rounding noise when pca is 1.
+        q = int((variance.cumsum(0) < pca * total * (1 - 1e-12)).sum()) + 1
+        rest = variance[q:].sum() / max(d - q, 1) if residual else variance.new_zeros(())
+        if residual and q < d and rest <= 1e-9 * total / d:
             raise InputError(
-                f"z varies in {kept} of {d} directions only, so the residual has no variance; give more samples, a pca below "
-                f"{pca}, or residual=False"
+                f"z varies in {q} of {d} directions only, so the residual has no variance; "
+                f"give more samples, a pca below {pca}, or residual=False"
             )
         return cls(
-            moments.mean.cpu(),
-            directions[:, :kept].T.contiguous().cpu(),
-            variance[:kept].contiguous().cpu(),
-            rest.cpu(),
+            mean=moments.mean.cpu(),
+            axes=directions[:, :q].T.contiguous().cpu(),
+            variances=variance[:q].contiguous().cpu(),
+            residual_variance=rest.cpu(),
         )
+
+    # Bundled and cached files use the keys below, among them "subspace.rest" for
+    # `residual_variance`. They must stay as they are, or these files can no longer be read.
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors by their names in files; `from_state_dict` reads them back."""
+        return {
+            "subspace.mean": self.mean,
+            "subspace.axes": self.axes,
+            "subspace.variances": self.variances,
+            "subspace.rest": self.residual_variance,
+        }
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> "Subspace":
-        """Rebuild the subspace whose `state_dict` is among these tensors."""
-        return cls(*(tensors[f"subspace.{name}"] for name in STORED))
+        """Rebuild a subspace from its `state_dict`. Other tensors in the mapping are ignored."""
+        return cls(
+            mean=tensors["subspace.mean"],
+            axes=tensors["subspace.axes"],
+            variances=tensors["subspace.variances"],
+            residual_variance=tensors["subspace.rest"],
+        )
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the tensors by the names that they have in files."""
-        values = (self.mean, self.axes, self.variances, self.residual_variance)
-        return {f"subspace.{name}": value for name, value in zip(STORED, values, strict=True)}
-
-    def project(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
-        """Coordinates in the components."""
+    def check_width(self, z: Float[Tensor, "*b d"]) -> None:
+        """Raise InputError if embeddings do not have the width of the fit."""
         if z.shape[-1] != self.mean.numel():
             raise InputError(
                 f"z has width {z.shape[-1]}; expected {self.mean.numel()}, as in the fit"
             )
+
+    def project(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
+        """Return the coordinates of embeddings in the components, in float64."""
+        self.check_width(z)
         z = to_float64(z)
         return (z - self.mean.to(z.device)) @ self.axes.to(z.device).T
 
     def residual(
         self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
     ) -> Float[Tensor, "*b d"]:
-        """What the components leave of an embedding."""
+        """Return the part of each embedding that its coordinates `inside` do not explain."""
         return to_float64(z) - self.mean.to(inside.device) - inside @ self.axes.to(inside.device)
 
     def residual_log_prob(
         self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
     ) -> Float[Tensor, "*b"] | float:
-        """Log-density of the other directions, in nats; 0 without them."""
+        """Return the log-density of the other directions in nats, or 0 without a residual."""
         if self._residual_variance == 0:
             return 0.0
         free = self.mean.numel() - len(self.axes)
@@ -114,16 +135,15 @@ class Subspace:
     def residual_score(
         self, z: Float[Tensor, "*b d"], inside: Float[Tensor, "*b q"]
     ) -> Float[Tensor, "*b d"] | float:
-        return (
-            -self.residual(z, inside) / self._residual_variance
-            if self._residual_variance > 0
-            else 0.0
-        )
+        """Return the gradient of `residual_log_prob` with respect to z."""
+        if self._residual_variance == 0:
+            return 0.0
+        return -self.residual(z, inside) / self._residual_variance
 
     def reconstruct(
         self, inside: Float[Tensor, "n q"], generator: torch.Generator
     ) -> Float[Tensor, "n d"]:
-        """Embeddings with these coordinates, and noise in the other directions."""
+        """Return embeddings with these coordinates, and random noise in the other directions."""
         noise = torch.randn(
             len(inside), self.mean.numel(), generator=generator, dtype=torch.float64
         )
@@ -133,72 +153,98 @@ class Subspace:
 
     @cached_property
     def _residual_variance(self) -> float:
-        """`rest` without asking a GPU for it each time."""
+        """`residual_variance` as a number, so that a GPU is asked for it only once."""
         return self.residual_variance.item()
 
 
 class Density(ABC):
     """A density over image embeddings.
 
-    Values come back in the precision and on the device of the input. `fit_surprisal` holds the surprisals of the fit's samples, sorted.
+    Values come back in the precision and on the device of the input.
     """
 
+    # Name of the estimate, in files and reports.
     kind: ClassVar[str]
+    # Principal components of the samples.
     subspace: Subspace
+    # Surprisals of the fitted samples in nats, sorted.
     fit_surprisal: Float[Tensor, " n"]
 
     @abstractmethod
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Log-density in nats; differentiable."""
+        """Return the log-density in nats; differentiable."""
 
     @abstractmethod
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """Gradient of the log-density with respect to the embedding."""
+        """Return the gradient of the log-density with respect to the embedding."""
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
+        """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the tensors that `save` writes, by name; `from_state_dict` takes them back."""
+        """Return the tensors that `save` writes, by name; `from_state_dict` reads them back."""
         return self.subspace.state_dict() | {"fit_surprisal": self.fit_surprisal}
 
     @classmethod
     @abstractmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "Density":
-        """Rebuild the density whose `state_dict` these tensors are."""
+        """Rebuild a density from its `state_dict`."""
+
+    def __repr__(self) -> str:
+        q, d = self.subspace.axes.shape
+        residual = "with" if self.subspace.residual_variance > 0 else "without"
+        n = len(self.fit_surprisal)
+        lines = [
+            f"{type(self).__name__} (kind {self.kind!r})",
+            f"  {q} principal components of {d} dimensions, {residual} a residual",
+            f"  surprisal of {n} fitted samples",
+        ]
+        if n:  # a density under construction has none yet
+            median = self.quantile(0.5)
+            tail = self.quantile(0.99)
+            lines[2] += f": median {median:.1f} nats, 99th percentile {tail:.1f} nats"
+        return "\n".join(lines)
 
     def surprisal(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """How rare, in nats: minus the log-density."""
+        """Return how rare each embedding is, in nats: minus the log-density."""
         return -self.log_prob(z)
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
-        """Coordinates in the components, in standard deviations of the fit's samples."""
+        """Return coordinates in the components, in standard deviations of the fitted samples."""
         inside = self.subspace.project(z)
         return (inside / self.subspace.variances.sqrt().to(inside.device)).to(z)
 
     def quantile(self, share: float) -> float:
-        """The surprisal, in nats, that this share of the fit's samples stays below; share in [0, 1]."""
+        """Return the surprisal, in nats, that this share of the fitted samples stays below.
+
+        Raises InputError for a share outside [0, 1].
+        """
         if not 0 <= share <= 1:
             raise InputError(f"share is {share}; expected a number in [0, 1]")
         return torch.quantile(self.fit_surprisal, share).item()
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """How many percent of the fit's samples are less surprising than each value in nats."""
+        """Return the percentage of fitted samples that are less surprising than each value.
+
+        Values are in nats.
+        """
         values = to_float64(surprisal).contiguous()
         below = torch.searchsorted(self.fit_surprisal.to(values.device), values)
         return (100 * below / len(self.fit_surprisal)).to(surprisal)
 
-    def save(self, file: Path) -> None:
-        """Write a safetensors file."""
-        save_file(
-            {k: v.contiguous() for k, v in self.state_dict().items()},
-            file,
-            metadata={"creativelib": json.dumps({"kind": self.kind})},
-        )
+    def save(self, file: str | Path) -> None:
+        """Write a safetensors file, and create its folder if needed; `load` reads it back."""
+        file = Path(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
+        save_file(tensors, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
 
     def to(self, device: torch.device) -> "Density":
-        """The same density on a device, for embeddings that lie there: elsewhere its tensors are copied at every call."""
+        """Return the same density on a device.
+
+        A density accepts embeddings on any device, but copies its tensors to theirs at every call.
+        """
         if self.subspace.mean.device == device:
             return self
         return type(self).from_state_dict(
@@ -206,14 +252,15 @@ class Density(ABC):
         )
 
 
-def load(file: Path) -> Density:
-    """Read what a density's `save` wrote. Raises InputError for any other file."""
+def load(file: str | Path) -> Density:
+    """Read a density that `Density.save` wrote. Raises InputError for any other file."""
     from . import FlowDensity, GaussianDensity, MixtureDensity
 
     try:
         with safe_open(file, "pt") as stored:
             kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
             kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
-            return kind.from_state_dict({name: stored.get_tensor(name) for name in stored.keys()})
+            names = stored.keys()
+            return kind.from_state_dict({name: stored.get_tensor(name) for name in names})
     except Exception as error:  # safetensors raises several kinds, none of them public
-        raise InputError(f"file {str(file)!r} is no saved density ({error})") from None
+        raise InputError(f"file is {str(file)!r}; expected a saved density ({error})") from None

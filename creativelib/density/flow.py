@@ -1,4 +1,4 @@
-"""A normalising flow in the principal components: bent clouds, at the price of a training."""
+"""A normalizing flow in the principal components, which fits bent clouds but must be trained."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,27 +12,35 @@ from ..errors import InputError
 from .base import Density, Subspace
 from .moments import Moments, to_float64
 
-HELD_OUT = 0.1  # share of the samples that decides when to stop
+# Share of the samples that is held out to choose the best state.
+HELD_OUT = 0.1
+# Number of spline transforms, and widths of the hidden layers in each.
 LAYERS = 3
 HIDDEN = (64, 64)
+# Steps between two measurements on the held-out samples.
+CHECK_EVERY = 25
 
 
 def build(q: int) -> Any:
-    """A neural spline flow (Durkan et al. 2019) over q coordinates."""
+    """Build a neural spline flow (Durkan et al. 2019) over q coordinates, in float64."""
     import zuko
 
     return zuko.flows.NSF(q, transforms=LAYERS, hidden_features=HIDDEN).double()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FlowDensity(Density):
-    """A neural spline flow over q standardised principal components, and an isotropic Gaussian over the other directions.
+    """A neural spline flow over q components, times an isotropic Gaussian over the rest.
 
-    Where every coordinate is beyond five standard deviations its splines are the identity, and it is a Gaussian.
+    The flow works on coordinates in standard deviations. Where every coordinate is beyond five
+    standard deviations its splines are the identity, and it is a Gaussian.
     """
 
+    # Principal components of the samples.
     subspace: Subspace
+    # zuko flow over standardized coordinates in the components.
     flow: Any
+    # Surprisals of the fitted samples in nats, sorted.
     fit_surprisal: Float[Tensor, " n"]
     kind = "flow"
 
@@ -47,10 +55,14 @@ class FlowDensity(Density):
         lr: float = 3e-3,
         seed: int = 0,
     ) -> "FlowDensity":
-        """Fit to image embeddings by maximum likelihood (Adam, a tenth of the samples held out, the best state on them is kept).
+        """Fit to image embeddings by maximum likelihood; all leading axes count samples.
 
-        A loss that is not finite ends the fit with the best state so far. Raises InputError as `GaussianDensity.fit` does, for fewer than
-        20 samples or fewer than 2 components, and where there is no such state yet.
+        Adam optimizes the likelihood of nine tenths of the samples. The state that is best on the
+        held-out tenth is returned. A loss that is not finite ends the fit with the best state so
+        far.
+
+        Raises InputError as `GaussianDensity.fit` does, for fewer than 20 samples or 2 components,
+        and for a loss that is not finite before any state was measured.
         """
         z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
@@ -59,9 +71,10 @@ class FlowDensity(Density):
         if len(space.axes) < 2:
             raise InputError(f"pca is {pca}, which keeps 1 component; a flow needs at least 2")
         generator = torch.Generator().manual_seed(seed)
-        x = (space.project(z) / space.variances.sqrt())[torch.randperm(len(z), generator=generator)]
-        held = x[: int(HELD_OUT * len(x))]
-        seen = x[int(HELD_OUT * len(x)) :]
+        coordinates = space.project(z) / space.variances.sqrt()
+        x = coordinates[torch.randperm(len(z), generator=generator)]
+        held_out = x[: int(HELD_OUT * len(x))]
+        training = x[int(HELD_OUT * len(x)) :]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             flow = build(x.shape[1])
@@ -70,15 +83,13 @@ class FlowDensity(Density):
         best = float("inf")
         state = {k: v.clone() for k, v in flow.state_dict().items()}
         for step in tqdm(range(steps), desc="flow", leave=False):
-            loss = (
-                -flow()
-                .log_prob(seen[torch.randint(len(seen), (batch,), generator=generator)])
-                .mean()
-            )
+            rows = torch.randint(len(training), (batch,), generator=generator)
+            loss = -flow().log_prob(training[rows]).mean()
             if not loss.isfinite():
                 if best == float("inf"):
                     raise InputError(
-                        f"lr is {lr}: the flow's loss is not finite at step {step}; expected a smaller one"
+                        f"lr is {lr}; expected a smaller number, because the flow's loss is not "
+                        f"finite at step {step}"
                     )
                 break
             optimizer.zero_grad()
@@ -86,9 +97,9 @@ class FlowDensity(Density):
             torch.nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-            if step % 25 == 24 or step + 1 == steps:
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 with torch.no_grad():
-                    cost = -flow().log_prob(held).mean().item()
+                    cost = -flow().log_prob(held_out).mean().item()
                 if cost < best:
                     best = cost
                     state = {k: v.clone() for k, v in flow.state_dict().items()}
@@ -97,31 +108,34 @@ class FlowDensity(Density):
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Log-density in nats; differentiable."""
+        """Return the log-density in nats; differentiable."""
         inside = self.subspace.project(z)
         deviations = self.subspace.variances.sqrt().to(inside.device)
-        value = self.flow.to(inside.device)().log_prob(inside / deviations) - deviations.log().sum()
+        flow = self.flow.to(inside.device)()
+        value = flow.log_prob(inside / deviations) - deviations.log().sum()
         return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """Gradient of the log-density with respect to the embedding, by automatic differentiation."""
+        """Return the gradient of the log-density, by automatic differentiation."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             return torch.autograd.grad(self.log_prob(z).sum(), z)[0]
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
+        """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
             inside = self.flow.cpu()().transform.inv(white)
         return self.subspace.reconstruct(inside * self.subspace.variances.sqrt().cpu(), generator)
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that `save` writes, by name; `from_state_dict` reads them back."""
         flow = {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
         return super().state_dict() | flow
 
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
+        """Rebuild a density from its `state_dict`."""
         space = Subspace.from_state_dict(tensors)
         flow = build(len(space.axes))
         flow.load_state_dict(

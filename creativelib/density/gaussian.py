@@ -12,15 +12,19 @@ from torch import Tensor
 from .base import Density, Subspace
 from .moments import Moments, to_float64
 
-KEPT = 20_000  # surprisals of a stream's samples that are kept for quantiles
+# Most surprisals of a stream that are stored for quantiles.
+MAX_SURPRISALS = 20_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GaussianDensity(Density):
-    """A Gaussian with a full covariance over q principal components, and an isotropic one over the other directions."""
+    """A Gaussian over q principal components, times an isotropic one over the other directions."""
 
+    # Principal components of the samples.
     subspace: Subspace
+    # Full covariance of the coordinates in the components.
     covariance: Float[Tensor, "q q"]
+    # Surprisals of the fitted samples in nats, sorted.
     fit_surprisal: Float[Tensor, " n"]
     kind = "gaussian"
 
@@ -30,10 +34,13 @@ class GaussianDensity(Density):
     ) -> "GaussianDensity":
         """Fit to image embeddings; all leading axes count samples.
 
-        `pca` is the share of the variance that the kept components explain, in (0, 1]. The covariance in the subspace is shrunk towards
-        a multiple of the identity by Ledoit and Wolf's estimate (2004), which needs no tuning and vanishes with many samples.
-        Raises InputError for a share out of range, fewer than 3 samples, values that are not finite, samples that do not vary, and with
-        `residual`, for samples that vary in the kept components only.
+        `pca` is the share of the variance that the components explain, in (0, 1]. The covariance
+        in the subspace is shrunk towards a multiple of the identity by Ledoit and Wolf's estimate
+        (2004), which needs no tuning and vanishes with many samples.
+
+        Raises InputError for a share out of range, fewer than 3 samples, values that are not
+        finite, and samples that do not vary. With `residual`, it also raises for samples that vary
+        in the components only.
         """
         from sklearn.covariance import ledoit_wolf
 
@@ -53,58 +60,61 @@ class GaussianDensity(Density):
     ) -> "GaussianDensity":
         """Fit to more samples than memory holds.
 
-        `parts` (*b d) is gone through once for the moments; then `again`, the same samples or as many of them as are to count, for the
-        surprisals behind quantiles, of which one in so many is kept. Not shrunk: with that many samples shrinkage vanishes. Raises
+        One pass over `parts` (*b d) gives the moments. One pass over `again`, which holds the same
+        samples or some of them, gives the surprisals behind quantiles; evenly spaced ones are
+        stored. The covariance is not shrunk: with that many samples shrinkage vanishes. Raises
         InputError as `fit` does.
         """
         space = Subspace.fit(Moments.stream(parts), pca, residual)
         density = cls(space, space.variances.diag(), space.mean.new_zeros(0))
-        found = torch.cat(
+        surprisals = torch.cat(
             [
                 density.surprisal(to_float64(part).reshape(-1, part.shape[-1])).cpu()
                 for part in again
             ]
         )
-        return replace(density, fit_surprisal=found[:: math.ceil(len(found) / KEPT)].sort().values)
+        stride = math.ceil(len(surprisals) / MAX_SURPRISALS)
+        return replace(density, fit_surprisal=surprisals[::stride].sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Log-density in nats; differentiable."""
+        """Return the log-density in nats; differentiable."""
         inside = self.subspace.project(z)
-        square = self._white(inside).square().sum(-1)
+        square = self._whiten_inside(inside).square().sum(-1)
         value = -0.5 * (square + inside.shape[-1] * math.log(2 * math.pi) + self._logdet)
         return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """Gradient of the log-density with respect to the embedding, in closed form."""
+        """Return the gradient of the log-density, in closed form."""
         inside = self.subspace.project(z)
-        value = -inside @ self._pull.to(inside.device)
+        value = -inside @ self._precision_axes.to(inside.device)
         return (value + self.subspace.residual_score(z, inside)).to(z)
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
-        """Coordinates in the subspace in which the density is a standard normal one."""
-        return self._white(self.subspace.project(z)).to(z)
+        """Return coordinates in the subspace in which the density is a standard normal one."""
+        return self._whiten_inside(self.subspace.project(z)).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
+        """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
         white = torch.randn(n, len(self.covariance), generator=generator, dtype=torch.float64)
-        return self.subspace.reconstruct(
-            white @ torch.linalg.cholesky(self.covariance.cpu()).T, generator
-        )
+        factor = torch.linalg.cholesky(self.covariance.cpu())
+        return self.subspace.reconstruct(white @ factor.T, generator)
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that `save` writes, by name; `from_state_dict` reads them back."""
         return super().state_dict() | {"covariance": self.covariance}
 
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "GaussianDensity":
-        return cls(
-            Subspace.from_state_dict(tensors), tensors["covariance"], tensors["fit_surprisal"]
-        )
+        """Rebuild a density from its `state_dict`."""
+        space = Subspace.from_state_dict(tensors)
+        return cls(space, tensors["covariance"], tensors["fit_surprisal"])
 
-    def _white(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
+    def _whiten_inside(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
+        """Whiten coordinates in the components."""
         factor = self._factor.to(inside.device)
-        return torch.linalg.solve_triangular(
-            factor, inside.reshape(-1, inside.shape[-1]).T, upper=False
-        ).T.reshape(inside.shape)
+        columns = inside.reshape(-1, inside.shape[-1]).T
+        white = torch.linalg.solve_triangular(factor, columns, upper=False)
+        return white.T.reshape(inside.shape)
 
     @cached_property
     def _factor(self) -> Float[Tensor, "q q"]:
@@ -115,5 +125,6 @@ class GaussianDensity(Density):
         return self.covariance.logdet().item()
 
     @cached_property
-    def _pull(self) -> Float[Tensor, "q d"]:
+    def _precision_axes(self) -> Float[Tensor, "q d"]:
+        """Inverse covariance times the axes: minus the score of a unit step in each component."""
         return torch.linalg.solve(self.covariance, self.subspace.axes)

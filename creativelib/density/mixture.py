@@ -1,4 +1,4 @@
-"""A mixture of Gaussians in the principal components: what is usual need not be one cloud."""
+"""A mixture of Gaussians in the principal components, for typical samples in several clouds."""
 
 import math
 from dataclasses import dataclass, replace
@@ -11,17 +11,24 @@ from ..errors import InputError
 from .base import Density, Subspace
 from .moments import Moments, to_float64
 
-FLOOR = 1e-3  # added to each component's variances, as a share of the mean variance: a component must not close in on few samples
+# Added to the variances of each Gaussian, as a share of the mean variance, so that none of them
+# collapses onto a few samples.
+FLOOR = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MixtureDensity(Density):
-    """k Gaussians with full covariances over q principal components, and one isotropic Gaussian over the other directions."""
+    """k Gaussians over q principal components, times an isotropic one over the other directions."""
 
+    # Principal components of the samples.
     subspace: Subspace
+    # Logarithm of the weight of each Gaussian.
     log_weights: Float[Tensor, " k"]
+    # Mean of each Gaussian, as coordinates in the components.
     means: Float[Tensor, "k q"]
+    # Full covariance of each Gaussian.
     covariances: Float[Tensor, "k q q"]
+    # Surprisals of the fitted samples in nats, sorted.
     fit_surprisal: Float[Tensor, " n"]
     kind = "mixture"
 
@@ -34,10 +41,13 @@ class MixtureDensity(Density):
         residual: bool = True,
         seed: int = 0,
     ) -> "MixtureDensity":
-        """Fit to image embeddings with scikit-learn's expectation maximisation; all leading axes count samples.
+        """Fit to image embeddings with scikit-learn's expectation maximization.
 
-        Of several `k` the one with the least BIC is taken; those with more parameters than there are numbers in the samples are passed
-        over. Raises InputError as `GaussianDensity.fit` does, for a k below 1, and if every k is above the number of samples.
+        All leading axes of z count samples. Of several `k` the one with the least BIC is taken;
+        those with more parameters than there are numbers in the samples are skipped.
+
+        Raises InputError as `GaussianDensity.fit` does, for a k below 1, and if every k is above
+        the number of samples.
         """
         from sklearn.mixture import GaussianMixture
 
@@ -46,60 +56,56 @@ class MixtureDensity(Density):
         counts = (k,) if isinstance(k, int) else k
         if not counts or not 1 <= min(counts) <= len(z):
             raise InputError(
-                f"k is {k}; expected numbers of components from 1 to that of the samples, {len(z)}"
+                f"k is {k}; expected numbers of Gaussians from 1 to the number of samples, {len(z)}"
             )
         inside = space.project(z).numpy()
         q = inside.shape[1]
         possible = [c for c in counts if c * (q + 1) * (q + 2) / 2 <= inside.size] or [min(counts)]
+        floor = FLOOR * space.variances.mean().item()
         fits = [
-            GaussianMixture(
-                c, random_state=seed, reg_covar=FLOOR * space.variances.mean().item()
-            ).fit(inside)
-            for c in possible
+            GaussianMixture(c, random_state=seed, reg_covar=floor).fit(inside) for c in possible
         ]
         best = min(fits, key=lambda fit: fit.bic(inside))
         density = cls(
-            space,
-            z.new_tensor(best.weights_).log(),
-            z.new_tensor(best.means_),
-            z.new_tensor(best.covariances_),
-            z.new_zeros(0),
+            subspace=space,
+            log_weights=z.new_tensor(best.weights_).log(),
+            means=z.new_tensor(best.means_),
+            covariances=z.new_tensor(best.covariances_),
+            fit_surprisal=z.new_zeros(0),
         )
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Log-density in nats; differentiable."""
+        """Return the log-density in nats; differentiable."""
         inside = self.subspace.project(z)
-        value = self._joint(inside).logsumexp(-1)
+        value = self._joint_log_prob(inside).logsumexp(-1)
         return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """Gradient of the log-density with respect to the embedding, in closed form: the components' pulls, weighed by how probably the
-        embedding is theirs."""
+        """Return the gradient of the log-density, in closed form.
+
+        It is the mean of the Gaussians' scores, weighted by the probability that the embedding
+        comes from each of them.
+        """
         inside = self.subspace.project(z)
-        share = self._joint(inside).softmax(-1)
-        pulls = torch.einsum(
-            "kpq,...kq->...kp",
-            torch.linalg.inv(self.covariances).to(inside.device),
-            self._away(inside),
-        )
-        value = -torch.einsum("...k,...kq->...q", share, pulls) @ self.subspace.axes.to(
-            inside.device
-        )
+        posterior = self._joint_log_prob(inside).softmax(-1)
+        precisions = torch.linalg.inv(self.covariances).to(inside.device)
+        pulls = torch.einsum("kpq,...kq->...kp", precisions, self._offsets(inside))
+        axes = self.subspace.axes.to(inside.device)
+        value = -torch.einsum("...k,...kq->...q", posterior, pulls) @ axes
         return (value + self.subspace.residual_score(z, inside)).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n embeddings, in float64; without a residual they lie in the subspace."""
-        whose = torch.multinomial(
-            self.log_weights.exp().cpu(), n, replacement=True, generator=generator
-        )
+        """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        weights = self.log_weights.exp().cpu()
+        chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         white = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)
-        spread = torch.linalg.cholesky(self.covariances.cpu())[whose]
-        return self.subspace.reconstruct(
-            self.means.cpu()[whose] + torch.einsum("npq,nq->np", spread, white), generator
-        )
+        factors = torch.linalg.cholesky(self.covariances.cpu())[chosen]
+        inside = self.means.cpu()[chosen] + torch.einsum("npq,nq->np", factors, white)
+        return self.subspace.reconstruct(inside, generator)
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that `save` writes, by name; `from_state_dict` reads them back."""
         own = {
             "log_weights": self.log_weights,
             "means": self.means,
@@ -109,19 +115,24 @@ class MixtureDensity(Density):
 
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "MixtureDensity":
+        """Rebuild a density from its `state_dict`."""
         return cls(
-            Subspace.from_state_dict(tensors),
-            *(tensors[name] for name in ("log_weights", "means", "covariances", "fit_surprisal")),
+            subspace=Subspace.from_state_dict(tensors),
+            log_weights=tensors["log_weights"],
+            means=tensors["means"],
+            covariances=tensors["covariances"],
+            fit_surprisal=tensors["fit_surprisal"],
         )
 
-    def _away(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b k q"]:
+    def _offsets(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b k q"]:
+        """Return the vectors from the mean of each Gaussian."""
         return inside[..., None, :] - self.means.to(inside.device)
 
-    def _joint(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b k"]:
-        """Log-density of each component times its weight."""
+    def _joint_log_prob(self, inside: Float[Tensor, "*b q"]) -> Float[Tensor, "*b k"]:
+        """Return the log of each Gaussian's density times its weight."""
         factor = torch.linalg.cholesky(self.covariances).to(inside.device)
-        away = self._away(inside).reshape(-1, *self.means.shape)
-        white = torch.linalg.solve_triangular(factor, away.permute(1, 2, 0), upper=False)
+        offsets = self._offsets(inside).reshape(-1, *self.means.shape)
+        white = torch.linalg.solve_triangular(factor, offsets.permute(1, 2, 0), upper=False)
         logdet = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
         constant = self.log_weights.to(inside.device) - 0.5 * (
             logdet + inside.shape[-1] * math.log(2 * math.pi)

@@ -1,21 +1,26 @@
-"""What others would do to draw something unusual of a category, to compare with: sampling, prompts and guidance; nothing is learned.
+"""Rivals: other ways to draw something unusual of a category, by sampling, prompts and guidance.
 
-    drawn = negative_prompt(pipe, "pet", ["cat", "dog"], 16, generator=g)      # .z (16, d), .pictures (16, 3, h, w)
+    drawn = negative_prompt(pipe, "pet", ["cat", "dog"], 16, generator=g)   # drawn.z,
+    drawn.pictures
 
-Each draws n pictures for "a photo of a {word}", with all noise from one generator. What differs from its source is said there.
+Nothing is learned. Each draws n pictures for "a photo of a {word}", with all noise from one
+generator. Its docstring says how it differs from its source.
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..conceptlab.answers import fits_context, normalize_answer
 from ..english import article, singular
 from ..errors import InputError, at_least
+from ..pictures import save_gallery
 from ..unclip.conditions import PartialStart
 from ..unclip.latent import slerp
 from ..unclip.pipeline import Pipeline
@@ -23,19 +28,51 @@ from ..unclip.prior import Noise, PriorSampling
 from ..vision.vqa import Vqa, what_kind
 from ..world import captions, category
 
-STEPS = 5  # of the prior
-GUIDANCE = 4.0  # of negative prompts in the prior and the decoder: Kandinsky's default
+# Denoising steps of the prior.
+STEPS = 5
+# Guidance of negative prompts in the prior and the decoder: Kandinsky's default.
+GUIDANCE = 4.0
+TEMPLATE = "a photo of a {}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Image embeddings and the pictures decoded from them."""
 
     z: Float[Tensor, "n d"]
     pictures: Float[Tensor, "n 3 h w"]
 
+    def __repr__(self) -> str:
+        n, _, h, w = self.pictures.shape
+        return f"Samples({n} pictures of {w} x {h}, embeddings of {self.z.shape[1]})"
+
+    def save(self, folder: str | Path) -> None:
+        """Write embeddings, pictures and a gallery into a folder, which is created."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"z": self.z, "pictures": self.pictures}
+        copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(copies, folder / "samples.safetensors")
+        save_gallery({"samples": self.pictures}, folder / "gallery.png")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Samples":
+        """Read what `save` wrote. Raises InputError for a folder without samples."""
+        file = Path(folder) / "samples.safetensors"
+        if not file.is_file():
+            raise InputError(
+                f"folder is {str(folder)!r}, which has no samples.safetensors; expected a folder "
+                "that Samples.save wrote"
+            )
+        return cls(**load_file(file))
+
 
 def photo(*words: str) -> str:
+    """Write the prompt for words.
+
+    >>> photo("pet", "owl")
+    'a photo of a pet and an owl'
+    """
     return f"a photo of {' and '.join(map(article, words))}"
 
 
@@ -48,25 +85,21 @@ def prompt_only(
     guidance: float = 1.0,
     temperature: float = 1.0,
 ) -> Samples:
-    """The prompt and nothing else. Guidance makes samples alike, 1 is none.
+    """Draw from the prompt and nothing else. Guidance makes samples alike; 1 is none.
 
-    `temperature` is how much larger the noise is that each of the prior's steps adds than it should be. A diffusion model has no
-    temperature of its own; this is one of several things that go by the name. Raises InputError for one that is not above 0.
+    `temperature` scales the noise that each of the prior's steps adds. A diffusion model has no
+    temperature; this is one of several things that go by the name. Raises InputError for one that
+    is not above 0.
     """
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}; expected a number above 0")
-    noise = Noise.draw(generator, STEPS, 1, n, pipe.prior.config.embedding_dim, pipe.device).noise
-    noise = torch.cat([noise[:1], temperature * noise[1:]])
-    return _decoded(
-        pipe,
-        pipe.sample_prior(
-            pipe.encode_text([photo(word)]),
-            n,
-            noise=Noise(noise),
-            sampling=PriorSampling(guidance=guidance, steps=STEPS),
-        )[0],
-        generator,
-    )
+    d = pipe.prior.config.embedding_dim
+    noise = Noise.draw(generator, STEPS, 1, n, d, pipe.device).noise
+    scaled = Noise(torch.cat([noise[:1], temperature * noise[1:]]))
+    cond = pipe.encode_text([photo(word)])
+    sampling = PriorSampling(guidance=guidance, steps=STEPS)
+    z = pipe.sample_prior(cond, n, noise=scaled, sampling=sampling)[0]
+    return _decoded(pipe, z, generator)
 
 
 def negative_prompt(
@@ -79,33 +112,27 @@ def negative_prompt(
     guidance: float = GUIDANCE,
     on: str = "prior",
 ) -> Samples:
-    """Guidance away from a prompt that names the negatives instead of from the empty prompt (ConceptLab's rivals, arXiv 2308.02669,
-    section 5).
+    """Guide away from a prompt that names the negatives instead of from the empty prompt.
 
-    `on` "prior" is how Kandinsky does it; on "decoder" each picture is led away from an embedding that the prior draws for the negatives,
-    which is nearest to Stable Diffusion's negative prompt in a stack whose decoder reads no text. Raises InputError for other words, and
-    for no negatives.
+    `on` "prior" is how Kandinsky does it. On "decoder" each picture is led away from an embedding
+    that the prior draws for the negatives, which is nearest to Stable Diffusion's negative prompt
+    in a stack whose decoder reads no text. Raises InputError for other words, and for no negatives.
+    Source: ConceptLab's rivals, arXiv 2308.02669, section 5.
     """
     if on not in ("prior", "decoder"):
-        raise InputError(f"on is {on!r}; expected prior and decoder")
+        raise InputError(f"on is {on!r}; expected 'prior' or 'decoder'")
     if not negatives:
         raise InputError("negatives holds no words; expected at least one")
     cond = pipe.encode_text([photo(word)])
     against = pipe.encode_text([photo(*negatives)])
     if on == "prior":
-        return _decoded(
-            pipe,
-            pipe.sample_prior(
-                cond,
-                n,
-                noise=generator,
-                negative=against,
-                sampling=PriorSampling(guidance=guidance),
-            )[0],
-            generator,
-        )
-    z, away = (pipe.sample_prior(told, n, noise=generator) for told in (cond, against))
-    return Samples(z[0], pipe.decode(z, generator=generator, guidance=guidance, negative=away)[0])
+        sampling = PriorSampling(guidance=guidance)
+        z = pipe.sample_prior(cond, n, noise=generator, sampling=sampling, negative=against)[0]
+        return _decoded(pipe, z, generator)
+    z = pipe.sample_prior(cond, n, noise=generator)
+    away = pipe.sample_prior(against, n, noise=generator)
+    pictures = pipe.decode(z, generator=generator, guidance=guidance, negative=away)
+    return Samples(z[0], pictures[0])
 
 
 def random_parts(
@@ -117,56 +144,60 @@ def random_parts(
     parts: int = 3,
     guidance: float = 3.0,
 ) -> Samples:
-    """For each picture a prompt of its own that names random parts: "a photo of a pet with wings and a curly tail". What a person who knows
-    the world would type; no source. The guidance is that which prompts of several things need. Raises InputError for an unknown category
-    and more parts than it has."""
-    prompts = naming_parts(word, n, parts, _rng(generator))
-    return _decoded(
-        pipe,
-        pipe.sample_prior(
-            pipe.encode_text(prompts), 1, noise=generator, sampling=PriorSampling(guidance=guidance)
-        )[:, 0],
-        generator,
-    )
+    """Draw each picture from its own prompt that names random parts.
+
+    Such as "a photo of a pet with wings and a curly tail": what a person who knows the world would
+    type. There is no source. The guidance is the one that prompts of several things need. Raises
+    InputError for an unknown category and more parts than it has.
+    """
+    cond = pipe.encode_text(naming_parts(word, n, parts, _rng(generator)))
+    sampling = PriorSampling(guidance=guidance)
+    z = pipe.sample_prior(cond, 1, noise=generator, sampling=sampling)[:, 0]
+    return _decoded(pipe, z, generator)
 
 
 def naming_parts(word: str, n: int, parts: int, rng: random.Random) -> list[str]:
-    """n prompts for `random_parts`, which see."""
+    """Write n prompts for `random_parts`."""
     kind = category(word)
     prompts = []
     forms = [factor for factor in kind.factors if factor.structural]
     if not 1 <= parts <= len(forms):
         raise InputError(f"parts is {parts}; expected 1 to {len(forms)} for {article(word)}")
     for _ in range(n):
-        values = {
-            factor.name: rng.choice(list(factor.values)) for factor in rng.sample(forms, parts)
-        }
-        prompts.append(
-            photo(
-                captions.subject(
-                    kind, values | {"color": "", "pattern": ""}, None, list(values), False, False
-                )
-            )
+        chosen = rng.sample(forms, parts)
+        values = {factor.name: rng.choice(list(factor.values)) for factor in chosen}
+        subject = captions.subject(
+            kind,
+            values | {"color": "", "pattern": ""},
+            species=None,
+            parts=list(values),
+            color=False,
+            pattern=False,
         )
+        prompts.append(photo(subject))
     return prompts
 
 
 def random_mix(
     pipe: Pipeline, members: Sequence[str], n: int, *, generator: torch.Generator
 ) -> Samples:
-    """Half way between what the prior draws for two random members, along the arc (unCLIP's interpolation, arXiv 2204.06125, section 3.2;
-    diffusers' Kandinsky takes the plain mean). Raises InputError for fewer than two members."""
+    """Draw halfway along the arc between the prior's samples for two random members.
+
+    unCLIP's interpolation, arXiv 2204.06125, section 3.2; diffusers' Kandinsky takes the plain
+    mean. Raises InputError for fewer than two members.
+    """
     if len(members) < 2:
         raise InputError(f"members holds {len(members)} words; expected at least two")
     rng = _rng(generator)
     pairs = [rng.sample(list(members), 2) for _ in range(n)]
-    one, other = (
-        pipe.sample_prior(pipe.encode_text([photo(name) for name in names]), 1, noise=generator)[
-            :, 0
-        ]
-        for names in zip(*pairs, strict=True)
-    )
-    return _decoded(pipe, slerp(one, other, 0.5), generator)
+
+    def sample(names: Sequence[str]) -> Float[Tensor, "n d"]:
+        cond = pipe.encode_text([photo(name) for name in names])
+        return pipe.sample_prior(cond, 1, noise=generator)[:, 0]
+
+    first = sample([pair[0] for pair in pairs])
+    second = sample([pair[1] for pair in pairs])
+    return _decoded(pipe, slerp(first, second, 0.5), generator)
 
 
 def adaptive_negatives(
@@ -179,38 +210,37 @@ def adaptive_negatives(
     guidance: float = GUIDANCE,
     steps: int = 6,
 ) -> Samples:
-    """While a picture is sampled a VQA is asked after each step what it is going to be, and the prompt of the negatives grows by the answer
-    (Golan et al., arXiv 2510.10715).
+    """Ask a VQA after each step what a picture is becoming, and add its answer to the negative
+    prompt.
 
-    There one network denoises pixels, and the question is about its clean estimate. Here the prior denoises an embedding: what it
-    would end as is decoded and asked about, then covered again with the noise of the next step. Each picture has its own negatives;
-    they are named in one prompt, of which the oldest is dropped when it gets longer than the text encoder takes. Raises InputError for
+    Golan et al., arXiv 2510.10715. There one network denoises pixels, and the question is about its
+    clean estimate. Here the prior denoises an embedding: its estimate is decoded and asked about,
+    then noised again to the next step's level. Each picture has its own negatives; they are named
+    in one prompt, and the oldest is dropped when the prompt no longer fits. Raises InputError for
     fewer than two steps.
     """
     at_least("steps", steps, 2)
     cond = pipe.encode_text([photo(word)] * n)
     z = pipe.sample_prior(cond, 1, noise=generator, sampling=PriorSampling(steps=steps))
-    negatives = [[] for _ in range(n)]
+    negatives: list[list[str]] = [[] for _ in range(n)]
     for left in range(steps - 1, 0, -1):
         pictures = pipe.decode(z.transpose(0, 1), generator=generator, steps=5)[0]
-        for own, said in zip(negatives, vqa.ask(pictures, what_kind(word)), strict=True):
-            answer = normalize_answer(said, pipe)
-            if (
-                answer
-                and answer not in (*own, word, singular(word))
-                and fits_context(answer, pipe, ["a photo of a {}"])
-            ):
+        replies = vqa.ask(pictures, what_kind(word))
+        for own, reply in zip(negatives, replies, strict=True):
+            answer = normalize_answer(reply, pipe)
+            is_new = answer and answer not in (*own, word, singular(word))
+            if is_new and fits_context(answer, pipe, [TEMPLATE]):
                 own.append(answer)
-            while not fits_context(" and a ".join(own), pipe, ["a photo of a {}"]):
+            while not fits_context(" and a ".join(own), pipe, [TEMPLATE]):
                 own.pop(0)
         against = pipe.encode_text([photo(*own) if own else "" for own in negatives])
         z = pipe.sample_prior(
             cond,
             1,
             noise=generator,
+            sampling=PriorSampling(guidance=guidance, steps=steps),
             start=PartialStart(z, left / steps),
             negative=against,
-            sampling=PriorSampling(guidance=guidance, steps=steps),
         )
     return _decoded(pipe, z[:, 0], generator)
 

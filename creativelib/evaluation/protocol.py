@@ -1,25 +1,31 @@
-"""A declared comparison: every method on the same categories, seeds and number of pictures; one line of JSON for each result.
+"""A declared comparison: every method on the same categories, seeds and number of pictures.
 
-    for row in run(Protocol(("plain", "steering"), ("pet",), seeds=5, pictures=16), make, Path("out/rows.jsonl")):
+    protocol = Protocol(("plain", "steering"), ("pet",), seeds=5, pictures=16)
+    for row in run_protocol(protocol, make, "out/rows.jsonl"):
         ...
 
-`make` is given one cell of the protocol and returns its figures. What a file holds already is not made again, so a run that was killed goes
-on where it stopped.
+`make` gets one cell of the protocol and returns its figures. The file has one line of JSON for each
+row and only ever grows. A cell that it holds already is not made again, so a run that was killed
+resumes, and a protocol with more methods or seeds continues from the finished file. A row also
+records its identity, such as model, version and settings; with another identity the cell is made
+anew.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, at_least
 
+Row = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One result of a protocol: a method, on a category, with one of the seeds, for so many pictures."""
+    """One result of a protocol."""
 
     method: str
     category: str
@@ -29,14 +35,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is compared. Negatives and budgets belong to the methods: a method with other negatives has another name.
+    """What is compared. Negatives and budgets belong to the methods.
 
     Raises InputError for no or repeated methods or categories, and fewer than one seed or picture.
     """
 
     methods: tuple[str, ...]
     categories: tuple[str, ...]
+    # Seeds 0 to seeds - 1.
     seeds: int
+    # Of each run.
     pictures: int
 
     def __post_init__(self) -> None:
@@ -47,7 +55,7 @@ class Protocol:
             at_least(name, getattr(self, name), 1)
 
     def cells(self) -> list[Cell]:
-        """In an order in which any beginning compares all methods: seed by seed, category by category."""
+        """List all cells, seed by seed: any beginning compares all methods."""
         return [
             Cell(method, category, seed, self.pictures)
             for seed in range(self.seeds)
@@ -59,70 +67,95 @@ class Protocol:
 def run_protocol(
     protocol: Protocol,
     make: Callable[[Cell], Mapping[str, Any]],
-    file: Path,
+    file: str | Path,
     shard: tuple[int, int] = (0, 1),
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each cell: the cell's own values, then what `make` found. Rows that the file holds are read, others made and added.
+    identity: Callable[[Cell], Mapping[str, Any]] | None = None,
+    known: Sequence[Row] = (),
+) -> Iterator[Row]:
+    """Yield a row for each cell: the cell's own values, its identity, then what `make` returned.
 
-    With a `share` (i, n) only the cells of every n-th category and seed are made, beginning with the i-th, so that n processes can divide
-    the work, each with a file of its own; `read` takes them together. A line that a kill cut short is dropped and made again. Raises
-    InputError for a share out of range, and a file of another protocol.
+    shard: (i, n) makes every n-th category and seed, beginning with the i-th, so that n processes
+        can divide the work, each with a file of its own; `read_rows` takes them together.
+    identity: what a row depends on besides its cell; a row with another identity is made anew.
+    known: rows made elsewhere, such as those of shards, which `file` need not hold.
+
+    A line that a kill cut short is dropped and made again. Raises InputError for a shard out of
+    range, and for a file that does not hold rows.
     """
-    mine, of = shard
-    if not 0 <= mine < of:
-        raise InputError(f"share is {shard}; expected (i, n) with 0 <= i < n")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return _run_protocol(protocol, make, file, mine, of)
+    index, count = shard
+    if not 0 <= index < count:
+        raise InputError(f"shard is {shard}; expected (i, n) with 0 <= i < n")
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    identify = identity or (lambda cell: {})
+    rows = _latest([*known, *(_lines(path) if path.exists() else [])])
+    return _run_protocol(protocol, make, path, index, count, identify, rows)
 
 
 def _run_protocol(
-    protocol: Protocol, make: Callable[[Cell], Mapping[str, Any]], file: Path, mine: int, of: int
-) -> Iterator[dict[str, Any]]:
-    if not file.exists():
-        _append(file, {"protocol": asdict(protocol)})
-    kept = {_cell(row): row for row in read_rows(protocol, file)}
+    protocol: Protocol,
+    make: Callable[[Cell], Mapping[str, Any]],
+    file: Path,
+    index: int,
+    count: int,
+    identity: Callable[[Cell], Mapping[str, Any]],
+    rows: dict[Cell, Row],
+) -> Iterator[Row]:
     for i, cell in enumerate(protocol.cells()):
-        if i // len(protocol.methods) % of != mine:
+        if i // len(protocol.methods) % count != index:
             continue
-        if cell not in kept:
-            kept[cell] = json.loads(json.dumps(asdict(cell) | dict(make(cell))))
-            _append(file, kept[cell])
-        yield kept[cell]
+        own = json.loads(json.dumps(dict(identity(cell))))
+        if cell not in rows or rows[cell]["identity"] != own:
+            row = asdict(cell) | {"identity": own} | dict(make(cell))
+            rows[cell] = json.loads(json.dumps(row))
+            _append(file, rows[cell])
+        yield rows[cell]
 
 
-def read_rows(protocol: Protocol, *files: Path) -> list[dict[str, Any]]:
-    """The rows of files of one protocol, in the protocol's order. Raises InputError for a file of another one, or of none."""
-    found = {}
+def read_rows(protocol: Protocol, *files: str | Path) -> list[Row]:
+    """Read a protocol's rows from files, in the protocol's order.
+
+    Of a cell that was made several times, the last row counts. Raises InputError for a file that
+    does not hold rows.
+    """
+    rows = {}
     for file in files:
-        lines = _lines(file)
-        declared = json.loads(json.dumps(asdict(protocol)))
-        if not lines or lines[0].get("protocol") != declared:
-            raise InputError(
-                f"file {str(file)!r} holds results of another protocol; expected another file, or that protocol"
-            )
-        found |= {_cell(row): row for row in lines[1:]}
-    return [found[cell] for cell in protocol.cells() if cell in found]
+        rows |= _latest(_lines(Path(file)))
+    return [rows[cell] for cell in protocol.cells() if cell in rows]
 
 
-def _cell(row: Mapping[str, Any]) -> Cell:
+def _latest(lines: Sequence[Row]) -> dict[Cell, Row]:
+    return {_cell(row): row for row in lines}
+
+
+def _cell(row: Row) -> Cell:
     return Cell(row["method"], row["category"], row["seed"], row["pictures"])
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """All whole lines; one that was cut short is taken off the file, or the next would be written behind it."""
+def _lines(file: Path) -> list[Row]:
+    """Read all whole lines, and take off one that was cut short: the next would be glued to it."""
     text = file.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if len(whole) < len(text):
         with file.open("r+b") as stream:
             stream.truncate(len(whole))
+    lines: list[Any]
     try:
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = [json.loads(line) for line in whole.splitlines()]
     except ValueError:
-        raise InputError(f"file {str(file)!r} holds no results: a line of it is no JSON") from None
+        lines = [None]
+    if not all(
+        isinstance(line, dict) and "method" in line and "identity" in line for line in lines
+    ):
+        raise InputError(
+            f"file {str(file)!r} holds a line that is not a row; expected a file that "
+            "run_protocol wrote"
+        )
+    return lines
 
 
-def _append(file: Path, row: Mapping[str, Any]) -> None:
-    """One write, and on disk before the next cell begins."""
+def _append(file: Path, row: Row) -> None:
+    """Write a row in one piece, on disk before the next cell begins."""
     with file.open("ab") as stream:
         stream.write(json.dumps(row).encode() + b"\n")
         stream.flush()

@@ -1,4 +1,8 @@
-"""The training loop shared by all models: bfloat16 where it pays, averaged weights, atomic checkpoints, resume to the same result."""
+"""The training loop that all models share.
+
+It computes in bfloat16 where that pays, averages the weights, and writes atomic checkpoints. An
+interrupted run resumes from them to the same result.
+"""
 
 import json
 import math
@@ -19,113 +23,137 @@ from ..files import atomic_write, cache_folder
 from .muon import Muon
 from .precision import fast_precision
 
-MEMORY = (
-    "step",
-    "exp_avg",
-    "exp_avg_sq",
-    "momentum_buffer",
-)  # what AdamW and Muon remember of a parameter
+# The state that AdamW and Muon hold for a parameter, by name.
+STATE_NAMES = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+# The first steps of a process compile networks and fill pools.
+SETTLING_STEPS = 3
+# Reading a loss makes a GPU wait, so there it happens once in so many steps.
+INSPECT_EVERY = 20
+# Parts of the names of transformers' and diffusers' modules whose matrices are inner weights.
+INNER_MODULES = (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions.")
+# Parts of the names of first and last layers.
+OUTER_LAYERS = ("embedding", "conv_in", "conv_out")
+
+# Takes the step's number and its generator. Returns the terms by name; "loss" is minimized.
+Loss = Callable[[int, torch.Generator], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast. The learning rates rise for `warmup` steps, then fall along a cosine to 2 % of their peaks.
-    `average` is the decay of the averaged weights, which are what is kept."""
+    """Length and pace of a training.
 
+    The learning rates rise for `warmup` steps, then fall along a cosine to 2 % of their peaks.
+    """
+
+    # Name of the checkpoint's file and of the progress bar.
     name: str
+    # Steps to take, if no time limit ends the run earlier.
     steps: int
+    # Examples in a step.
     batch: int
+    # Peak learning rate of AdamW.
     lr: float
+    # Steps over which the learning rates rise.
     warmup: int = 100
+    # Decoupled weight decay of both optimizers.
     weight_decay: float = 0.01
+    # Decay of the averaged weights, which are the ones that a training returns.
     average: float = 0.998
+    # Seed of each step's generator.
     seed: int = 0
-    muon: float = (
-        0.0  # learning rate of Muon for the matrices of transformer blocks; 0 leaves them to AdamW
-    )
-    save_every: float = 60.0  # seconds
+    # Peak learning rate of Muon for inner weights (see `is_inner`); 0 leaves them to AdamW.
+    muon: float = 0.0
+    # Seconds from one checkpoint to the next.
+    save_every: float = 60.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a stage runs, after how many minutes it ends (None: after its recipe's steps), and which stages' weights it
-    waits for."""
+    """Where and for how long a stage runs."""
 
+    # Device that the stage trains on.
     device: torch.device
+    # Minutes after which the stage ends; None: it takes all of its recipe's steps.
     minutes: float | None = None
+    # Stages whose weights this stage waits for.
     after: tuple[str, ...] = ()
 
     def part(self, share: float) -> float | None:
-        """A share of the minutes."""
+        """Return a share of the minutes, or None without a time limit."""
         return None if self.minutes is None else share * self.minutes
 
 
 def rate(recipe: Recipe, step: float) -> float:
-    """The learning rate at a step, as a share of its peak."""
+    """Return the learning rate at a step as a share of its peak."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, t)))
 
 
-def inner(name: str, p: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix or a filter bank between a network's first and last layers, which is what Muon is for."""
+def is_inner(name: str, p: nn.Parameter) -> bool:
+    """Check for a matrix or filter bank between a network's first and last layers.
+
+    Muon is made for such weights.
+    """
     if p.ndim == 4:
-        return not any(part in name for part in ("embedding", "conv_in", "conv_out"))
-    return p.ndim == 2 and any(
-        part in name
-        for part in (".layers.", ".layer.", "resblocks.", "transformer_blocks.", "attentions.")
-    )
+        return not any(part in name for part in OUTER_LAYERS)
+    return p.ndim == 2 and any(part in name for part in INNER_MODULES)
 
 
-def as_matrix(bank: Tensor, last: bool) -> Tensor:
-    """A filter bank as a matrix, one row a filter. `last`: its channels come last, in the order in which a bank that
-    lies in memory that way can be seen as a matrix without a copy."""
-    return (bank.permute(0, 2, 3, 1) if last else bank).reshape(len(bank), -1)
+def as_matrix(bank: Tensor, channels_last: bool) -> Tensor:
+    """Flatten a filter bank into a matrix with one row per filter.
+
+    With `channels_last` the channels become the fastest axis. A bank that lies in memory that way
+    is then viewed without a copy.
+    """
+    return (bank.permute(0, 2, 3, 1) if channels_last else bank).reshape(len(bank), -1)
 
 
 class Optimizers:
-    """AdamW; and Muon (Jordan et al. 2024) for inner weights, with which transformers learned in half the steps here.
+    """AdamW, and Muon (Jordan et al. 2024) for inner weights.
 
-    Muon takes matrices only: it gets filter banks as matrices that share their memory, one row a filter.
+    With Muon, transformers needed half as many steps here. Muon takes matrices only, so it gets
+    filter banks as matrices that share their memory, one row per filter.
     """
 
     def __init__(self, params: dict[str, nn.Parameter], recipe: Recipe) -> None:
-        chosen = {k for k, p in params.items() if recipe.muon and inner(k, p)}
-        self.params = params
+        chosen = {k for k, p in params.items() if recipe.muon and is_inner(k, p)}
         banks = {k: p for k, p in params.items() if k in chosen and p.ndim == 4}
-        self.last = {k: not p.is_contiguous() for k, p in banks.items()}
-        self.owned = params | {
-            k: nn.Parameter(as_matrix(p.data, self.last[k])) for k, p in banks.items()
+        self.params = params
+        self.channels_last = {k: not p.is_contiguous() for k, p in banks.items()}
+        matrices = {
+            k: nn.Parameter(as_matrix(p.data, self.channels_last[k])) for k, p in banks.items()
         }
-        rest = [p for k, p in self.owned.items() if k not in chosen]
+        # The parameters as the optimizers hold them.
+        self.owned = params | matrices
         adam = torch.optim.AdamW(
-            rest, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+            [p for k, p in self.owned.items() if k not in chosen],
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
         )
         self.parts: list[torch.optim.Optimizer] = [adam]
         if chosen:
-            self.parts.append(
-                Muon(
-                    [self.owned[k] for k in chosen],
-                    lr=recipe.muon,
-                    weight_decay=recipe.weight_decay,
-                )
-            )
+            inner = [self.owned[k] for k in chosen]
+            self.parts.append(Muon(inner, lr=recipe.muon, weight_decay=recipe.weight_decay))
         self.peaks = [part.param_groups[0]["lr"] for part in self.parts]
         self.owner = {k: self.parts[k in chosen] for k in params}
 
     def step(self, rate: float) -> None:
-        """One step with a share of the learning rates' peaks."""
+        """Take one step at a share of the learning rates' peaks."""
         for part, peak in zip(self.parts, self.peaks, strict=True):
             part.param_groups[0]["lr"] = peak * rate
         for k, p in self.params.items():
-            self.owned[k].grad = (
-                as_matrix(p.grad, self.last[k]) if k in self.last and p.grad is not None else p.grad
-            )
+            gradient = p.grad
+            if gradient is not None and k in self.channels_last:
+                gradient = as_matrix(gradient, self.channels_last[k])
+            self.owned[k].grad = gradient
         for part in self.parts:
             part.step()
 
     def state(self) -> dict[str, Tensor]:
+        """Return every parameter's optimizer state under "<state>.<parameter>"."""
         return {
             f"{name}.{k}": value
             for k, p in self.owned.items()
@@ -133,148 +161,212 @@ class Optimizers:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state` returned; other entries are ignored."""
         for k, p in self.owned.items():
+            stored = {name: state[f"{name}.{k}"] for name in STATE_NAMES if f"{name}.{k}" in state}
             # A count of steps stays on the CPU, where AdamW keeps it.
             self.owner[k].state[p] = {
-                name: state[f"{name}.{k}"] if name == "step" else state[f"{name}.{k}"].to(p.device)
-                for name in MEMORY
-                if f"{name}.{k}" in state
+                name: value if name == "step" else value.to(p.device)
+                for name, value in stored.items()
             }
 
 
 def generator(recipe: Recipe, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The randomness of one step depends on the seed and the step alone, so a resumed run repeats an unbroken one."""
+    """Make the generator of one step.
+
+    It depends on the seed and the step alone, so a resumed run repeats an unbroken one.
+    """
     return torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + step)
 
 
 def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:
-    """Write a safetensors file with json facts in its header; a crash leaves the old file."""
+    """Write a safetensors file with JSON facts in its header; a crash leaves the old file."""
+    contiguous = {k: v.contiguous() for k, v in tensors.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as part:
-        save_file(
-            {k: v.contiguous() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)}
-        )
+        save_file(contiguous, part, {"facts": json.dumps(facts)})
 
 
 def read_facts(file: Path) -> dict:
+    """Read the facts that `save_atomically` put into a file's header."""
     from safetensors import safe_open
 
-    with safe_open(file, "pt") as f:
-        return json.loads(f.metadata()["facts"])
+    with safe_open(file, "pt") as stored:
+        return json.loads(stored.metadata()["facts"])
+
+
+class _Training:
+    """A model in training, with everything that its checkpoint holds."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        carried: Mapping[str, Tensor],
+        file: Path,
+        minutes: float | None,
+    ) -> None:
+        self.recipe = recipe
+        self.file = file
+        self.minutes = minutes
+        self.params = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        self.averages = {k: p.detach().clone() for k, p in self.params.items()}
+        self.optimizers = Optimizers(self.params, recipe)
+        self.carried = {f"carried.{k}": v for k, v in carried.items()}
+        self.device = next(iter(self.params.values())).device
+        self.step = 0
+        # Seconds of all steps but the settling ones, which say nothing about the pace.
+        self.seconds = 0.0
+        # Seconds of the settling steps, with a time limit. They leave less of it for the others.
+        self.lost = 0.0
+        self.smooth: dict[str, Tensor] = {}
+
+    def resume(self) -> None:
+        """Restore the checkpoint."""
+        state = load_file(self.file)
+        facts = read_facts(self.file)
+        self.step = facts["step"]
+        self.seconds = facts["seconds"]
+        self.lost = facts["lost"]
+        self.smooth = {k: torch.tensor(v, device=self.device) for k, v in facts["losses"].items()}
+        for k, p in self.params.items():
+            p.data.copy_(state[f"model.{k}"])
+            self.averages[k].copy_(state[f"average.{k}"])
+        for k, value in self.carried.items():
+            value.copy_(state[k])
+        if self.step:
+            self.optimizers.load(state)
+
+    def save(self) -> None:
+        """Write the checkpoint, unless the loss is not finite."""
+        self.check_finite()
+        weights = {f"model.{k}": p.data for k, p in self.params.items()}
+        averages = {f"average.{k}": a for k, a in self.averages.items()}
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "lost": self.lost,
+            "losses": self.losses(),
+        }
+        tensors = weights | averages | self.carried | self.optimizers.state()
+        save_atomically(tensors, facts, self.file)
+
+    def losses(self) -> dict[str, float]:
+        """Return the smoothed terms of the loss."""
+        return {k: v.item() for k, v in self.smooth.items()}
+
+    def check_finite(self) -> None:
+        """Raise FloatingPointError if the smoothed loss is not finite. It then stays so."""
+        if not torch.isfinite(self.smooth["loss"]):
+            raise FloatingPointError(
+                f"{self.recipe.name}: the loss is {self.smooth['loss'].item()} at step "
+                f"{self.step}; last good state in {self.file}"
+            )
+
+    def share(self) -> float:
+        """Return the share of the run that is over, by steps or by time."""
+        by_steps = self.step / self.recipe.steps
+        if not self.minutes:
+            return by_steps
+        return max(by_steps, self.seconds / max(1.0, 60 * self.minutes - self.lost))
+
+    def evaluate(self, loss: Loss) -> dict[str, Tensor]:
+        """Compute the terms of the step's loss."""
+        # The plain attention kernel on a CPU: the fused one's gradient is several times slower.
+        on_cpu = self.device.type == "cpu"
+        kernel = partial(sdpa_kernel, SDPBackend.MATH) if on_cpu else nullcontext
+        with fast_precision(self.device.type), kernel():
+            return loss(self.step, generator(self.recipe, self.step, self.device))
+
+    def differentiate(self, terms: dict[str, Tensor]) -> None:
+        """Compute the gradients and follow the terms with a moving average."""
+        for p in self.params.values():
+            p.grad = None
+        terms["loss"].backward()
+        self.smooth = {
+            k: v.detach()
+            if k not in self.smooth
+            else self.smooth[k].lerp(v.detach().to(self.smooth[k]), 0.02)
+            for k, v in terms.items()
+        }
+
+    def update(self) -> None:
+        """Move the weights along the clipped gradients, and the averages after them."""
+        nn.utils.clip_grad_norm_(self.params.values(), 1.0)
+        position = min(self.recipe.steps - 1.0, self.share() * self.recipe.steps)
+        self.optimizers.step(rate(self.recipe, position))
+        decay = min(self.recipe.average, (self.step + 1) / (self.step + 10))
+        weights = [p.data for p in self.params.values()]
+        torch._foreach_lerp_(list(self.averages.values()), weights, 1 - decay)
+        self.step += 1
+
+    def load_averages(self) -> None:
+        """Replace the model's weights by their averages."""
+        for k, p in self.params.items():
+            p.data.copy_(self.averages[k])
 
 
 def train(
     model: nn.Module,
-    loss: Callable[[int, torch.Generator], dict[str, Tensor]],
+    loss: Loss,
     recipe: Recipe,
     carried: Mapping[str, Tensor] | None = None,
     file: Path | None = None,
     minutes: float | None = None,
 ) -> dict:
-    """Minimise `loss(step, generator)["loss"]` over the parameters of `model`, then load the averaged weights into it.
+    """Minimize `loss(step, generator)["loss"]`, then load the averaged weights into the model.
 
-    `carried` are tensors that the loss itself changes from step to step, in place: they are kept with the checkpoint
-    and put back. The checkpoint is `file`, by default one in the cache folder. With `minutes` the run ends after that
-    time if not after `recipe.steps`, and the learning rate falls with whichever share is larger; called again with
-    more minutes, it goes on.
-    The generator is the model's device's, and so must be what is drawn from it.
+    The generator is on the model's device, so whatever is drawn from it has to be as well.
 
-    Returns facts for the model card: steps, seconds, last losses. Raises FloatingPointError on a loss that is not
-    finite; the last checkpoint is then still good.
+    `carried` are tensors that the loss itself changes in place from step to step. They are saved
+    with the checkpoint and restored from it. The checkpoint is `file`, by default one in the cache
+    folder. With `minutes` the run ends after that time or after `recipe.steps`, whichever comes
+    first, and the learning rate falls with whichever share is larger. Called again with more
+    minutes, it resumes.
+
+    Returns facts for the model card: steps, batch, lr, seed, seconds and the last smoothed losses.
+    Raises FloatingPointError on a loss that is not finite; the last checkpoint is then still good.
     """
-    params = {k: p for k, p in model.named_parameters() if p.requires_grad}
-    average = {k: p.detach().clone() for k, p in params.items()}
-    optimizers = Optimizers(params, recipe)
-    carried = {f"carried.{k}": v for k, v in (carried or {}).items()}
     file = file or cache_folder() / "training" / f"{recipe.name}.safetensors"
-    place = next(iter(params.values())).device
-    step = 0
-    seconds = 0.0
-    lost = 0.0  # of the minutes: the first steps compile networks and fill pools, and say nothing about the pace
-    smooth: dict[str, Tensor] = {}
+    training = _Training(
+        model=model, recipe=recipe, carried=carried or {}, file=file, minutes=minutes
+    )
     if file.exists():
-        state = load_file(file)
-        facts = read_facts(file)
-        step = facts["step"]
-        seconds = facts["seconds"]
-        lost = facts["lost"]
-        smooth = {k: torch.tensor(v, device=place) for k, v in facts["losses"].items()}
-        for k, p in params.items():
-            p.data.copy_(state[f"model.{k}"])
-            average[k].copy_(state[f"average.{k}"])
-        for k, value in carried.items():
-            value.copy_(state[k])
-        if step:
-            optimizers.load(state)
-
-    def losses() -> dict[str, float]:
-        return {k: v.item() for k, v in smooth.items()}
-
-    def check() -> None:
-        if not torch.isfinite(smooth["loss"]):
-            raise FloatingPointError(
-                f"{recipe.name}: the loss is {smooth['loss'].item()} at step {step}; "
-                f"last good state in {file}"
-            )
-
-    def save() -> None:
-        check()
-        state = {f"model.{k}": p.data for k, p in params.items()} | {
-            f"average.{k}": a for k, a in average.items()
-        }
-        about = {"step": step, "seconds": seconds, "lost": lost, "losses": losses()}
-        save_atomically(state | carried | optimizers.state(), about, file)
-
-    def share() -> float:
-        """How much of the run is over."""
-        return max(step / recipe.steps, seconds / max(1.0, 60 * minutes - lost) if minutes else 0.0)
-
-    bar = tqdm(desc=recipe.name, initial=step, total=recipe.steps, mininterval=10)
-    saved = clock = time.monotonic()
-    settled = step + 3
+        training.resume()
+    bar = tqdm(desc=recipe.name, initial=training.step, total=recipe.steps, mininterval=10)
+    clock = time.monotonic()
+    saved = clock
+    settled = training.step + SETTLING_STEPS
+    always = training.device.type == "cpu"
     model.train()
-    # The plain attention kernel on a CPU: the fused one's gradient is several times slower there.
-    kernel = partial(sdpa_kernel, SDPBackend.MATH) if place.type == "cpu" else nullcontext
-    while share() < 1:
-        with fast_precision(place.type), kernel():
-            terms = loss(step, generator(recipe, step, place))
-        for p in params.values():
-            p.grad = None
-        terms["loss"].backward()
-        smooth = {
-            k: v.detach() if k not in smooth else smooth[k].lerp(v.detach().to(smooth[k]), 0.02)
-            for k, v in terms.items()
-        }
-        # Once not finite, the smoothed loss stays so. A look at it makes a GPU wait, so there it is taken now and then.
-        seen = place.type == "cpu" or step % 20 == 0 or step < settled
-        if seen:
-            check()
-        nn.utils.clip_grad_norm_(params.values(), 1.0)
-        optimizers.step(rate(recipe, min(recipe.steps - 1.0, share() * recipe.steps)))
-        decay = min(recipe.average, (step + 1) / (step + 10))
-        torch._foreach_lerp_(list(average.values()), [p.data for p in params.values()], 1 - decay)
-        step += 1
+    while training.share() < 1:
+        inspect = always or training.step % INSPECT_EVERY == 0 or training.step < settled
+        terms = training.evaluate(loss)
+        training.differentiate(terms)
+        if inspect:
+            training.check_finite()
+        training.update()
         passed = time.monotonic() - clock
         clock += passed
-        if minutes and step <= settled:
-            lost += passed
+        if minutes and training.step <= settled:
+            training.lost += passed
         else:
-            seconds += passed
+            training.seconds += passed
         bar.update()
-        if seen and step % 20 == 1:
-            bar.set_postfix({k: f"{v:.4f}" for k, v in losses().items()}, refresh=False)
-        if (seen and clock - saved > recipe.save_every) or share() >= 1:
-            save()
+        if inspect and training.step % INSPECT_EVERY == 1:
+            shown = {k: f"{v:.4f}" for k, v in training.losses().items()}
+            bar.set_postfix(shown, refresh=False)
+        if (inspect and clock - saved > recipe.save_every) or training.share() >= 1:
+            training.save()
             saved = clock
     bar.close()
-    for k, p in params.items():
-        p.data.copy_(average[k])
+    training.load_averages()
     model.eval()
     return {
-        "steps": step,
+        "steps": training.step,
         "batch": recipe.batch,
         "lr": recipe.lr,
         "seed": recipe.seed,
-        "seconds": round(seconds),
-        "losses": losses(),
+        "seconds": round(training.seconds),
+        "losses": training.losses(),
     }

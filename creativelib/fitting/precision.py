@@ -1,13 +1,20 @@
-"""How a training computes: in which precision, with which kernels, compiled or not."""
+"""Precision, kernels and compilation of a training."""
 
 import os
 
 import torch
 from torch import nn
 
+# Classes of transformers and diffusers whose instances make up a network.
+BLOCKS = ("CLIPEncoderLayer", "BasicTransformerBlock", "ResnetBlock2D")
+
 
 def fast_precision(device: str = "cpu") -> torch.autocast:
-    """bfloat16 on GPUs, and on processors that multiply in it; on others, where it is ten times slower than float32, float32."""
+    """Return an autocast to bfloat16 that is enabled where bfloat16 is fast.
+
+    It is enabled on GPUs and on processors that multiply in bfloat16. On other processors bfloat16
+    is ten times slower than float32, so it is disabled there.
+    """
     return torch.autocast(
         device,
         torch.bfloat16,
@@ -15,27 +22,24 @@ def fast_precision(device: str = "cpu") -> torch.autocast:
     )
 
 
-# Of transformers and diffusers: what networks are made of.
-BLOCKS = ("CLIPEncoderLayer", "BasicTransformerBlock", "ResnetBlock2D")
-
-
-def prepare() -> None:
-    """Settings of a training process: products of matrices in TensorFloat-32, and the fastest convolutions."""
-    os.environ.setdefault(
-        "TOKENIZERS_PARALLELISM", "false"
-    )  # the pool's workers are processes already
+def configure_process() -> None:
+    """Set up a training process: TensorFloat-32 matrix products and the fastest convolutions."""
+    # The workers of a pool are processes already.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
 
 
-def compiled(network: nn.Module, device: torch.device) -> None:
-    """Have a network's blocks compiled on a GPU, in place, which leaves the names of its weights alone.
+def compile_blocks(network: nn.Module, device: torch.device) -> None:
+    """Compile a network's blocks in place on a GPU; the names of its weights stay the same.
 
-    Block by block, since blocks are alike: a whole UNet takes two minutes. On a CPU all of it takes longer than it saves.
+    Blocks of a kind share their compiled code, while a whole UNet takes two minutes. On a CPU
+    compilation takes longer than it saves, so nothing happens there.
     """
     if device.type == "cuda":
-        torch._dynamo.config.recompile_limit = 64  # blocks of one class and many sizes
+        # Blocks of one class come in many sizes.
+        torch._dynamo.config.recompile_limit = 64
         for module in network.modules():
             if type(module).__name__ in BLOCKS:
                 module.compile(dynamic=False)

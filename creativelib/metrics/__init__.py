@@ -1,1 +1,1 @@
-"""How good a set of pictures is: pure functions on embeddings, whoever made them."""
+"""Quality of a set of pictures: pure functions on embeddings, whatever made the pictures."""

@@ -1,7 +1,8 @@
-"""How far what was drawn is from what was seen, as distributions of embeddings: a Gaussian is fitted to each.
+"""Divergences between drawn and reference pictures: a Gaussian is fitted to each set of embeddings.
 
-Both divergences are in nats. A covariance of d dimensions from few pictures is shrunk (Ledoit and Wolf 2004), and is still off: two sets of
-the same distribution differ as well. `above_floor` takes that off.
+Both divergences are in nats. A covariance of d dimensions from few pictures is shrunk (Ledoit and
+Wolf 2004) and still has an error, so two sets of the same distribution differ as well.
+`excess_over_floor` subtracts that difference.
 """
 
 import math
@@ -16,7 +17,10 @@ from ..errors import InputError
 
 
 def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
-    """A Gaussian with a shrunk covariance, in float64. Raises InputError for fewer than 3 embeddings or such as do not vary."""
+    """Fit a Gaussian with a shrunk covariance, in float64.
+
+    Raises InputError for fewer than 3 embeddings and for embeddings that do not vary.
+    """
     from sklearn.covariance import ledoit_wolf
 
     if len(z) < 3:
@@ -31,7 +35,10 @@ def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
 
 
 def gaussian_kl(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> float:
-    """The Kullback-Leibler divergence of the Gaussian of what was drawn from that of what was seen, in closed form."""
+    """Compute the Kullback-Leibler divergence of the drawn Gaussian from the reference Gaussian.
+
+    It is in closed form, in nats.
+    """
     return kl_divergence(fitted(drawn), fitted(reference)).item()
 
 
@@ -42,9 +49,10 @@ def gaussian_js(
     generator: torch.Generator,
     draws: int = 20_000,
 ) -> float:
-    """The Jensen-Shannon divergence of the two Gaussians, between 0 and log 2 nats.
+    """Estimate the Jensen-Shannon divergence of the two Gaussians, between 0 and log 2 nats.
 
-    Their mixture is no Gaussian, so it is a mean over `draws` samples of each, with a standard error of at most 0.005 at the default.
+    Their mixture is not a Gaussian, so the estimate is a mean over `draws` samples of each, with a
+    standard error of at most 0.005 at the default.
     """
 
     def half(own: MultivariateNormal, other: MultivariateNormal) -> float:
@@ -53,9 +61,9 @@ def gaussian_js(
         both = torch.stack([own.log_prob(x), other.log_prob(x)])
         return (both[0] - both.logsumexp(0) + math.log(2)).mean().item()
 
-    one = fitted(drawn)
-    other = fitted(reference)
-    return (half(one, other) + half(other, one)) / 2
+    p = fitted(drawn)
+    q = fitted(reference)
+    return (half(p, q) + half(q, p)) / 2
 
 
 def excess_over_floor(
@@ -64,12 +72,14 @@ def excess_over_floor(
     reference: Float[Tensor, "m d"],
     floor_sample: Float[Tensor, "n2 d"],
 ) -> float:
-    """A divergence less that of `again`, another set of what is usually drawn, of as many pictures: 0 for a method that changes nothing.
+    """Subtract from a divergence that of a typical sample, which is its floor.
 
-    Raises InputError if there are not as many.
+    `floor_sample` holds as many typical pictures as were drawn. The excess is about 0 for a method
+    that changes nothing. Raises InputError for another number of pictures.
     """
     if len(floor_sample) != len(drawn):
         raise InputError(
-            f"again holds {len(floor_sample)} embeddings; expected as many as were drawn, {len(drawn)}: fewer look farther off"
+            f"floor_sample holds {len(floor_sample)} embeddings; expected as many as drawn, "
+            f"{len(drawn)}, because smaller sets have a larger divergence"
         )
     return divergence(drawn, reference) - divergence(floor_sample, reference)

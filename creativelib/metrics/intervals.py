@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals, and a warning where too few pictures make a metric mislead."""
+"""Bootstrap intervals of a figure, and a warning where too few pictures make a metric mislead."""
 
 import warnings
 from collections.abc import Callable
@@ -13,16 +13,20 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic of n values with its percentile interval."""
+    """A statistic of values with its percentile interval."""
 
+    # The statistic of all values.
     value: float
+    # Lower end of the interval.
     low: float
+    # Upper end of the interval.
     high: float
+    # Number of values.
     n: int
 
 
 class FewPicturesWarning(UserWarning):
-    """A metric of too few pictures, that says more about their number than about them."""
+    """A metric was computed from so few pictures that it depends on their number."""
 
 
 def bootstrap(
@@ -31,11 +35,14 @@ def bootstrap(
     level: float = 0.95,
     draws: int = 1000,
 ) -> Interval:
-    """A statistic over the first axis, by default the mean of it all, and its percentile bootstrap interval (Efron 1979).
+    """Compute a statistic over the first axis and its percentile bootstrap interval (Efron 1979).
 
-    What is drawn anew has to be independent: runs, categories, participants, not the pictures of one run. Metrics of neighbours must not
-    be bootstrapped over pictures at all, since a picture drawn twice is its own neighbour. Always drawn with the same seed. Raises
-    InputError for no values and a level out of (0, 1).
+    The default statistic is the mean of all values. The resampled units must be independent: runs,
+    categories or participants, not the pictures of one run. Metrics of neighbors must not be
+    bootstrapped over pictures at all, because a picture drawn twice is its own neighbor. The seed
+    is always the same.
+
+    Raises InputError for no values and for a level outside (0, 1).
     """
     if not len(values):
         raise InputError("values is empty; expected at least one")
@@ -46,17 +53,21 @@ def bootstrap(
     rows = torch.randint(
         len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0)
     )
-    spread = torch.stack([statistic(values[chosen]) for chosen in rows]).double()
-    low = spread.quantile((1 - level) / 2).item()
-    high = spread.quantile((1 + level) / 2).item()
-    return Interval(statistic(values).item(), low, high, len(values))
+    replicates = torch.stack([statistic(values[chosen]) for chosen in rows]).double()
+    low = replicates.quantile((1 - level) / 2).item()
+    high = replicates.quantile((1 + level) / 2).item()
+    return Interval(value=statistic(values).item(), low=low, high=high, n=len(values))
 
 
 def warn_if_few(metric: str, pictures: int, least: int) -> None:
-    """Warn that a metric of so few pictures is not to be compared with the same of more. Once for each metric and number."""
+    """Warn that a metric of few pictures must not be compared with that of more pictures.
+
+    Python shows the warning once for each metric and number.
+    """
     if pictures < least:
         warnings.warn(
-            f"{metric} of {pictures} pictures: below {least} it depends on their number; compare with the same number only",
+            f"{metric} of {pictures} pictures: below {least} it depends on their number; "
+            f"compare with the same number only",
             FewPicturesWarning,
             stacklevel=3,
         )

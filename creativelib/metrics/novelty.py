@@ -1,4 +1,7 @@
-"""How far each picture is from all that was seen. (How improbable it is says `Density.surprisal`.)"""
+"""Distance of each picture from a reference set.
+
+`Density.surprisal` measures how improbable a picture is.
+"""
 
 import torch
 from jaxtyping import Float
@@ -10,12 +13,17 @@ from ..errors import InputError
 def nearest_distance(
     z: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], k: int = 1
 ) -> Float[Tensor, " n"]:
-    """The distance to the k-th nearest of what was seen, in the embeddings' units; k = 1 is the novelty of nearest neighbours.
+    """Compute the distance to the k-th nearest reference picture, in the embeddings' units.
 
-    Broken pictures are far from everything, too: novelty is worth something only together with validity. What was seen must not hold the
-    pictures themselves. Raises InputError unless k pictures were seen.
+    k = 1 is nearest-neighbor novelty. Broken pictures are far from everything, too, so novelty
+    means something only together with validity. The reference must not hold the pictures
+    themselves. Raises InputError for a k that is not between 1 and the size of the reference.
     """
     if not 1 <= k <= len(reference):
-        raise InputError(f"k is {k}; expected 1 to the number of pictures seen, {len(reference)}")
-    apart = torch.cdist(z.double(), reference.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    return apart.kthvalue(k).values.to(z)
+        raise InputError(
+            f"k is {k}; expected 1 to the number of reference pictures, {len(reference)}"
+        )
+    distances = torch.cdist(
+        z.double(), reference.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    return distances.kthvalue(k).values.to(z)

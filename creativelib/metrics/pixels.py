@@ -1,9 +1,12 @@
-"""How alike two pictures are, pixel by pixel."""
+"""Similarity of two pictures, pixel by pixel."""
 
 from jaxtyping import Float
 from torch import Tensor
 
 
 def psnr(a: Float[Tensor, "*#n 3 h w"], b: Float[Tensor, "*#n 3 h w"]) -> Float[Tensor, "*n"]:
-    """The peak signal-to-noise ratio of each pair of pictures in [0, 1], in decibels: infinite for equal ones, 20 for an error of 0.1."""
+    """Compute the peak signal-to-noise ratio of each pair of pictures in [0, 1], in decibels.
+
+    It is infinite for equal pictures and 20 for an error of 0.1.
+    """
     return -10 * (a - b).square().mean((-3, -2, -1)).log10()

@@ -1,7 +1,7 @@
-"""How alike two sets of pictures are, from their embeddings in some encoder's eyes.
+"""Similarity of two sets of pictures, from their embeddings by one encoder.
 
-Two sets of the same pictures are alike by every one of these, so by themselves they reward copying: compare with pictures that whoever drew
-was not shown.
+Every metric here is best for two sets of the same pictures, so by itself it rewards copying.
+Compare with pictures that the model was not shown.
 """
 
 from dataclasses import dataclass
@@ -15,47 +15,56 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Shares in [0, 1], but `density`, which can be larger.
+    """Four shares of pictures, in [0, 1] except `density`, which can be larger.
 
-    precision: of what was drawn, how much lies among the real (Kynkäänniemi et al., arXiv 1904.06991); recall: of the real, how much lies
-    among what was drawn. density: how many real pictures' neighbourhoods what was drawn lies in, on average, by their size k; coverage: of
-    the real, how many have something drawn in their neighbourhood (Naeem et al., arXiv 2002.09797).
+    Precision and recall are from Kynkäänniemi et al. (arXiv 1904.06991), density and coverage from
+    Naeem et al. (arXiv 2002.09797).
     """
 
+    # Share of the drawn pictures that lie in the neighborhood of a real one.
     precision: float
+    # Share of the real pictures that lie in the neighborhood of a drawn one.
     recall: float
+    # Mean number of real pictures' neighborhoods that a drawn picture lies in, divided by k.
     density: float
+    # Share of the real pictures with a drawn one in their neighborhood.
     coverage: float
 
 
 def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5) -> Fidelity:
-    """Compare what was drawn with what is real; a neighbourhood reaches to the k-th nearest of the same set.
+    """Compare drawn with real pictures.
 
-    Raises InputError unless both sets hold more than k.
+    The neighborhood of a picture reaches to the k-th nearest of the same set. Raises InputError
+    unless both sets hold more than k pictures.
     """
     for name, rows in (("drawn", drawn), ("real", real)):
         if len(rows) <= k:
             raise InputError(f"{name} holds {len(rows)} pictures; expected more than k = {k}")
     drawn = drawn.double()
     real = real.double()
-    apart = torch.cdist(drawn, real, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
-    around_drawn, around_real = (
-        torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values
-        for rows in (drawn, real)
-    )
-    inside = apart <= around_real
+
+    def distances(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+    # The nearest of its own set is the picture itself, hence k + 1.
+    drawn_radius = distances(drawn, drawn).kthvalue(k + 1).values
+    real_radius = distances(real, real).kthvalue(k + 1).values
+    across = distances(drawn, real)  # (n, m)
+    near_real = across <= real_radius
+    near_drawn = across <= drawn_radius[:, None]
     return Fidelity(
-        precision=inside.any(1).double().mean().item(),
-        recall=(apart <= around_drawn[:, None]).any(0).double().mean().item(),
-        density=inside.sum(1).double().mean().item() / k,
-        coverage=inside.any(0).double().mean().item(),
+        precision=near_real.any(1).double().mean().item(),
+        recall=near_drawn.any(0).double().mean().item(),
+        density=near_real.sum(1).double().mean().item() / k,
+        coverage=near_real.any(0).double().mean().item(),
     )
 
 
 def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
-    """The squared Fréchet distance of two Gaussians fitted to the sets (FID, Heusel et al., arXiv 1706.08500), by torch-fidelity.
+    """Compute the squared Fréchet distance of two Gaussians fitted to the sets, by torch-fidelity.
 
-    Few pictures make it larger: compare sets of the same size only. Raises InputError for sets of fewer than two.
+    This is the FID (Heusel et al., arXiv 1706.08500). Few pictures make it larger, so compare sets
+    of the same size only. Raises InputError for sets of fewer than two.
     """
     from torch_fidelity.metric_fid import (
         KEY_METRIC_FID,
@@ -66,8 +75,9 @@ def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 2:
             raise InputError(f"{name} holds {len(rows)} pictures; expected at least 2")
-    one, other = (fid_features_to_statistics(rows.double().cpu()) for rows in (a, b))
-    return fid_statistics_to_metric(one, other, verbose=False)[KEY_METRIC_FID]
+    of_a = fid_features_to_statistics(a.double().cpu())
+    of_b = fid_features_to_statistics(b.double().cpu())
+    return fid_statistics_to_metric(of_a, of_b, verbose=False)[KEY_METRIC_FID]
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,11 @@ class Kid:
 
 
 def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
-    """The kernel distance of two sets (KID, Bińkowski et al., arXiv 1801.01401): the squared maximum mean discrepancy under the kernel
-    (x'y / d + 1)^3, of all pairs. Unlike FID it does not grow as pictures get fewer.
+    """Compute the kernel distance of two sets (KID, Bińkowski et al., arXiv 1801.01401).
 
-    The standard error is the jackknife's: what leaving out one picture changes. Raises InputError for sets of fewer than three.
+    It is the squared maximum mean discrepancy under the kernel (x'y / d + 1)^3, over all pairs.
+    Unlike FID, it does not grow as pictures get fewer. The standard error is the jackknife's: each
+    picture in turn is left out. Raises InputError for sets of fewer than three.
     """
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 3:
@@ -93,21 +104,29 @@ def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
-    across = kernel(a, b)
-    n = len(a)
-    m = len(b)
-    inside = [
-        (k := kernel(x, x)).sum(1) - k.diagonal() for x in (a, b)
-    ]  # of each picture with the others of its set
+    def with_others(x: Tensor) -> Tensor:
+        """Sum the kernel of each picture with the others of its set."""
+        values = kernel(x, x)
+        return values.sum(1) - values.diagonal()
 
     def estimate(of_a: Tensor, of_b: Tensor, cross: Tensor, n: int, m: int) -> Tensor:
         return of_a / (n * (n - 1)) + of_b / (m * (m - 1)) - 2 * cross / (n * m)
 
-    sums = inside[0].sum(), inside[1].sum(), across.sum()
-    without_a = estimate(sums[0] - 2 * inside[0], sums[1], sums[2] - across.sum(1), n - 1, m)
-    without_b = estimate(sums[0], sums[1] - 2 * inside[1], sums[2] - across.sum(0), n, m - 1)
-    variance = sum(
-        (k - 1) / k * (left - left.mean()).square().sum()
-        for k, left in ((n, without_a), (m, without_b))
-    )
-    return Kid(estimate(*sums, n, m).item(), float(variance) ** 0.5)
+    def jackknife_variance(values: Tensor) -> Tensor:
+        k = len(values)
+        return (k - 1) / k * (values - values.mean()).square().sum()
+
+    n = len(a)
+    m = len(b)
+    across = kernel(a, b)
+    within_a = with_others(a)
+    within_b = with_others(b)
+    sum_a = within_a.sum()
+    sum_b = within_b.sum()
+    sum_across = across.sum()
+    # One estimate for each picture that is left out.
+    without_a = estimate(sum_a - 2 * within_a, sum_b, sum_across - across.sum(1), n=n - 1, m=m)
+    without_b = estimate(sum_a, sum_b - 2 * within_b, sum_across - across.sum(0), n=n, m=m - 1)
+    variance = jackknife_variance(without_a) + jackknife_variance(without_b)
+    value = estimate(sum_a, sum_b, sum_across, n=n, m=m)
+    return Kid(value.item(), float(variance) ** 0.5)

@@ -1,7 +1,7 @@
-"""Methods side by side: means over matched runs with intervals, as a DataFrame, and as text for Markdown or LaTeX.
+"""Tables that compare methods: means over matched runs with intervals, as numbers and as text.
 
-frame = compare(rows, ["valid", "novel"])
-print(shown(frame).to_markdown())          # or .to_latex()
+frame = compare(rows, metrics=["valid", "novel"])
+print(shown(frame).to_markdown())  # or .to_latex()
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,37 +13,61 @@ import torch
 from ..errors import InputError
 from .intervals import bootstrap
 
+# Keys of a row that identify its run.
 RUN = ("category", "seed", "pictures")
+# What a table shows by default.
+METRICS = ("true: valid", "true: novel in form", "true: valid and novel", "true: surprisal")
 
 
 def compare(
-    rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], than: str | None = None
+    rows: Sequence[Mapping[str, Any]],
+    *more: Sequence[Mapping[str, Any]],
+    metrics: Sequence[str] = METRICS,
+    than: str | None = None,
 ) -> pd.DataFrame:
-    """One line for each method, in the rows' order: of each metric the mean over its runs, and a 95 % interval, bootstrapped over runs.
+    """Average each metric over the runs of each method.
 
-    Rows are as `protocol.run` yields them, a number for each metric. With `than`, a method, all values are differences to that method's on
-    the same runs, paired, which tells small differences from the runs' own. Columns are (metric, value | low | high). Raises InputError for
-    methods that did not make the same runs, a metric that a row lacks, and an unknown `than`.
+    Rows are as `run_protocol` yields them, with a number for each metric. The table has one line
+    for each method, in the order of the rows, and columns (metric, value | low | high): the mean
+    and its 95 % interval, bootstrapped over runs. If `than` names a method, all values are
+    differences from that method on the same runs; pairing separates small differences from the
+    variation between runs.
+
+    Further rows, such as those of one's own method, may cover fewer runs: the table then is of the
+    runs that all methods share.
+
+    Raises InputError for methods that did not make the same runs, for further rows without a
+    common run, a metric that a row lacks, and an unknown `than`.
     """
+    everything = [row for part in (rows, *more) for row in part]
     runs: dict[str, dict[tuple, Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in everything:
         runs.setdefault(row["method"], {})[tuple(row[name] for name in RUN)] = row
     if not runs:
         raise InputError("rows is empty; expected at least one row")
     if than is not None and than not in runs:
         raise InputError(f"than is {than!r}; expected {', '.join(runs)}")
-    same = set(next(iter(runs.values())))
-    for method, own in runs.items():
-        if set(own) != same:
+    order = list(next(iter(runs.values())))
+    if more:
+        order = [run for run in order if all(run in own for own in runs.values())]
+        if not order:
             raise InputError(
-                f"rows are not matched: {method!r} has {len(own)} runs, {len(set(own) ^ same)} unlike the first method's"
+                f"rows of {', '.join(runs)} share no run; expected at least one with the same "
+                f"{', '.join(RUN)}"
             )
-    for row in rows:
+    for method, own in runs.items():
+        unmatched = set(own) ^ set(order)
+        if unmatched and not more:
+            raise InputError(
+                f"rows are not matched: {method!r} has {len(own)} runs, and {len(unmatched)} are "
+                f"not shared with the first method; expected the same runs for each method"
+            )
+    for row in everything:
         if lacking := [name for name in metrics if name not in row]:
             raise InputError(
-                f"metrics is {list(metrics)}; a row of {row['method']!r} has no {', '.join(lacking)}"
+                f"metrics is {list(metrics)}; a row of {row['method']!r} has no "
+                f"{', '.join(lacking)}"
             )
-    order = list(next(iter(runs.values())))
     found = {}
     for method, own in runs.items():
         for name in metrics:
@@ -59,7 +83,7 @@ def compare(
 
 
 def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """The table as text: "0.52 (0.49–0.55)", with so many significant digits."""
+    """Format the cells as text, such as "0.52 (0.49–0.55)", with `digits` significant digits."""
 
     def cell(method: str, name: str) -> str:
         value, low, high = (

@@ -1,4 +1,7 @@
-"""Variations of a picture against the rest of the set that it is from, and against itself (Semantica, arXiv 2405.14857)."""
+"""Metrics of variations of a picture, against the rest of its set and against the picture itself.
+
+Source: Semantica (arXiv 2405.14857).
+"""
 
 from dataclasses import dataclass
 
@@ -11,23 +14,28 @@ from .realism import Fidelity, fidelity, frechet
 
 @dataclass(frozen=True)
 class FewShot:
-    """`fid` and `fidelity` compare with pictures of the set that were not shown. `distance` is that of a variation to the nearest picture
-    that was shown, in the embeddings' units, on average: a copier's is 0, and pictures of the set are as far as they happen to be."""
+    """Quality of variations: a good model is close to the rest of the set without copying."""
 
+    # Fréchet distance to the pictures of the set that were not shown.
     fid: float
+    # Precision, recall, density and coverage against the pictures that were not shown.
     fidelity: Fidelity
+    # Mean distance of a variation to the nearest shown picture, in the embeddings' units. It is 0
+    # for copies; that of other pictures of the set is the value to compare with.
     distance: float
 
 
 def fewshot(
     drawn: Float[Tensor, "n d"], rest: Float[Tensor, "m d"], shown: Float[Tensor, "s d"], k: int = 3
 ) -> FewShot:
-    """Judge variations by embeddings of an encoder that had no part in making them.
+    """Compare variations with the rest of the set and with the shown pictures.
 
-    What was shown must not be among the rest, or copies of it count as being of the set. Raises InputError as `fidelity` and `frechet` do.
+    The embeddings must be from an encoder that had no part in making the variations. The shown
+    pictures must not be among the rest, or copies of them count as new pictures of the set. Raises
+    InputError as `fidelity` and `frechet` do.
     """
     return FewShot(
-        frechet(drawn, rest),
-        fidelity(drawn, rest, k),
-        torch.cdist(drawn, shown).amin(1).mean().item(),
+        fid=frechet(drawn, rest),
+        fidelity=fidelity(drawn, rest, k),
+        distance=torch.cdist(drawn, shown).amin(1).mean().item(),
     )

@@ -1,4 +1,4 @@
-"""From a model's id on the Hugging Face hub to a folder of its files: those in the cache, or a download of no more than what is read."""
+"""Find a model of the Hugging Face hub in the cache, or download the files that are read."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,14 +7,18 @@ from pathlib import Path
 
 from ..errors import InputError
 
-# What is read: weights as safetensors, never pickles; configurations; tokenizers. Weights in half precision are kept beside the others.
-KINDS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-TWICE = ("*.fp16.*",)
+# The files that are read: configurations, weights in safetensors (never pickles), tokenizers.
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+# Repositories hold half-precision copies of the same weights.
+DUPLICATES = ("*.fp16.*",)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files of one commit of a repository, whose hash is `revision`; of a folder that is no repository's both are empty."""
+    """The files of one commit of a repository.
+
+    `revision` is the commit's hash. Both `repo` and `revision` are empty for a local folder.
+    """
 
     repo: str
     folder: Path
@@ -28,12 +32,17 @@ def snapshot(
     terms: str = "",
     gigabytes: float = 0.0,
 ) -> Snapshot:
-    """The files of a repository such as "kandinsky-community/kandinsky-2-1-prior", of some of its folders if `parts` are named.
+    """Return the files of a repository such as "kandinsky-community/kandinsky-2-1-prior".
 
-    What the cache holds is taken from there, without asking the hub whether there is anything newer. Otherwise `terms` are printed, which
-    say what the download is, how large and under which licence, and then it is downloaded. `revision` is a branch, a tag or a commit's
-    hash; only the hash pins what is loaded. Raises InputError for an id or a revision that does not exist, where `gigabytes` do not fit on
-    the disk, and without a network.
+    Files in the cache are used without asking the hub for newer ones. Missing files are downloaded.
+
+    revision: a branch, a tag or a commit's hash. Only a hash pins the files.
+    parts: the folders that are needed; by default the whole repository.
+    terms: size and license of the download, printed before it.
+    gigabytes: size of the download, compared with the free disk space before it.
+
+    Raises InputError for an id or a revision that does not exist, for a download that does not fit
+    on the disk, and for missing files without a network.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
@@ -43,63 +52,66 @@ def snapshot(
         OfflineModeIsEnabled,
     )
 
-    wanted: list[str] = (
-        [f"{part}/{kind}" for part in parts for kind in KINDS] + ["model_index.json"]
-        if parts
-        else list(KINDS)
-    )
+    patterns: list[str] = list(PATTERNS)
+    if parts:
+        patterns = [f"{part}/{pattern}" for part in parts for pattern in PATTERNS]
+        patterns.append("model_index.json")
 
-    def get(local: bool) -> Path:
-        return Path(
-            snapshot_download(
-                repo,
-                revision=revision,
-                allow_patterns=wanted,
-                ignore_patterns=list(TWICE),
-                local_files_only=local,
-            )
+    def fetch(*, cached: bool) -> Path:
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=patterns,
+            ignore_patterns=list(DUPLICATES),
+            local_files_only=cached,
         )
+        return Path(folder)
 
     try:
-        found = get(local=True)
-        complete = _complete(found, parts)
+        folder = fetch(cached=True)
     except HFValidationError as error:
         raise InputError(
-            f"model {repo!r} is no id of a repository on the hub ({_first(error)}); expected OWNER/NAME and an existing "
-            "folder"
+            f"model {repo!r} is not the id of a repository on the hub ({_first_line(error)}); "
+            "expected OWNER/NAME or an existing folder"
         ) from None
     except LocalEntryNotFoundError:
-        complete = False
-    if not complete:
-        cache = Path(constants.HF_HUB_CACHE)
-        free = (
-            shutil.disk_usage(
-                next(folder for folder in (cache, *cache.parents) if folder.exists())
-            ).free
-            / 1e9
+        folder = None
+    if folder is not None and _is_complete(folder, parts):
+        return Snapshot(repo, folder, folder.name)
+    cache = Path(constants.HF_HUB_CACHE)
+    free = _free_gigabytes(cache)
+    if free < gigabytes:
+        raise InputError(
+            f"model {repo!r} is a download of {gigabytes:.1f} GB, and {cache} has room for "
+            f"{free:.1f}; set HF_HOME to a folder on a larger disk"
         )
-        if free < gigabytes:
-            raise InputError(
-                f"model {repo!r} is a download of {gigabytes:.1f} GB, and {cache} has room for {free:.1f}; set HF_HOME to a "
-                "folder on a larger disk"
-            )
-        if terms and not constants.HF_HUB_OFFLINE:
-            print(f"{terms} Now come {gigabytes:.1f} GB from {repo}.")
-        try:
-            found = get(local=False)
-            if not _complete(found, parts):
-                raise OSError("weights in safetensors are missing")
-        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-            which = f"{repo!r} at revision {revision!r}" if revision else repr(repo)
-            raise InputError(
-                f"model {which} is not whole in the cache at {cache} and cannot be downloaded ({type(error).__name__}: "
-                f"{_first(error)}); check its name and the network, or give the path of a folder that holds it"
-            ) from None
-    return Snapshot(repo, found, found.name)
+    if terms and not constants.HF_HUB_OFFLINE:
+        print(f"{terms} Now come {gigabytes:.1f} GB from {repo}.")
+    try:
+        folder = fetch(cached=False)
+        if not _is_complete(folder, parts):
+            raise OSError("weights in safetensors are missing")
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        which = f"{repo!r} at revision {revision!r}" if revision else repr(repo)
+        raise InputError(
+            f"model {which} is not whole in the cache at {cache} and cannot be downloaded "
+            f"({type(error).__name__}: {_first_line(error)}); check its name and the network, or "
+            "give the path of a folder that holds it"
+        ) from None
+    return Snapshot(repo, folder, folder.name)
 
 
-def _complete(folder: Path, parts: Sequence[str]) -> bool:
-    """Whether all parts are there, and where there is a network's configuration, its weights: a download may have been cut off."""
+def _free_gigabytes(cache: Path) -> float:
+    """Return the free disk space for a folder that may not exist yet."""
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    return shutil.disk_usage(existing).free / 1e9
+
+
+def _is_complete(folder: Path, parts: Sequence[str]) -> bool:
+    """Check that all parts are there, and weights beside every network's configuration.
+
+    They may be missing because a download was cut off.
+    """
     roots = [folder / part for part in parts] or [folder]
     weights = all(
         any(root.glob("*.safetensors")) for root in roots if (root / "config.json").is_file()
@@ -107,5 +119,6 @@ def _complete(folder: Path, parts: Sequence[str]) -> bool:
     return weights and all(root.is_dir() for root in roots) and any(folder.rglob("*.safetensors"))
 
 
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else "no reason given"

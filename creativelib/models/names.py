@@ -1,10 +1,10 @@
-"""Which models there are: a name becomes checked files on disk, or an error that says what is missing."""
+"""The models that are known by name: where their files are, and what they need to run."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 PARTS = ("prior", "decoder")
-# Where each pipeline class of diffusers keeps what a part is made of.
+# The folders that each pipeline class of diffusers saves, of the prior and of the decoder.
 PRIORS = {
     "KandinskyV22PriorPipeline": (
         "tokenizer",
@@ -36,84 +36,100 @@ DECODERS = {
         "super_res_scheduler",
     ),
 }
-# Karlo's repository has no image encoder. It was trained with OpenAI's ViT-L/14, which diffusers takes for it as well
-# (scripts/convert_unclip_txt2img_to_image_variation.py).
+# Karlo's repository has no image encoder. Karlo was trained with OpenAI's ViT-L/14, which diffusers
+# uses for it as well (scripts/convert_unclip_txt2img_to_image_variation.py).
 VIT_L = "openai/clip-vit-large-patch14"
-VIT_L_SIZE = 1.7
+VIT_L_SIZE = 1.7  # GB
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is known about a model before it is loaded. `folder` is set when its files ship with the package, `hub` names the repositories
-    of its prior and its decoder, which are pipelines of the classes `kinds`; `sizes` are what these are to download, in GB. `memory` is the
-    GB of a GPU that it takes in half precision, four pictures at once (benchmarks/unclip/memory.py), 0 where a CPU is enough."""
+    """The facts about a model that are known before it is loaded."""
 
     name: str
+    # One phrase that describes the model.
     about: str
-    licence: str
+    license: str
+    # GB of GPU memory in half precision, with four pictures at once (benchmarks/unclip/memory.py);
+    # 0 if a CPU is enough.
     memory: float = 0.0
+    # GB to download for the prior and for the decoder.
     sizes: tuple[float, float] = (0.0, 0.0)
+    # The model's folder, if its files ship with the package.
     folder: Path | None = None
+    # Repositories of the prior and of the decoder, if the files are on the Hugging Face hub.
     hub: tuple[str, str] = ("", "")
+    # Pipeline classes of diffusers that saved the prior and the decoder.
     pipeline_classes: tuple[str, str] = ("KandinskyV22PriorPipeline", "KandinskyV22Pipeline")
 
     @property
     def download(self) -> float:
-        """All of it, in GB."""
+        """Size of the whole download, in GB."""
         return sum(self.sizes)
 
     @property
     def terms(self) -> str:
-        """What a reader has to know before the download."""
+        """Size, source, license and needed memory, for the reader to see before the download."""
+        repositories = " and ".join(dict.fromkeys(self.hub))
         return (
-            f"{self.about}: about {self.download:.0f} GB to download, from {' and '.join(dict.fromkeys(self.hub))}. "
-            f"Licence: {self.licence}. It needs a GPU with about {self.memory:.0f} GB, in half precision."
+            f"{self.about}: about {self.download:.0f} GB to download, from {repositories}. "
+            f"Licence: {self.license}. It needs a GPU with about {self.memory:.0f} GB, in half "
+            "precision."
         )
 
 
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model(
-            "menagerie",
-            "a tiny unCLIP stack trained on the Menagerie, whose true probabilities are known",
-            "Apache-2.0",
-            folder=Path(__file__).parent.parent / "checkpoints" / "menagerie",
+            name="menagerie",
+            about=(
+                "a tiny unCLIP stack trained on the Menagerie, whose true probabilities are known"
+            ),
+            license="Apache-2.0",
+            folder=CHECKPOINTS / "menagerie",
         ),
         Model(
-            "kandinsky-2-1",
-            "Kandinsky 2.1",
-            "Apache-2.0",
-            9.0,
-            (5.8, 7.4),
+            name="kandinsky-2-1",
+            about="Kandinsky 2.1",
+            license="Apache-2.0",
+            memory=9.0,
+            sizes=(5.8, 7.4),
             hub=("kandinsky-community/kandinsky-2-1-prior", "kandinsky-community/kandinsky-2-1"),
             pipeline_classes=("KandinskyPriorPipeline", "KandinskyPipeline"),
         ),
         Model(
-            "kandinsky-2-2",
-            "Kandinsky 2.2",
-            "Apache-2.0",
-            13.0,
-            (10.6, 5.3),
+            name="kandinsky-2-2",
+            about="Kandinsky 2.2",
+            license="Apache-2.0",
+            memory=13.0,
+            sizes=(10.6, 5.3),
             hub=(
                 "kandinsky-community/kandinsky-2-2-prior",
                 "kandinsky-community/kandinsky-2-2-decoder",
             ),
         ),
         Model(
-            "karlo",
-            "Karlo v1 alpha",
-            "CreativeML Open RAIL-M, which restricts what it may be used for",
-            11.0,
-            (13.8, VIT_L_SIZE),  # one repository for both, and another for the image encoder
+            name="karlo",
+            about="Karlo v1 alpha",
+            license="CreativeML Open RAIL-M, which restricts what it may be used for",
+            memory=11.0,
+            # One repository holds both parts; the image encoder comes from another one.
+            sizes=(13.8, VIT_L_SIZE),
             hub=("kakaobrain/karlo-v1-alpha", "kakaobrain/karlo-v1-alpha"),
             pipeline_classes=("UnCLIPPipeline", "UnCLIPPipeline"),
         ),
         Model(
-            "menagerie-128",
-            "the same in 128 x 128 pixels, drawn more finely; the chapters' numbers are the smaller one's",
-            "Apache-2.0",
-            folder=Path(__file__).parent.parent / "checkpoints" / "menagerie-128",
+            name="menagerie-128",
+            about=(
+                "the same in 128 x 128 pixels, drawn more finely; the chapters' numbers are the "
+                "smaller one's"
+            ),
+            license="Apache-2.0",
+            folder=CHECKPOINTS / "menagerie-128",
         ),
     )
 }
+# The models whose files ship with the package.
+BUNDLED_STACKS = tuple(name for name, model in MODELS.items() if model.folder is not None)

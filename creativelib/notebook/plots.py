@@ -11,8 +11,13 @@ from torch import Tensor
 from ..pictures import to_image
 
 DPI = 100
+# Space between pictures and for a title, in inches.
 GAP = 0.06
-TITLE = 0.20  # inches between pictures, and for a title
+TITLE = 0.20
+# Colors of lines, of networks' boxes and of the way back.
+DARK = "#44546a"
+LIGHT = "#cfe2f7"
+BACK = "#b3450b"
 
 
 def grid(
@@ -21,10 +26,11 @@ def grid(
     columns: int = 8,
     scale: float = 2.0,
 ) -> Figure:
-    """Pictures in [0, 1], row by row, each under its title (one for each picture; "" for none). Raises ValueError if some titles lack.
+    """Show pictures in [0, 1], row by row.
 
-    Small pictures are enlarged `scale` times with Lanczos' filter, so that they look crisp instead of blocky, and each of
-    their pixels then is one of the figure's.
+    `titles` holds one title per picture, "" for none. Pictures are enlarged `scale` times with
+    Lanczos' filter, so that small ones look crisp instead of blocky; each pixel of the result is
+    one pixel of the figure. Raises ValueError unless there is one title for each picture.
     """
     if titles is not None and len(titles) != len(pictures):
         raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures; give one for each")
@@ -35,16 +41,14 @@ def grid(
     step_y = height / DPI + GAP + (TITLE if titles and any(titles) else 0)
     figure = plt.figure(figsize=(columns * step_x + GAP, rows * step_y + GAP), dpi=DPI)
     total_x, total_y = figure.get_size_inches()
+    share_x = width / DPI / total_x
+    share_y = height / DPI / total_y
     for i, picture in enumerate(pictures):
         left = GAP + i % columns * step_x
-        low = total_y - (i // columns + 1) * step_y
-        axes = figure.add_axes(
-            (left / total_x, low / total_y, width / DPI / total_x, height / DPI / total_y)
-        )
-        axes.imshow(
-            to_image(picture).resize((width, height), Image.Resampling.LANCZOS),
-            interpolation="nearest",
-        )
+        bottom = total_y - (i // columns + 1) * step_y
+        axes = figure.add_axes((left / total_x, bottom / total_y, share_x, share_y))
+        enlarged = to_image(picture).resize((width, height), Image.Resampling.LANCZOS)
+        axes.imshow(enlarged, interpolation="nearest")
         axes.set_axis_off()
         if titles:
             axes.set_title(titles[i], fontsize=9, pad=3, loc="left")
@@ -54,52 +58,49 @@ def grid(
 def family_tree(
     pictures: Float[Tensor, "n 3 h w"], parents: Sequence[Sequence[int]], scale: float = 1.5
 ) -> Figure:
-    """One picture for each member of a family, parents above their children. `parents` are the members' own, none for founders.
+    """Show the members of a family, parents above their children.
 
-    A generation is a row, and a child stands in the middle below its parents. Raises ValueError for other than one list for each picture.
+    `parents` holds one list of indices per picture, an empty one for a founder. Each generation is
+    a row, and a child stands below the middle of its parents. Raises ValueError unless there is one
+    list for each picture.
     """
     if len(parents) != len(pictures):
         raise ValueError(
             f"{len(parents)} lists of parents for {len(pictures)} pictures; give one for each"
         )
-    place: list[tuple[float, float]] = []
+    places: list[tuple[float, float]] = []
     founders = 0
     for own in parents:
         if own:
-            place.append(
-                (sum(place[i][0] for i in own) / len(own), max(place[i][1] for i in own) + 1)
-            )
+            x = sum(places[i][0] for i in own) / len(own)
+            y = max(places[i][1] for i in own) + 1
+            places.append((x, y))
         else:
-            place.append((float(founders), 0.0))
+            places.append((float(founders), 0.0))
             founders += 1
     side = scale * pictures.shape[-1] / DPI
-    depth = max(y for _, y in place) + 1
+    depth = max(y for _, y in places) + 1
     figure, axes = plt.subplots(figsize=(founders * 1.3 * side, depth * 1.5 * side), dpi=DPI)
     figure.subplots_adjust(0, 0, 1, 1)
     axes.set_axis_off()
-    for picture, own, (x, y) in zip(pictures, parents, place, strict=True):
+    pixels = round(side * DPI)
+    for picture, own, (x, y) in zip(pictures, parents, places, strict=True):
+        top = 1.5 * y - 0.5
+        bottom = 1.5 * y + 0.5
         for i in own:
-            axes.plot(
-                (place[i][0], x),
-                (1.5 * place[i][1] + 0.5, 1.5 * y - 0.5),
-                color="#44546a",
-                linewidth=1.5,
-            )
-        enlarged = to_image(picture).resize(
-            (round(side * DPI), round(side * DPI)), Image.Resampling.LANCZOS
-        )
-        axes.imshow(
-            enlarged,
-            extent=(x - 0.5, x + 0.5, 1.5 * y + 0.5, 1.5 * y - 0.5),
-            aspect="auto",
-            zorder=2,
-        )
+            parent_x, parent_y = places[i]
+            axes.plot((parent_x, x), (1.5 * parent_y + 0.5, top), color=DARK, linewidth=1.5)
+        enlarged = to_image(picture).resize((pixels, pixels), Image.Resampling.LANCZOS)
+        axes.imshow(enlarged, extent=(x - 0.5, x + 0.5, bottom, top), aspect="auto", zorder=2)
     axes.set(xlim=(-0.65, founders - 0.35), ylim=(1.5 * depth - 0.75, -0.75))
     return figure
 
 
 def data_flow() -> Figure:
-    """How a prompt becomes a picture, and how a concept is steered: data in white boxes, networks in blue ones."""
+    """Draw how a prompt becomes a picture and how a concept is steered.
+
+    Data is in white boxes, networks are in blue ones.
+    """
     boxes = {
         "prompt": (0, 1, '"a photo of a pet"'),
         "text": (1, 1, "text encoder"),
@@ -125,8 +126,8 @@ def data_flow() -> Figure:
             color="black",
             bbox={
                 "boxstyle": "round,pad=0.5",
-                "facecolor": "#cfe2f7" if name in networks else "white",
-                "edgecolor": "#44546a",
+                "facecolor": LIGHT if name in networks else "white",
+                "edgecolor": DARK,
             },
         )
         for name, (x, y, label) in boxes.items()
@@ -149,7 +150,7 @@ def data_flow() -> Figure:
             boxes[start][:2],
             arrowprops={
                 "arrowstyle": "-|>",
-                "color": "#b3450b" if back else "#44546a",
+                "color": BACK if back else DARK,
                 "linestyle": "--" if back else "-",
                 "patchA": drawn[start].get_bbox_patch(),
                 "patchB": drawn[end].get_bbox_patch(),
@@ -157,5 +158,5 @@ def data_flow() -> Figure:
                 "shrinkB": 2,
             },
         )
-    axes.text(2, 2.08, "gradient", ha="center", va="bottom", fontsize=10, color="#b3450b")
+    axes.text(2, 2.08, "gradient", ha="center", va="bottom", fontsize=10, color=BACK)
     return figure

@@ -1,4 +1,4 @@
-"""What every notebook of the book does first: fixed threads and seed, small figures, and a word on the machine."""
+"""Set up a notebook: fixed threads and seeds, small figures, and a line about the machine."""
 
 import os
 import random
@@ -10,24 +10,29 @@ THREADS = 2
 
 
 def setup(seed: int = 0) -> None:
-    """Make a notebook repeat its results, and print what it runs on.
+    """Make a notebook's results repeatable, and print the machine it runs on.
 
-    Fixes the seeds of Python, NumPy and torch, and torch's threads: at most 2, or what OMP_NUM_THREADS says, because sums over other
-    numbers of threads round differently. Figures that hold pictures are stored as JPEG, a seventh of PNG's size; plots as PNG.
+    Fixes the seeds of Python, NumPy and torch, and torch's threads: OMP_NUM_THREADS of them, or at
+    most 2, because sums over other numbers of threads round differently. Figures with pictures are
+    stored as JPEG, which takes a seventh of PNG's size; plots are stored as PNG.
     """
     import numpy as np
     import torch
 
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - other libraries draw from NumPy's global generator
     torch.manual_seed(seed)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(THREADS, os.cpu_count() or 1))))
+    threads = os.environ.get("OMP_NUM_THREADS", min(THREADS, os.cpu_count() or 1))
+    torch.set_num_threads(int(threads))
     _store_small_figures()
     print(machine())
 
 
 def machine() -> str:
-    """One line on the device, its memory in GB, and the versions that matter. Tests of the notebooks ignore lines that begin like it."""
+    """Describe the device, its memory in GB and the versions that matter, in one line.
+
+    Tests of the notebooks ignore lines that begin like this one (tests/sanitize.cfg).
+    """
     import torch
 
     from .. import __version__
@@ -39,13 +44,17 @@ def machine() -> str:
     else:
         device = f"CPU, threads: {torch.get_num_threads()}"
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, creativelib {__version__}"
+    return (
+        f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, "
+        f"creativelib {__version__}"
+    )
 
 
 def can_run(name: str) -> bool:
-    """Whether this machine can load a model that needs a GPU and a download, which is made if it can; if not, print what is missing.
+    """Check if this machine can load a model that needs a GPU, and download the model if it can.
 
-    Raises InputError for a name that is not in `models.names.MODELS`.
+    If not, print what is missing. Raises InputError for a name that is not in
+    `models.names.MODELS`.
     """
     import torch
 
@@ -77,7 +86,7 @@ def can_run(name: str) -> bool:
 
 
 def _store_small_figures() -> None:
-    """Tell a running notebook how to store figures; elsewhere do nothing."""
+    """Set how a running notebook stores figures; do nothing outside of notebooks."""
     import matplotlib
     from IPython.core.getipython import get_ipython
     from IPython.core.pylabtools import print_figure
@@ -88,23 +97,23 @@ def _store_small_figures() -> None:
     if shell is None:
         return
     matplotlib.rcParams["figure.dpi"] = DPI
-    # Switches the inline backend on, which sets formats of its own: ours have to come after it.
+    # The inline backend sets formats of its own when it is switched on, so ours are set afterwards.
     backend_inline._enable_matplotlib_integration()
     formats = shell.display_formatter.formatters
 
     def png(figure: Figure) -> str | bytes | None:
-        return None if _holds_pictures(figure) else print_figure(figure, "png", base64=True)
+        if _has_pictures(figure):
+            return None
+        return print_figure(figure, "png", base64=True)
 
     def jpeg(figure: Figure) -> str | bytes | None:
-        return (
-            print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": JPEG_QUALITY})
-            if _holds_pictures(figure)
-            else None
-        )
+        if not _has_pictures(figure):
+            return None
+        return print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": JPEG_QUALITY})
 
     formats["image/png"].for_type(Figure, png)
     formats["image/jpeg"].for_type(Figure, jpeg)
 
 
-def _holds_pictures(figure: Any) -> bool:
+def _has_pictures(figure: Any) -> bool:
     return any(axes.images for axes in figure.axes)

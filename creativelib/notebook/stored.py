@@ -1,4 +1,7 @@
-"""What this book's benchmarks have measured: their committed results, which chapters show where a measurement is too long for a page."""
+"""Read the committed results of the benchmarks.
+
+Chapters quote them where a measurement takes too long for a page.
+"""
 
 import json
 from dataclasses import dataclass
@@ -14,36 +17,53 @@ FOLDERS = (ROOT / "stored_results", ROOT.parent / "benchmarks" / "results")
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number; `low` and `high` bound it with 95 % confidence where it was estimated from a sample. `bar` is what was asked for
-    or claimed, None where nothing was, and `holds` says whether the value reaches it."""
+    """A measured number."""
 
     value: float
     unit: str
+    # Bounds with 95 % confidence, if the value was estimated from a sample.
     low: float | None
     high: float | None
+    # The value that was required or claimed, if any.
     bar: float | None
+    # Whether the value reaches the bar.
     holds: bool | None
 
 
-def _file(name: str, ending: str) -> Path:
-    folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
-    if not (folder / f"{name}{ending}").is_file():
-        known = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
-        raise InputError(f"name is {name!r}; expected {', '.join(known)}")
-    return folder / f"{name}{ending}"
-
-
 def figures(name: str) -> dict[str, Figure]:
-    """All figures of benchmarks/results/NAME.json by their names. Raises InputError for another name."""
-    figures = json.loads(_file(name, ".json").read_text())["figures"]
+    """Read all figures of benchmarks/results/NAME.json, by name.
+
+    Raises InputError if there is no such file.
+    """
+    rows = json.loads(_find(name, ".json").read_text())["figures"]
     return {
-        f["name"]: Figure(*(f[name] for name in ("value", "unit", "low", "high", "bar", "holds")))
-        for f in figures
+        row["name"]: Figure(
+            value=row["value"],
+            unit=row["unit"],
+            low=row["low"],
+            high=row["high"],
+            bar=row["bar"],
+            holds=row["holds"],
+        )
+        for row in rows
     }
 
 
 def results(name: str) -> list[dict[str, Any]]:
-    """All runs of benchmarks/results/NAME-runs.csv as rows, as `metrics.table.compare` takes them. Raises InputError for another name."""
+    """Read the rows of benchmarks/results/NAME-runs.csv, as `metrics.table.compare` takes them.
+
+    Raises InputError if there is no such file.
+    """
     import pandas as pd
 
-    return pd.read_csv(_file(name, "-runs.csv")).to_dict("records")
+    return pd.read_csv(_find(name, "-runs.csv")).to_dict("records")
+
+
+def _find(name: str, ending: str) -> Path:
+    """Return the path of a file of results. Raises InputError if there is none of this name."""
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
+    file = folder / f"{name}{ending}"
+    if not file.is_file():
+        names = sorted(other.name.removesuffix(ending) for other in folder.glob(f"*{ending}"))
+        raise InputError(f"name is {name!r}; expected {', '.join(names)}")
+    return file

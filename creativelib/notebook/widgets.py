@@ -1,4 +1,4 @@
-"""Things to move in a notebook that still move in the rendered page, where no kernel runs."""
+"""Widgets for notebooks that also work in the rendered page, where no kernel runs."""
 
 import base64
 import html
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from ..pictures import to_image
 
 QUALITY = 80
 WIDEST_WEBP = 16383
@@ -26,17 +27,23 @@ _MOVE = (
 
 @dataclass(frozen=True, eq=False)
 class FrameSlider:
-    """Frames behind one slider: plain HTML around one strip of pictures, so it works live, saved, and in the book.
+    """Frames behind one slider.
 
-    `frames` are pictures in [0, 1], enlarged to `width` pixels if smaller; `labels` name each frame, `name` what the slider changes, and
-    `alt` says in words what there is to see. Where styles are not allowed, as on GitHub, it shows as a film strip.
-    Raises InputError for fewer than 2 frames, other than one label a frame, a label with a "|", an empty alt, or a strip too long for WebP.
+    It is plain HTML around one strip of pictures, so it works live, saved, and in the book. Where
+    styles are not allowed, as on GitHub, it looks like a film strip. Raises InputError for fewer
+    than 2 frames, for a number of labels other than that of frames, for a label with a "|", for an
+    empty alt, and for a strip too long for WebP.
     """
 
+    # Pictures in [0, 1].
     frames: Float[Tensor, "n 3 h w"]
+    # Names of the frames.
     labels: Sequence[str]
+    # Description of the frames for readers who do not see them.
     alt: str
+    # Name of the quantity that the slider changes.
     name: str = "step"
+    # Pixels that each frame is resized to.
     width: int = 256
 
     def __post_init__(self) -> None:
@@ -53,44 +60,40 @@ class FrameSlider:
         if any("|" in label for label in self.labels):
             raise InputError(f"labels is {list(self.labels)}; expected texts without '|'")
         if not self.alt.strip():
-            raise InputError("alt is empty; it has to say in words what there is to see")
+            raise InputError("alt is empty; expected a description of the frames")
 
     def __repr__(self) -> str:
-        return f"FrameSlider({len(self.frames)} frames, {self.name} from {self.labels[0]} to {self.labels[-1]})"
+        return (
+            f"FrameSlider({len(self.frames)} frames, {self.name} from {self.labels[0]} to "
+            f"{self.labels[-1]})"
+        )
 
     def _repr_html_(self) -> str:
         h, w = self.frames.shape[-2:]
-        labels, name, first = (
-            html.escape("|".join(self.labels)),
-            html.escape(self.name),
-            html.escape(self.labels[0]),
-        )
+        labels = html.escape("|".join(self.labels))
+        name = html.escape(self.name)
+        first = html.escape(self.labels[0])
         return (
             f'<figure class="frame-slider" style="margin:0;width:{self.width}px;max-width:100%">'
             f'<img src="{self._strip()}" alt="{html.escape(self.alt)}" '
-            f'style="display:block;width:100%;aspect-ratio:{w}/{h};object-fit:cover;object-position:0 0">'
-            f'<div style="display:flex;gap:.6em;align-items:center"><label style="display:contents">{name}'
-            f'<input type="range" min="0" max="{len(self.frames) - 1}" value="0" step="1" style="flex:1;min-width:0" '
-            f'data-labels="{labels}" aria-valuetext="{first}" oninput="{html.escape(_MOVE)}"></label>'
-            f"<output>{first}</output></div></figure>"
+            f'style="display:block;width:100%;aspect-ratio:{w}/{h};object-fit:cover;'
+            'object-position:0 0">'
+            '<div style="display:flex;gap:.6em;align-items:center">'
+            f'<label style="display:contents">{name}'
+            f'<input type="range" min="0" max="{len(self.frames) - 1}" value="0" step="1" '
+            'style="flex:1;min-width:0" '
+            f'data-labels="{labels}" aria-valuetext="{first}" oninput="{html.escape(_MOVE)}">'
+            f"</label><output>{first}</output></div></figure>"
         )
 
     def _strip(self) -> str:
-        """All frames side by side as a data URI."""
+        """Encode all frames side by side as a data URI."""
         h, w = self.frames.shape[-2:]
-        size = (self.width, round(self.width * h / w))
-        strip = Image.new("RGB", (size[0] * len(self.frames), size[1]))
-        pixels = (
-            (self.frames.detach().cpu().clamp(0, 1) * 255)
-            .round()
-            .byte()
-            .permute(0, 2, 3, 1)
-            .numpy()
-        )
-        for index, frame in enumerate(pixels):
-            strip.paste(
-                Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS), (index * size[0], 0)
-            )
+        height = round(self.width * h / w)
+        strip = Image.new("RGB", (self.width * len(self.frames), height))
+        for index, frame in enumerate(self.frames):
+            resized = to_image(frame).resize((self.width, height), Image.Resampling.LANCZOS)
+            strip.paste(resized, (index * self.width, 0))
         data = io.BytesIO()
         strip.save(data, "webp", quality=QUALITY)
         return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,7 +1,8 @@
-"""The state of a run in one safetensors file, to go on from: concepts, what the loop remembers of them, a row of numbers for each."""
+"""The state of a run in one safetensors file, from which the run resumes."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,73 +16,77 @@ from ..files import atomic_write
 from .loop import OptimizerState
 
 
-def write_state(
-    file: Path,
-    concepts: Mapping[str, Concept],
-    optimizer_state: OptimizerState,
-    rows: Mapping[str, Tensor],
-    facts: Mapping[str, Any],
-    about: Mapping[str, object],
-) -> None:
-    """Write concepts by name, the loop's memory, rows and facts, and what the run is `about`. A crash leaves the old file."""
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a run needs to resume."""
+
+    # By their names in the run's state.
+    concepts: Mapping[str, Concept]
+    optimizer_state: OptimizerState
+    # Tensors with one value for each concept.
+    rows: Mapping[str, Tensor]
+    # Other values, which JSON can hold.
+    facts: Mapping[str, Any]
+
+
+def write_checkpoint(file: Path, state: Checkpoint, about: Mapping[str, object]) -> None:
+    """Write a run's state and what the run is `about`. A crash leaves the old file."""
     tensors = {
         f"{part}.{name}": value
-        for part, concept in concepts.items()
+        for part, concept in state.concepts.items()
         for name, value in concept.tensors.items()
     }
-    tensors |= {f"moments.{name}": value for name, value in optimizer_state.moments.items()} | dict(
-        rows
-    )
-    own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    moments = state.optimizer_state.moments
+    tensors |= {f"moments.{name}": value for name, value in moments.items()}
+    tensors |= state.rows
+    copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    header = {
+        "index": state.optimizer_state.index,
+        "rows": list(state.rows),
+        "facts": state.facts,
+        "about": about,
+    }
     with atomic_write(file) as part:
-        save_file(
-            own,
-            part,
-            {
-                "creativelib": json.dumps(
-                    {
-                        "index": optimizer_state.index,
-                        "rows": list(rows),
-                        "facts": facts,
-                        "about": about,
-                    }
-                )
-            },
-        )
+        save_file(copies, part, {"creativelib": json.dumps(header)})
 
 
-def read_state(
+def read_checkpoint(
     file: Path, parts: Sequence[str], start: Concept, about: Mapping[str, object]
-) -> tuple[dict[str, Any], OptimizerState, dict[str, Any], dict[str, Any]]:
-    """What `write_state` wrote: concepts by the names of `parts`, of the kind and size of `start`, memory, rows, facts.
+) -> Checkpoint:
+    """Read what `write_checkpoint` wrote.
 
-    Raises InputError for a file that is no state, or that of a run about something else.
+    parts: names of the concepts. start: a concept of the same kind and size.
+
+    Raises InputError for a file that is not a checkpoint, or one of a run about something else.
     """
     try:
         with safe_open(file, "pt") as stored:
-            kept = json.loads(stored.metadata()["creativelib"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+            header = json.loads(stored.metadata()["creativelib"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors raises several kinds, none of them public
-        raise InputError(f"checkpoint {str(file)!r} is no saved run ({error})") from None
-    if kept["about"] != json.loads(json.dumps(about)):
         raise InputError(
-            f"checkpoint {str(file)!r} is of a run with other settings; expected another file, or these settings"
+            f"checkpoint is {str(file)!r}, which cannot be read ({error}); expected a saved run"
+        ) from None
+    if header["about"] != json.loads(json.dumps(about)):
+        raise InputError(
+            f"checkpoint {str(file)!r} is of a run with other settings; expected another file, or "
+            "these settings"
         )
     device = next(iter(start.tensors.values())).device
-    concepts = {
-        part: start.with_tensors(
-            {name: tensors[f"{part}.{name}"].to(device) for name in start.tensors}
-        )
-        for part in parts
-    }
+
+    def concept(part: str) -> Concept:
+        own = {name: tensors[f"{part}.{name}"].to(device) for name in start.tensors}
+        return start.with_tensors(own)
+
+    # AdamW keeps its step counts on the CPU.
     moments = {
         name.removeprefix("moments."): value if name.endswith(".step") else value.to(device)
         for name, value in tensors.items()
         if name.startswith("moments.")
     }
-    return (
-        concepts,
-        OptimizerState(kept["index"], moments),
-        {name: tensors[name] for name in kept["rows"]},
-        kept["facts"],
+    return Checkpoint(
+        concepts={part: concept(part) for part in parts},
+        optimizer_state=OptimizerState(header["index"], moments),
+        rows={name: tensors[name] for name in header["rows"]},
+        facts=header["facts"],
     )

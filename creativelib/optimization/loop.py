@@ -1,13 +1,17 @@
-"""The one loop: a concept makes embeddings, an objective judges them, the concept moves. Stop it with `break`."""
+"""The one loop: a concept makes embeddings, an objective judges them, the concept moves.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+It is a generator: stop it with `break`, plot between its steps.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
 from ..errors import InputError, at_least
@@ -16,38 +20,57 @@ from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Noise, NoiseSource, PriorSampling
 from .objectives import Terms
 
-# A total this far (in nats, or whatever the objective counts in) from where it began means that the run has exploded.
+# A total this far (in nats, or whatever the objective counts in) from where it began means that the
+# run has exploded.
 EXPLODED = 1e6
+# What AdamW remembers of a tensor.
+ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
-# What an objective is to the loop, and how it gets embeddings from a concept: called as `Concept.sample`.
+State = TypeVar("State")
+# What an objective is to the loop.
 Loss = Callable[[Tensor], Terms]
+# How the loop gets embeddings from a concept; called like `Concept.sample`.
 Draw = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class OptimizerState:
-    """What the loop remembers between steps, beside the concept: how many it has taken, and AdamW's moments by name."""
+    """What the loop remembers between steps, beside the concept."""
 
+    # Steps taken.
     index: int = 0
+    # AdamW's moments, by names like "vectors.exp_avg".
     moments: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A concept, n embeddings drawn from each of its k members, and what the objective says of them; nothing carries a graph.
+    """One step of k concepts; nothing carries a graph.
 
-    `concept` and `memory` are those before the move: a loop that begins with them repeats this step and goes on as this one does.
+    `concept` and `optimizer_state` are those before the move: a loop that starts from them repeats
+    this step and continues as this one does.
     """
 
     index: int
     concept: Concept
+    # n embeddings drawn from each concept.
     z: Float[Tensor, "k n d"]
+    # The objective's values for these embeddings.
     terms: Terms
     optimizer_state: OptimizerState = field(default_factory=OptimizerState)
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Embeddings of k concepts, their objective, and its gradient for each optimized tensor."""
+
+    z: Float[Tensor, "k n d"]
+    terms: Terms
+    gradients: Sequence[Tensor | None]
+
+
 class Diverged(RuntimeError):
-    """A value stopped being finite, or exploded. `last` is the last good step, None if there was none."""
+    """A value stopped being finite, or exploded. `last` is the last good step, None if none was."""
 
     def __init__(self, message: str, last: Step | None) -> None:
         super().__init__(message)
@@ -67,49 +90,56 @@ def optimize(
     optimizer_state: OptimizerState | None = None,
     draw: Draw | None = None,
 ) -> Iterator[Step]:
-    """Minimise an objective over k concepts with AdamW, all in one batch; yields each state before it is moved, the start first.
+    """Minimize an objective over k concepts with AdamW; yield each state before it is moved.
 
-    `prompts` are templates, taken in turn; where what is wanted depends on the template, `objective` is a list with one for each. `lr` is
-    the length of a step per coordinate in units of the concept's scale, so that one value serves models whose weights differ. The noise
-    of a step depends on its number and, for concept i, on seed + i: each goes the same way as it would alone, and a run that begins with
-    a step's concept and `memory` goes on from there to the same result. `draw` gives the embeddings that are looked at: by default
-    the concept's own samples. Tensors are optimised in float32 and without weight decay, whose
-    pull towards zero means nothing to a text encoder. Raises InputError for values out of range at once, and Diverged, with the last good
-    step, when a value is no longer finite or has exploded.
+    objective: one for all templates, or a list with one for each.
+    templates: prompts with {} in the concept's place, taken in turn.
+    steps: the loop's length, counted from the concept's start.
+    lr: length of a step per coordinate, in units of the concept's scale, so that one value serves
+        models whose weights differ.
+    seed: the noise of a step depends on its number and, for concept i, on seed + i. Each concept
+        goes as it would alone.
+    n: embeddings drawn from each concept at a step.
+    optimizer_state: a step's, to continue from that step to the same result.
+    draw: gives the embeddings that are judged; by default the concept's own samples.
+
+    Tensors are optimized in float32 and without weight decay, whose pull towards zero means nothing
+    to a text encoder. Raises InputError for values out of range at once, and Diverged when a value
+    is no longer finite or has exploded.
     """
     if not templates or isinstance(templates, str):
         raise InputError(
             f"templates is {templates!r}; expected a list of at least one template with {{}}"
         )
-    objectives = (
-        list(objective) if isinstance(objective, Sequence) else [objective] * len(templates)
-    )
+    objectives = [objective] * len(templates) if callable(objective) else list(objective)
     if len(objectives) != len(templates):
         raise InputError(
-            f"objective is a list of {len(objectives)}; expected one objective, or one for each of {len(templates)} prompts"
+            f"objective is a list of {len(objectives)}; expected one objective, or one for each of "
+            f"the {len(templates)} templates"
         )
     at_least("steps", steps, 1)
     at_least("n", n, 1)
     if not lr > 0:
         raise InputError(f"lr is {lr}; expected a number above 0")
     return _steps(
-        pipe,
-        concept,
-        objectives,
-        templates,
-        steps,
-        lr,
-        seed,
-        n,
-        sampling,
-        optimizer_state or OptimizerState(),
-        draw,
+        pipe=pipe,
+        concept=concept,
+        objectives=objectives,
+        templates=templates,
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        n=n,
+        sampling=sampling,
+        state=optimizer_state or OptimizerState(),
+        draw=draw,
     )
 
 
 def step_generator(seed: int, index: int) -> torch.Generator:
-    """The randomness of one step of one concept."""
-    # Mixed, not added: seeds are neighbours, and neighbours must not share their noises one step apart.
+    """Return the randomness of one step of one concept."""
+    # Mixed, not added: seeds are neighbors, and neighbors must not share their noise one step
+    # apart.
     return torch.Generator().manual_seed((seed * 1_000_003 + index * 7_919) % 2**63)
 
 
@@ -123,91 +153,107 @@ def _steps(
     seed: int,
     n: int,
     sampling: PriorSampling,
-    optimizer_state: OptimizerState,
+    state: OptimizerState,
     draw: Draw | None,
 ) -> Iterator[Step]:
+    k = len(concept)
     moving = {
         name: value.detach().float().clone().requires_grad_()
         for name, value in concept.tensors.items()
     }
     optimizer = torch.optim.AdamW(list(moving.values()), lr=lr * concept.scale, weight_decay=0)
-    _restore(optimizer, moving, optimizer_state)
-    last = None
-    first = None
-    k = len(concept)
-    # What is drawn for texts takes its noise from the same place at every step, so that steps can be replayed.
-    fixed = draw is None and isinstance(concept, TokenConcept)
-    noise = Noise(
-        torch.zeros(sampling.steps, k, n, pipe.prior.config.embedding_dim, device=pipe.device)
-    )
+    _restore(optimizer, moving, state)
+    # A text concept takes its noise from the same place at every step, so that steps can be
+    # replayed.
+    replayable = draw is None and isinstance(concept, TokenConcept)
+    d = pipe.prior.config.embedding_dim
+    buffer = Noise(torch.zeros(sampling.steps, k, n, d, device=pipe.device))
 
-    def look(
-        template: str, objective: Loss, source: NoiseSource
-    ) -> tuple[Tensor, Terms, list[Tensor | None]]:
-        with torch.enable_grad():  # whoever takes the steps may sit in no_grad
-            z = (draw or _samples)(
-                concept.with_tensors(moving), pipe, template, n, noise=source, sampling=sampling
-            )
+    def evaluate(template: str, objective: Loss, noise: NoiseSource) -> Evaluation:
+        current = concept.with_tensors(moving)
+        sample = partial(draw, current) if draw is not None else current.sample
+        # Whoever runs the loop may sit in no_grad.
+        with torch.enable_grad():
+            z = sample(pipe, template, n, noise=noise, sampling=sampling)
             terms = objective(z)
             gradients = gradients_of(terms.total, z, list(moving.values()), pipe.dtype)
-        return (
-            z.detach(),
-            Terms(
-                terms.total.detach(), {name: value.detach() for name, value in terms.named.items()}
-            ),
-            gradients,
-        )
+        return Evaluation(z.detach(), _detached(terms), gradients)
 
-    # A network that takes turns on the GPU comes back to another place in its memory, and a recording would read the old one.
-    where = pipe.device if pipe.offloader is None else torch.device("cpu")
-    looks = [
-        Replayed(partial(look, *each, noise), where)
-        for each in zip(templates, objectives, strict=True)
+    # A network that takes turns on the GPU comes back to another place in its memory, and a
+    # recording would read the old one.
+    device = pipe.device if pipe.offloader is None else torch.device("cpu")
+    replays = [
+        Replayed(partial(evaluate, template, objective, buffer), device)
+        for template, objective in zip(templates, objectives, strict=True)
     ]
-    for index in range(optimizer_state.index, steps):
+    last = None
+    first = None
+    for index in range(state.index, steps):
         generators = [step_generator(seed + i, index) for i in range(k)]
         turn = index % len(templates)
-        if fixed:
-            noise.noise.copy_(
-                Noise.draw(
-                    generators, sampling.steps, k, n, noise.noise.shape[-1], pipe.device
-                ).noise
-            )
-            z, terms, gradients = looks[turn]()
+        if replayable:
+            drawn = Noise.draw(generators, sampling.steps, k, n, d, pipe.device)
+            buffer.noise.copy_(drawn.noise)
+            found = replays[turn]()
         else:
-            z, terms, gradients = look(templates[turn], objectives[turn], generators)
-        total = terms.total.clone()
-        first = total if first is None else first
-        _check(index, lr, terms, gradients, first, last)
-        for value, gradient in zip(moving.values(), gradients, strict=True):
+            found = evaluate(templates[turn], objectives[turn], generators)
+        terms = _cloned(found.terms)
+        first = terms.total if first is None else first
+        _check(index, lr, terms, found.gradients, first, last)
+        for value, gradient in zip(moving.values(), found.gradients, strict=True):
             value.grad = gradient
+        tensors = {name: value.detach().clone() for name, value in moving.items()}
         last = Step(
-            index,
-            concept.with_tensors({name: value.detach().clone() for name, value in moving.items()}),
-            z.clone(),
-            Terms(total, {name: value.clone() for name, value in terms.named.items()}),
-            OptimizerState(index, _moments(optimizer, moving)),
+            index=index,
+            concept=concept.with_tensors(tensors),
+            z=found.z.clone(),
+            terms=terms,
+            optimizer_state=OptimizerState(index, _moments(optimizer, moving)),
         )
         yield last
         optimizer.step()
 
 
-def _samples(concept: Concept, pipe: Pipeline, template: str, n: int, **how: Any) -> Tensor:
-    return concept.sample(pipe, template, n, **how)
+def drain(
+    states: Iterable[State],
+    total: int,
+    title: str,
+    describe: Callable[[State], Mapping[str, object]],
+    *,
+    progress: bool,
+) -> State:
+    """Run a recipe to its end and return its last state.
+
+    If the run diverges, its last good state is returned; Diverged is raised if there is none.
+    `progress` shows a bar of `total` steps with what `describe` says of a state.
+    """
+    last = None
+    with tqdm(states, total=total, desc=title, disable=not progress) as bar:
+        try:
+            for last in bar:
+                bar.set_postfix(describe(last), refresh=False)
+        except Diverged:
+            if last is None:
+                raise
+    assert last is not None, "a recipe yields at least once"
+    return last
 
 
 def gradients_of(
     total: Float[Tensor, " k"], z: Float[Tensor, "k n d"], moving: list[Tensor], dtype: torch.dtype
 ) -> list[Tensor | None]:
-    """Of the sum of totals. On the way back through networks in float16 a gradient in nats would overflow, and a small one round to zero:
-    each concept's goes there with 1 as its largest value, and gets its size back afterwards (loss scaling, arXiv 1710.03740, with a scale
-    that needs no search)."""
+    """Differentiate the sum of totals with respect to the moving tensors.
+
+    On the way back through networks in float16 a gradient in nats would overflow, and a small one
+    round to zero. Each concept's travels with 1 as its largest value and gets its size back
+    afterwards (loss scaling, arXiv 1710.03740, with a scale that needs no search).
+    """
     if dtype != torch.float16:
         return list(torch.autograd.grad(total.sum(), moving, allow_unused=True))
     (slope,) = torch.autograd.grad(total.sum(), z, retain_graph=True)
     size = slope.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(slope.dtype).tiny)
-    found = torch.autograd.grad(z, moving, slope / size, allow_unused=True)
-    return [None if g is None else g * size.view(-1, *[1] * (g.ndim - 1)) for g in found]
+    scaled = torch.autograd.grad(z, moving, slope / size, allow_unused=True)
+    return [None if g is None else g * size.view(-1, *[1] * (g.ndim - 1)) for g in scaled]
 
 
 def _check(
@@ -218,40 +264,44 @@ def _check(
     first: Tensor,
     last: Step | None,
 ) -> None:
-    """Raise Diverged for values that are not finite, or far from where the run began. A GPU is asked once."""
-    checked = {
-        "total": terms.total,
-        **terms.named,
-        "gradient": torch.cat([g.flatten() for g in gradients if g is not None]),
-    }
+    """Raise Diverged for values that are not finite, or far from the start. Asks a GPU once."""
+    flat = torch.cat([g.flatten() for g in gradients if g is not None])
+    checked = {"total": terms.total, **terms.named, "gradient": flat}
     near = ((terms.total - first).abs() <= EXPLODED).all()
     finite = torch.stack([*(value.isfinite().all() for value in checked.values()), near]).tolist()
     broken = [name for name, good in zip(checked, finite, strict=False) if not good]
+    advice = f"a smaller lr than {lr} may help"
     if broken:
-        raise Diverged(
-            f"step {index}: {', '.join(broken)} not finite; a smaller lr than {lr} may help", last
-        )
+        raise Diverged(f"step {index}: {', '.join(broken)} not finite; {advice}", last)
     if not finite[-1]:
-        raise Diverged(
-            f"step {index}: the total went from {first.max():.4g} to {terms.total.max():.4g}; a smaller lr than {lr} may help",
-            last,
-        )
+        change = f"from {first.max():.4g} to {terms.total.max():.4g}"
+        raise Diverged(f"step {index}: the total went {change}; {advice}", last)
 
 
-def _moments(optimizer: torch.optim.Optimizer, moving: dict[str, Tensor]) -> dict[str, Tensor]:
+def _detached(terms: Terms) -> Terms:
+    named = {name: value.detach() for name, value in terms.named.items()}
+    return Terms(terms.total.detach(), named)
+
+
+def _cloned(terms: Terms) -> Terms:
+    named = {name: value.clone() for name, value in terms.named.items()}
+    return Terms(terms.total.clone(), named)
+
+
+def _moments(optimizer: torch.optim.Optimizer, moving: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        f"{name}.{kind}": optimizer.state[value][kind].clone()
+        f"{name}.{part}": optimizer.state[value][part].clone()
         for name, value in moving.items()
         if value in optimizer.state
-        for kind in ("step", "exp_avg", "exp_avg_sq")
+        for part in ADAM_STATE
     }
 
 
 def _restore(
-    optimizer: torch.optim.Optimizer, moving: dict[str, Tensor], optimizer_state: OptimizerState
+    optimizer: torch.optim.Optimizer, moving: Mapping[str, Tensor], state: OptimizerState
 ) -> None:
-    for name, value in moving.items() if optimizer_state.moments else ():
-        optimizer.state[value] = {
-            kind: optimizer_state.moments[f"{name}.{kind}"].clone()
-            for kind in ("step", "exp_avg", "exp_avg_sq")
-        }
+    if not state.moments:
+        return
+    for name, value in moving.items():
+        parts = {part: state.moments[f"{name}.{part}"].clone() for part in ADAM_STATE}
+        optimizer.state[value] = parts

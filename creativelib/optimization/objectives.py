@@ -1,13 +1,14 @@
-"""What a concept is optimised for: small terms on image embeddings, added and weighted with + and *.
+"""What a concept is optimized for: terms on image embeddings, combined with + - * / and `sum`.
 
     objective = Rarity(density, target=90.0) + 40 * Anchor(pipe, "a photo of a pet")
-    objective(z).total      # what is minimised, one value per concept
+    objective(z).total      # what is minimized, one value per concept
 
-Every term gives one value for each of k concepts and looks at each concept alone (but for `Spread`), so that concepts optimised in one
-batch go the same way as they would alone.
+Every term gives one value for each of k concepts and looks at each concept alone (except
+`Repulsion`), so concepts optimized in one batch go as they would alone. A plain function from
+embeddings (k, n, d) to k values is a term as well, see `as_objective`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,15 +20,18 @@ from ..density import Density
 from ..errors import InputError
 from ..unclip.pipeline import Pipeline
 
-# Within this many nats of a target the pull grows softer, so that a concept settles instead of trembling around it.
+# Within this many nats of a target the pull grows softer, so that a concept settles instead of
+# trembling around it.
 SOFT_NATS = 5.0
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What an objective says of k concepts: the weighted sum to be minimised, and every term by name before weighting."""
+    """An objective's values for k concepts."""
 
+    # The weighted sum to be minimized.
     total: Float[Tensor, " k"]
+    # Every term by name, before weighting.
     named: Mapping[str, Float[Tensor, " k"]]
 
 
@@ -35,39 +39,86 @@ class Terms:
 Weight = float | Float[Tensor, " k"]
 
 
-class Term:
-    """One part of an objective. A term called on embeddings is an objective of its own, with weight 1."""
+class Summand:
+    """Arithmetic that `Term` and `Objective` share."""
+
+    def __mul__(self, weight: Weight) -> "Objective":
+        raise NotImplementedError
+
+    def __rmul__(self, weight: Weight) -> "Objective":
+        return self * weight
+
+    def __truediv__(self, divisor: float) -> "Objective":
+        return self * (1 / divisor)
+
+    def __neg__(self) -> "Objective":
+        return self * -1
+
+    def __add__(self, other: "Addend") -> "Objective":
+        return Objective((self * 1).parts + as_objective(other).parts)
+
+    def __radd__(self, other: "Addend") -> "Objective":
+        return Objective(as_objective(other).parts + (self * 1).parts)
+
+    def __sub__(self, other: "Addend") -> "Objective":
+        return self + -1 * as_objective(other)
+
+    def __rsub__(self, other: "Addend") -> "Objective":
+        return as_objective(other) + -1 * self
+
+
+class Term(Summand):
+    """One part of an objective. Called on embeddings, it is an objective with weight 1."""
 
     name: str
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        """The value to be minimised, one for each concept."""
+        """Return the value to be minimized, one for each concept."""
         raise NotImplementedError
 
     def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
         return (1 * self)(z)
 
-    def __mul__(self, weight: "Weight") -> "Objective":
+    def __mul__(self, weight: Weight) -> "Objective":
         return Objective(((weight, self),))
-
-    def __add__(self, other: "Term | Objective") -> "Objective":
-        return 1 * self + other
-
-    __rmul__ = __mul__
 
 
 @dataclass(frozen=True)
-class Objective:
+class FunctionTerm(Term):
+    """A function from embeddings (k, n, d) to k values, as a term named after the function."""
+
+    function: Callable[[Tensor], Tensor]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def loss(self, z: Float[Tensor, "k n d"]) -> Tensor:
+        return self.function(z)
+
+
+@dataclass(frozen=True)
+class Objective(Summand):
     """A weighted sum of terms. Two terms of the same name are told apart by numbers."""
 
     parts: tuple[tuple[Weight, Term], ...]
 
     def __call__(self, z: Float[Tensor, "k n d"]) -> Terms:
+        """Evaluate all terms.
+
+        Raises InputError for a term that does not give one value for each of the k concepts: a
+        scalar would be added to every concept unnoticed.
+        """
         total = z.new_zeros(len(z))
         named = {}
         for weight, term in self.parts:
             same = sum(name.split(" ")[0] == term.name for name in named)
             value = term.loss(z)
+            if value.shape != total.shape:
+                raise InputError(
+                    f"term {term.name!r} gave values of shape {tuple(value.shape)}; expected "
+                    f"({len(z)},), one value for each concept"
+                )
             named[f"{term.name} {same + 1}" if same else term.name] = value
             total = total + weight * value
         return Terms(total, named)
@@ -75,22 +126,43 @@ class Objective:
     def __mul__(self, weight: Weight) -> "Objective":
         return Objective(tuple((weight * own, term) for own, term in self.parts))
 
-    def __add__(self, other: "Term | Objective") -> "Objective":
-        return Objective(self.parts + (other if isinstance(other, Objective) else 1 * other).parts)
 
-    __rmul__ = __mul__
+# What can be added to a term: another, an objective, a function, or the 0 that `sum` starts from.
+Addend = Summand | Callable[[Tensor], Tensor] | int
+
+
+def as_objective(value: "Addend | None") -> Objective:
+    """Turn a term, an objective or a function into an objective; None and 0 are the empty one.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(value, Objective):
+        return value
+    if isinstance(value, Term):
+        return 1 * value
+    if value is None or (isinstance(value, int) and value == 0):
+        return Objective(())
+    if callable(value):
+        return 1 * FunctionTerm(value)
+    raise InputError(
+        f"objective is {value!r}; expected a Term, an Objective, or a function from embeddings "
+        "(k, n, d) to k values"
+    )
 
 
 @dataclass(frozen=True)
 class Rarity(Term):
-    """Make embeddings rarer, in nats: minimises the mean log-density, which is plus log p (Song and Elgammal, arXiv 2601.22125).
+    """Make embeddings rarer, in nats: minimize the mean log-density, which is *plus* log p.
 
-    The seed text of the method prints -log p as the loss to be minimised; that sign, here `-1 * Rarity(density)`, makes images more
-    typical.
+    The seed text of the method prints -log p as the loss to be minimized; that sign, here
+    `-1 * Rarity(density)`, makes images more typical.
 
-    With a `target` every embedding's surprisal is pulled to that many nats, from below and from above: preference falls beyond medium
-    rarity, and pictures turn to mush. The pull is the distance, softened near the target (a Huber loss): far away it is exactly the pull
-    without a target, so the weights of other terms keep their meaning, which a squared distance would change from nat to nat.
+    With a `target` every embedding's surprisal is pulled to that many nats, from below and from
+    above: preference falls beyond medium rarity, and pictures turn to mush. The pull is the
+    distance, softened near the target (a Huber loss). Far away it is exactly the pull without a
+    target, so the weights of other terms keep their meaning, which a squared distance would change
+    from nat to nat.
+    Source: Song and Elgammal, arXiv 2601.22125.
     """
 
     density: Density
@@ -101,16 +173,16 @@ class Rarity(Term):
         surprisal = self.density.surprisal(z)
         if self.target is None:
             return -surprisal.mean(1)
-        return smooth_l1_loss(
-            surprisal, torch.full_like(surprisal, self.target), beta=SOFT_NATS, reduction="none"
-        ).mean(1)
+        target = torch.full_like(surprisal, self.target)
+        return smooth_l1_loss(surprisal, target, beta=SOFT_NATS, reduction="none").mean(1)
 
 
 class Anchor(Term):
-    """Stay what the text says: how far the cosine between an embedding and CLIP's embedding of the text lies below `floor`, on average.
+    """Stay what the text says: mean shortfall of the cosine to the text's embedding below `floor`.
 
-    With a floor of 1 that is 1 minus the mean cosine, which pulls everything towards what is most typical. With a lower one whatever is
-    near enough to the text is free, and a weight can be so large that nothing is worth leaving it. The text is encoded once.
+    With a floor of 1 that is 1 minus the mean cosine, which pulls everything towards the most
+    typical. With a lower one whatever is near enough to the text is free, and a weight can be so
+    large that nothing is worth leaving it. The text is encoded once.
     """
 
     name = "anchor"
@@ -120,14 +192,16 @@ class Anchor(Term):
         self.floor = floor
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        return (self.floor - cosine_similarity(z, self.text.to(z), dim=-1)).clamp_min(0).mean(1)
+        cosine = cosine_similarity(z, self.text.to(z), dim=-1)
+        return (self.floor - cosine).clamp_min(0).mean(1)
 
 
 @dataclass(frozen=True)
 class MeanAnchor(Term):
-    """Stay what is typical: how far the cosine between an embedding and the mean of a density's samples lies below `floor`, on average.
+    """Stay typical: mean shortfall of the cosine to the mean of a density's samples below `floor`.
 
-    The paper's wording leaves open what its anchor compares with (arXiv 2601.22125); this one and `Anchor` are the two readings.
+    The paper's wording leaves open what its anchor compares with (arXiv 2601.22125); this one and
+    `Anchor` are the two readings.
     """
 
     density: Density
@@ -135,23 +209,21 @@ class MeanAnchor(Term):
     name = "mean anchor"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        return (
-            (self.floor - cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1))
-            .clamp_min(0)
-            .mean(1)
-        )
+        cosine = cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1)
+        return (self.floor - cosine).clamp_min(0).mean(1)
 
 
 @dataclass(frozen=True, eq=False)
 class Similarity(Term):
-    """Be like c embeddings at once, each concept like its own: 1 minus the weighted mean cosine to them.
+    """Be like c embeddings at once, each concept like its own: 1 minus the weighted mean cosine.
 
-    With several it mixes what they show (ConceptLab, arXiv 2308.02669, equation 5). `weights` sum to 1; without them all count the same.
+    With several targets it mixes what they show (ConceptLab, arXiv 2308.02669, equation 5).
     """
 
     targets: Float[Tensor, "k c d"]
+    # They sum to 1; by default all targets count the same.
     weights: Float[Tensor, " c"] | None = None
-    name = "near"
+    name = "similarity"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         cosines = normalize(z, dim=-1) @ normalize(self.targets.to(z), dim=-1).mT
@@ -161,10 +233,11 @@ class Similarity(Term):
 
 @dataclass(frozen=True, eq=False)
 class Direction(Term):
-    """Towards some directions, or away from them: minus or plus the mean cosine between them and the way from `origin` to an embedding.
+    """Move towards some directions, or away from them: minus or plus the mean cosine.
 
-    Away is what a user asks for who has marked pictures as unwanted; towards is its mirror image. Compared as seen from the origin, since
-    all embeddings of a CLIP share a large part, which would hide the rest. The three constructors take embeddings, pictures, or words.
+    Compared is the way from `origin` to an embedding: all embeddings of a CLIP share a large part,
+    which would hide the rest. Away serves a user who has marked pictures as unwanted; towards is
+    its mirror image. The three constructors take embeddings, pictures, or words.
     """
 
     directions: Float[Tensor, "m d"]
@@ -176,7 +249,7 @@ class Direction(Term):
     def of_embeddings(
         cls, density: Density, z: Float[Tensor, "*b d"], towards: bool = True
     ) -> "Direction":
-        """To or from embeddings, as seen from the mean of the density's samples. Raises InputError for none."""
+        """Point from the mean of a density's samples to embeddings. Raises InputError for none."""
         z = z.reshape(-1, z.shape[-1]).detach().float()
         if not len(z):
             raise InputError("z holds no embeddings; expected at least 1")
@@ -191,7 +264,7 @@ class Direction(Term):
         pictures: Float[Tensor, "n 3 h w"],
         towards: bool = True,
     ) -> "Direction":
-        """To or from what pictures in [0, 1] show."""
+        """Point to the contents of pictures in [0, 1]."""
         with torch.no_grad():
             return cls.of_embeddings(density, pipe.encode_images(pictures), towards)
 
@@ -204,17 +277,18 @@ class Direction(Term):
         than: str,
         towards: bool = True,
     ) -> "Direction":
-        """To or from what prompts say more than the prompt `than` does: text differences (DALL-E 2, arXiv 2204.06125, section 3.3).
+        """Point to what prompts say beyond the prompt `than`: text differences.
 
-        Text and picture embeddings lie apart, so only differences of texts can tell a way for pictures.
+        Text and picture embeddings lie apart, so only differences of texts can give a direction for
+        pictures. Source: DALL-E 2, arXiv 2204.06125, section 3.3.
         """
         with torch.no_grad():
             text = normalize(pipe.encode_text([than, *prompts]).pooled.float(), dim=-1)
         return cls(text[1:] - text[0], density.subspace.mean.to(text), towards)
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
-        gone = normalize(z - self.origin.to(z), dim=-1)
-        cosine = (gone @ normalize(self.directions.to(z), dim=-1).T).mean((1, 2))
+        moved = normalize(z - self.origin.to(z), dim=-1)
+        cosine = (moved @ normalize(self.directions.to(z), dim=-1).T).mean((1, 2))
         return -cosine if self.towards else cosine
 
 
@@ -222,15 +296,16 @@ class Direction(Term):
 class Repulsion(Term):
     """Push concepts apart, so that seeds do not all end at the same creature.
 
-    The mean cosine, where positive, between a concept's mean embedding and each other's, in the density's whitened coordinates: around
-    the typical embedding, where every direction counts alike. With one concept it is 0. This term couples the concepts of a batch.
+    The mean cosine, where positive, between a concept's mean embedding and each other's, in the
+    density's whitened coordinates: around the typical embedding, where every direction counts
+    alike. With one concept it is 0. This term couples the concepts of a batch.
     """
 
     density: Density
-    name = "spread"
+    name = "repulsion"
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         k = len(z)
-        ways = normalize(self.density.whiten(z).mean(1), dim=-1)
-        cosines = (ways @ ways.T).clamp_min(0)
+        centers = normalize(self.density.whiten(z).mean(1), dim=-1)
+        cosines = (centers @ centers.T).clamp_min(0)
         return (cosines - torch.diag(cosines.diagonal())).sum(1) / max(k - 1, 1)

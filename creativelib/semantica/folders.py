@@ -1,4 +1,4 @@
-"""Semantica trained on one's own pictures: a folder of pages, each of them a folder of pictures that belong together.
+"""Train Semantica on one's own pictures: a folder of pages, each a folder of related pictures.
 
 creativelib semantica my-pages --out out/semantica
 creativelib vary picture.jpg --semantica out/semantica --out out/varied
@@ -19,48 +19,56 @@ from tqdm.auto import tqdm
 from ..errors import InputError, at_least
 from ..files import make_writable
 from ..fitting.loop import Recipe, train
-from ..models.names import MODELS
+from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
 from ..pictures import fit_picture, read_picture
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
-from .learning import SHOTS, build, keep, lesson
+from .learning import SHOTS, build, make_loss
+from .model import save_network
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """n pictures of one size, as bytes, page by page, and the number of each one's page."""
+    """n pictures of one size, page by page."""
 
+    # In bytes.
     pixels: UInt8[np.ndarray, "n 3 s s"]
+    # The number of each picture's page.
     page: Int[Tensor, " n"]
 
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """How a network is trained on folders.
+    """Settings of a training on folders."""
 
-    size: the pictures' side in pixels; larger ones are shrunk and cut to squares. low, high: see `pages.Filter`. channels, layers: the
-    network's, see `semantica.build`; the defaults are the bundled one's, real pictures need more.
-    """
-
+    # Side of the pictures in pixels; larger ones are shrunk and cropped to squares.
     size: int = 64
+    # Steps of the training.
     steps: int = 2000
+    # Pictures in a step.
     batch: int = 32
+    # Peak learning rate of AdamW; Muon's is twice as large.
     lr: float = 1.5e-3
+    # Seed of the weights and of the training.
     seed: int = 0
+    # Least cosine of a pair, see `corpus.Filter`.
     low: float = -1.0
+    # Largest cosine of a pair, see `corpus.Filter`.
     high: float = 1.0
+    # Widths of the network, see `learning.build`. The defaults are the bundled network's; real
+    # pictures need more.
     channels: tuple[int, int] = (48, 96)
+    # Layers of the network's transformer, see `learning.build`.
     layers: int = 4
 
     def __post_init__(self) -> None:
         for name, least in {"size": 16, "steps": 1, "batch": 1, "seed": 0, "layers": 1}.items():
             at_least(name, getattr(self, name), least)
-        if any(width % 32 for width in self.channels[1:]) or any(
-            width % 16 for width in self.channels
-        ):
+        outer, *inner = self.channels
+        if outer % 16 or any(width % 32 for width in inner):
             raise InputError(
                 f"channels is {self.channels}; expected a multiple of 16 and one of 32"
             )
@@ -68,40 +76,47 @@ class FolderConfig:
 
 
 def read(folder: Path, size: int) -> Pictures:
-    """Read every page below a folder. Raises InputError, naming the file, for what is no picture and for one smaller than `size`, and for
-    a folder without pages, or a page with a single picture."""
-    if not folder.is_dir() or not (
-        pages := sorted(path for path in folder.iterdir() if path.is_dir())
-    ):
+    """Read every page below a folder, cropped to `size` pixels a side.
+
+    Raises InputError, naming the file, for a file that is not a picture and for a picture smaller
+    than `size`; also for a folder without pages and for a page with fewer than two pictures.
+    """
+    pages = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not pages:
         raise InputError(
             f"pages is {str(folder)!r}; expected a folder of folders of pictures, one for each page"
         )
-    files = {
-        page: sorted(file for file in page.iterdir() if file.suffix.lower() in SUFFIXES)
-        for page in pages
-    }
-    for page, found in files.items():
+    files: list[Path] = []
+    numbers: list[int] = []
+    for number, page in enumerate(pages):
+        found = sorted(file for file in page.iterdir() if file.suffix.lower() in SUFFIXES)
         if len(found) < 2:
             raise InputError(
-                f"page {str(page)!r} holds {len(found)} pictures ({', '.join(SUFFIXES)}); expected at least 2"
+                f"page {str(page)!r} holds {len(found)} pictures ({', '.join(SUFFIXES)}); "
+                "expected at least 2"
             )
-    with tqdm([file for found in files.values() for file in found], desc="reading") as every:
-        pixels = np.stack([_fitted(file, size) for file in every])
-    return Pictures(
-        pixels, torch.tensor([i for i, found in enumerate(files.values()) for _ in found])
-    )
+        files += found
+        numbers += [number] * len(found)
+    with tqdm(files, desc="reading") as bar:
+        pixels = np.stack([_read_square(file, size) for file in bar])
+    return Pictures(pixels, torch.tensor(numbers))
 
 
-def _fitted(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
+def _read_square(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
     try:
         picture = read_picture(file)
     except OSError:
-        raise InputError(f"pages has {str(file)!r}, which cannot be read as a picture") from None
-    if min(picture.shape[1:]) < size:
         raise InputError(
-            f"pages has {str(file)!r} of {picture.shape[2]} x {picture.shape[1]} pixels; expected at least {size} x {size}"
+            f"pages has {str(file)!r}, which cannot be read as a picture; expected one"
+        ) from None
+    height, width = picture.shape[1:]
+    if min(height, width) < size:
+        raise InputError(
+            f"pages has {str(file)!r} of {width} x {height} pixels; "
+            f"expected at least {size} x {size}"
         )
-    return (fit_picture(picture[None], size, size)[0] * 255 + 0.5).to(torch.uint8).numpy()
+    square = fit_picture(picture[None], size, size)[0]
+    return (square * 255 + 0.5).to(torch.uint8).numpy()
 
 
 def learn(
@@ -112,73 +127,92 @@ def learn(
     config: FolderConfig | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Train a Semantica on a folder of pages and write it to `out`, where a run that was cut off goes on; returns facts of the training.
+    """Train a Semantica on a folder of pages, write it to `out`, and return the training's facts.
 
-    `encoder` is a name or folder as in `Encoder.load`, `movq` a folder with a VQModel, or the bundled one. Raises InputError before any
-    long work.
+    An interrupted run resumes from `out`. `encoder` is a name or folder as in `Encoder.load`;
+    `movq` is a folder with a VQModel, or "menagerie" for the bundled one. Raises InputError for bad
+    arguments before any long work.
     """
-    from diffusers import VQModel
-
     config = config or FolderConfig()
     place = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
-    seeing = Encoder.load(encoder, place)
-    bundled = MODELS["menagerie"].folder
-    if movq != "menagerie" and not (Path(movq) / "config.json").is_file():
-        raise InputError(f"movq is {movq!r}; expected 'menagerie' and a folder with a VQModel")
-    autoencoder = load_frozen(
-        VQModel,
-        bundled / "decoder" / "movq" if movq == "menagerie" and bundled else Path(movq),
-        place,
-    )
+    network = Encoder.load(encoder, place)
+    autoencoder = _load_movq(movq, place)
     settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
-    noted = out / "settings.json"
-    if noted.is_file() and json.loads(noted.read_text()) != json.loads(json.dumps(settings)):
-        raise InputError(
-            f"out {str(out)!r} holds a training with other settings; expected another folder, or the same settings"
-        )
+    _check_settings(settings, out)
     pictures = read(folder, config.size)
-    noted.write_text(json.dumps(settings, indent=1) + "\n")
-    corpus = encode(pictures.pixels, pictures.page, seeing, autoencoder, folder.name)
+    _settings_file(out).write_text(json.dumps(settings, indent=1) + "\n")
+    corpus = encode(
+        pictures=pictures.pixels,
+        page=pictures.page,
+        encoder=network,
+        movq=autoencoder,
+        name=folder.name,
+    )
     learned = pairs(corpus, Filter(config.low, config.high))
     torch.manual_seed(config.seed)
     unet = build(
-        seeing.width,
-        corpus.latents.shape[1],
-        corpus.latents.shape[2],
-        config.channels,
-        config.layers,
+        width=network.width,
+        latent=corpus.latents.shape[1],
+        size=corpus.latents.shape[2],
+        channels=config.channels,
+        layers=config.layers,
     ).to(place)
     recipe = Recipe(
-        "semantica",
-        config.steps,
-        config.batch,
-        config.lr,
+        name="semantica",
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
         warmup=min(200, config.steps // 10 + 1),
         seed=config.seed,
         muon=2 * config.lr,
     )
-    facts = train(
-        unet,
-        lesson(corpus, unet, learned, _shots(learned.shown), config.batch),
-        recipe,
-        file=out / "checkpoint.safetensors",
+    loss = make_loss(
+        corpus=corpus,
+        unet=unet,
+        learned=learned,
+        shots=_possible_shots(learned.shown),
+        batch=config.batch,
     )
-    keep(
-        unet,
-        out,
-        encoder,
-        movq,
-        {
-            "low": config.low,
-            "high": config.high,
-            "pages": int(corpus.page.max()) + 1,
-            "training": facts,
-        },
-    )
+    facts = train(unet, loss, recipe, file=out / "checkpoint.safetensors")
+    card = {
+        "encoder": encoder,
+        "movq": movq,
+        "low": config.low,
+        "high": config.high,
+        "pages": int(corpus.page.max()) + 1,
+        "training": facts,
+    }
+    save_network(unet, out, card)
     return facts
 
 
-def _shots(shown: Int[Tensor, "p s"]) -> Sequence[int]:
-    """No more pictures are shown at once than the largest page has."""
+def _load_movq(movq: str, device: torch.device) -> Any:
+    from diffusers import VQModel
+
+    if movq != "menagerie" and not (Path(movq) / "config.json").is_file():
+        raise InputError(f"movq is {movq!r}; expected 'menagerie' or a folder with a VQModel")
+    folder = bundled("decoder/movq") if movq == "menagerie" else Path(movq)
+    return load_frozen(VQModel, folder, device)
+
+
+def _settings_file(out: Path) -> Path:
+    return out / "settings.json"
+
+
+def _check_settings(settings: dict[str, Any], out: Path) -> None:
+    """Raise InputError if `out` holds a training with other settings."""
+    file = _settings_file(out)
+    if not file.is_file():
+        return
+    # Through JSON, since it turns tuples into lists.
+    if json.loads(file.read_text()) != json.loads(json.dumps(settings)):
+        raise InputError(
+            f"out {str(out)!r} holds a training with other settings; "
+            "expected another folder, or the same settings"
+        )
+
+
+def _possible_shots(shown: Int[Tensor, "p s"]) -> Sequence[int]:
+    """Return the numbers of pictures to show at once that the largest page has."""
     return [m for m in SHOTS if m <= shown.shape[1]]

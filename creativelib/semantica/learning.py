@@ -1,28 +1,29 @@
-"""How Semantica learns: the network, its loss, and what is written."""
+"""The network that Semantica trains, and its loss."""
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..models.networks import save_half
 from .corpus import Corpus, Pairs
 from .model import denoise, level
 
-SHOTS = (1, 2, 4)  # how many pictures of the page are shown
-DROP = 0.10
-LARGEST = 5.0  # weight of an error of the clean latents
+SHOTS = (1, 2, 4)  # numbers of pictures of a page that are shown
+DROP = 0.10  # share of targets for which nothing is shown
+LARGEST = 5.0  # largest weight of an error of the clean latents
 
 
 def build(
     width: int, latent: int, size: int = 16, channels: tuple[int, int] = (48, 96), layers: int = 4
 ) -> Any:
-    """A network like U-ViT (Hoogeboom et al., arXiv 2301.11093): convolutions outside, and a transformer at half the resolution, where it
-    looks at tokens of the given width. `channels` are those outside and of the transformer."""
+    """Build a network like U-ViT (Hoogeboom et al., arXiv 2301.11093).
+
+    Convolutions run at full resolution. At half of it, a transformer of `layers` layers looks at
+    tokens of the given width. `latent` is the number of the latents' channels, `size` their side.
+    `channels` are the widths of the convolutions and of the transformer.
+    """
     from diffusers import UNet2DConditionModel
 
     unet: Any = UNet2DConditionModel(
@@ -42,8 +43,9 @@ def build(
         norm_num_groups=16,
         resnet_time_scale_shift="scale_shift",
         use_linear_projection=True,
+        # The class is the number of pictures shown, from 0.
         num_class_embeds=max(SHOTS) + 1,
-    )  # the number of pictures that are shown
+    )
     torch.nn.init.zeros_(unet.class_embedding.weight)
     return unet
 
@@ -51,36 +53,38 @@ def build(
 def error(
     guess: Float[Tensor, "n c h w"], clean: Float[Tensor, "n c h w"], t: Float[Tensor, " n"]
 ) -> Float[Tensor, ""]:
-    """The mean squared error of clean latents, each picture's in units of its noise's variance, but not more than LARGEST times."""
+    """Compute the mean squared error of clean latents, weighted by time.
+
+    Each picture's error is divided by its noise's variance; the weight is at most LARGEST.
+    """
     weight = level(t).noise.square().reciprocal().clamp(max=LARGEST)
     return ((guess.float() - clean).square().mean((1, 2, 3)) * weight).mean()
 
 
-def lesson(
+def make_loss(
     corpus: Corpus, unet: Any, learned: Pairs, shots: Sequence[int], batch: int
 ) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
-    """The loss of a step. Times are spread over (0, 1]: batches differ less than with independent ones."""
+    """Make the loss for `fitting.loop.train`.
+
+    Every step shows one of the numbers in `shots`, chosen at random. Times are spread over (0, 1],
+    so batches differ less than with independent times.
+    """
     device = next(unet.parameters()).device
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        place = generator.device
-        m = shots[int(torch.randint(len(shots), (1,), generator=generator, device=place))]
+        source = generator.device
+        m = shots[int(torch.randint(len(shots), (1,), generator=generator, device=source))]
         target, shown = learned.sample(batch, m, generator)
         clean = corpus.latents[target].to(device).float()
         tokens = corpus.tokens[shown].to(device).flatten(1, 2).float()
-        count = (m * (torch.rand(batch, generator=generator, device=place) >= DROP)).to(device)
-        within = torch.rand(batch, generator=generator, device=place).to(device)
+        conditioned = torch.rand(batch, generator=generator, device=source) >= DROP
+        count = (m * conditioned).to(device)
+        within = torch.rand(batch, generator=generator, device=source).to(device)
         t = 1 - (torch.arange(batch, device=device) + within) / batch
-        noise = torch.randn(clean.shape, generator=generator, device=place).to(device)
+        noise = torch.randn(clean.shape, generator=generator, device=source).to(device)
         at = level(t[:, None, None, None])
         noisy = at.signal * clean + at.noise * noise
-        return {"loss": error(denoise(unet, noisy, t, tokens, count), clean, t)}
+        guess = denoise(unet, x=noisy, t=t, tokens=tokens, count=count)
+        return {"loss": error(guess, clean, t)}
 
     return loss
-
-
-def keep(unet: Any, folder: Path, encoder: str, movq: str, about: dict) -> None:
-    """Write what `Semantica.load` reads."""
-    save_half(unet, folder)
-    card = {"encoder": encoder, "movq": movq} | about
-    (folder / "semantica.json").write_text(json.dumps(card, indent=1) + "\n")

@@ -1,15 +1,18 @@
-"""Semantica: variations of pictures, learned from pictures that stood on one page (Kumar et al., arXiv 2405.14857).
+"""Semantica: variations of pictures, learned from pictures that stood on one page.
 
     semantica = Semantica.load()
-    varied = semantica.vary(pictures, 8, generator=generator)      # (k, m, 3, h, w) -> (k, 8, 3, h, w)
+    varied = semantica.vary(pictures, 8, generator=generator)  # (k, m, 3, h, w) -> (k, 8, 3, h, w)
 
-A diffusion model denoises one picture of a page while it looks, by cross-attention, at a frozen encoder's tokens of others. What the
-pictures of a page share it learns to keep, and what they do not share to make up. The paper shows it one other picture; here it is shown
-one to four, so that it can see what they share (see `training.semantica`).
+A diffusion model denoises one picture of a page (Kumar et al., arXiv 2405.14857). By
+cross-attention it looks at a frozen encoder's tokens of other pictures of that page. It learns to
+keep the features that a page's pictures share and to invent the others. The paper shows one other
+picture. Here one to four are shown, so that the model can see which features they share (see
+`training.semantica`).
 
 Time is continuous, from 0 (clean) to 1 (noise); the network predicts the clean latents.
 """
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,30 +24,33 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError, at_least
-from ..models.location import verify
-from ..models.names import MODELS
-from ..models.networks import load_frozen, usable_device
+from ..files import make_writable
+from ..models.location import bundled
+from ..models.names import BUNDLED_STACKS
+from ..models.networks import load_frozen, save_half, usable_device
 from ..vision.encoders import Encoder
 
-ROWS = 32  # pictures denoised at once
-BUNDLED = {"menagerie": "semantica/pairs", "control": "semantica/control"}
+BATCH_PICTURES = 32  # pictures denoised at once
+NETWORKS = {"menagerie": "semantica/pairs", "control": "semantica/control"}
+CARD = "semantica.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """How much of a noised picture is signal and how much is noise at a time; their squares sum to 1."""
+    """Shares of signal and noise in a noised picture at a time; their squares sum to 1."""
 
     signal: Tensor
     noise: Tensor
 
 
 def level(t: Float[Tensor, "..."]) -> Level:
-    """The cosine schedule (Nichol and Dhariwal, arXiv 2102.09672, in continuous time)."""
+    """Compute the cosine schedule in continuous time (Nichol and Dhariwal, arXiv 2102.09672)."""
     angle = t * torch.pi / 2
     return Level(angle.cos(), angle.sin())
 
 
-# Takes noised latents, times, and whether the pictures are shown or nothing is; gives the clean latents.
+# Takes noised latents, times, and True to show the pictures or False to show nothing. Returns the
+# clean latents.
 Denoise = Callable[[Tensor, Tensor, bool], Tensor]
 
 
@@ -55,22 +61,25 @@ def denoise(
     tokens: Float[Tensor, "n l d"],
     count: Int[Tensor, " n"],
 ) -> Float[Tensor, "n c h w"]:
-    """What the network takes the clean latents to be, shown the tokens of `count` pictures; of none, they are taken for zeros.
+    """Predict the clean latents from noised ones, given the tokens of `count` pictures.
 
-    It has to be told how many: attention is an average, and that of four pictures that agree is that of one. More than it was trained with
-    count as that many. It counts time in thousandths, as its embedding of times expects.
+    With a count of 0 the tokens are replaced by zeros. The network needs the count because
+    attention is an average: that of four pictures that agree equals that of one. A count above the
+    largest in training is treated as that one. The network counts time in thousandths, as its
+    embedding of times expects.
     """
     most = unet.config.num_class_embeds - 1
-    return unet(
-        x, 1000 * t, tokens * (count > 0)[:, None, None], class_labels=count.clamp(max=most)
-    ).sample
+    visible = tokens * (count > 0)[:, None, None]
+    return unet(x, 1000 * t, visible, class_labels=count.clamp(max=most)).sample
 
 
 def sample(
     predict: Denoise, noise: Float[Tensor, "n c h w"], steps: int = 20, guidance: float = 1.0
 ) -> Float[Tensor, "n c h w"]:
-    """DDIM (arXiv 2010.02502) from pure noise to clean latents. With a guidance above 1 each step is led away from what is drawn when
-    nothing is shown."""
+    """Run DDIM (arXiv 2010.02502) from pure noise to clean latents.
+
+    With a guidance above 1, each step moves away from the prediction with nothing shown.
+    """
     x = noise
     times = torch.linspace(1, 0, steps + 1).tolist()
     for now, then in zip(times[:-1], times[1:], strict=True):
@@ -79,52 +88,96 @@ def sample(
         if guidance > 1:
             blind = predict(x, t, False)
             clean = blind + guidance * (clean - blind)
-        here = level(torch.tensor(now))
-        there = level(torch.tensor(then))
-        x = there.signal * clean + there.noise * (x - here.signal * clean) / here.noise
+        before = level(torch.tensor(now))
+        after = level(torch.tensor(then))
+        x = after.signal * clean + after.noise * (x - before.signal * clean) / before.noise
     return x
+
+
+def save_network(unet: Any, folder: Path, card: dict[str, Any]) -> None:
+    """Write the folder that `Semantica.load` reads, and leave the network in float16.
+
+    The card names the encoder ("encoder") and the autoencoder ("movq"); other entries are notes.
+    """
+    save_half(unet, folder)
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
 
 
 @dataclass(frozen=True, eq=False)
 class Semantica:
-    """A trained denoiser with the encoder it looks through and the autoencoder whose latents it draws."""
+    """A trained denoiser with its encoder and autoencoder."""
 
+    # Encoder whose tokens the network looks at.
     encoder: Encoder
+    # Denoiser of latents, a UNet2DConditionModel.
     unet: Any
+    # Autoencoder that turns the latents into pictures, a VQModel.
     movq: Any
+    # Content of semantica.json; None for a model that was not loaded from a folder.
+    card: dict[str, Any] | None = None
 
     @classmethod
     def load(
         cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu"
     ) -> "Semantica":
-        """The bundled model ("menagerie"), its control, which learned to reconstruct what it is shown ("control"), or a folder that
-        `training.semantica` wrote. Raises InputError for an unknown name or device, and damaged bundled files."""
+        """Load a bundled model or a folder, in float32.
+
+        "menagerie" is the bundled model, "control" its control, which learned to reconstruct the
+        picture shown. A folder is one that `save`, `semantica.folders` or `training.semantica`
+        wrote. Raises InputError for an unknown name or device, and for damaged bundled files.
+        """
         from diffusers import UNet2DConditionModel, VQModel
 
-        root = MODELS["menagerie"].folder
-        if str(name_or_path) in BUNDLED and root is not None:
-            verify(root)
-            folder = root / BUNDLED[str(name_or_path)]
+        if str(name_or_path) in NETWORKS:
+            folder = bundled(NETWORKS[str(name_or_path)])
         else:
             folder = Path(name_or_path)
-        if not (folder / "semantica.json").is_file():
+        if not (folder / CARD).is_file():
             raise InputError(
-                f"semantica is {str(name_or_path)!r}; expected {', '.join(BUNDLED)} and a folder with semantica.json"
+                f"semantica is {str(name_or_path)!r}; expected {', '.join(NETWORKS)} "
+                f"or a folder with {CARD}"
             )
-        about = json.loads((folder / "semantica.json").read_text())
+        card = json.loads((folder / CARD).read_text())
         place = usable_device(device)
         # A bundled stack's name stands for its autoencoder, and its encoders go with that.
-        stack = MODELS.get(about["movq"])
-        whole = stack.folder if stack is not None else None
-        autoencoder = Path(about["movq"]) if whole is None else whole / "decoder" / "movq"
-        encoder = Encoder.load(
-            about["encoder"], place, stack="menagerie" if whole is None else about["movq"]
-        )
+        stack = "menagerie"
+        autoencoder = Path(card["movq"])
+        if card["movq"] in BUNDLED_STACKS:
+            stack = card["movq"]
+            autoencoder = bundled("decoder/movq", stack)
+        encoder = Encoder.load(card["encoder"], place, stack=stack)
         return cls(
-            encoder,
-            load_frozen(UNet2DConditionModel, folder, place),
-            load_frozen(VQModel, autoencoder, place),
+            encoder=encoder,
+            unet=load_frozen(UNet2DConditionModel, folder, place),
+            movq=load_frozen(VQModel, autoencoder, place),
+            card=card,
         )
+
+    def __repr__(self) -> str:
+        config = self.unet.config
+        weights = sum(p.numel() for p in self.unet.parameters())
+        # Every block of the autoencoder but the last halves the side.
+        side = config.sample_size * 2 ** (len(self.movq.config.block_out_channels) - 1)
+        return (
+            "Semantica\n"
+            f"  encoder:  {self.encoder.name}\n"
+            f"  network:  {weights / 1e6:.1f} M weights\n"
+            f"  latents:  {config.in_channels} x {config.sample_size} x {config.sample_size}\n"
+            f"  pictures: {side} x {side} pixels"
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the network in float16 and its card to a folder, which is created if needed.
+
+        `load` reads the folder. The encoder and the autoencoder are named in the card and not
+        copied. The model itself is left as it is. Raises InputError if it was not loaded from a
+        folder, since its parts then have no names, and if the folder cannot be written.
+        """
+        if self.card is None:
+            raise InputError("card is None; expected a model from Semantica.load")
+        target = Path(folder)
+        make_writable("folder", target)
+        save_network(copy.deepcopy(self.unet), target, self.card)
 
     def vary(
         self,
@@ -135,16 +188,16 @@ class Semantica:
         guidance: float = 1.0,
         steps: int = 20,
     ) -> Float[Tensor, "k n 3 hh ww"]:
-        """n pictures for each of k sets of m pictures in [0, 1], as if they stood on the same page (m = 1: variations of one picture).
+        """Draw n pictures for each of k sets of m pictures in [0, 1], as if from the same page.
 
-        Raises InputError unless n, m and steps are at least 1.
+        With m = 1 they are variations of one picture. Raises InputError unless n, m and steps are
+        at least 1.
         """
         k, m = pictures.shape[:2]
         for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
             at_least(name, value, 1)
-        tokens = (
-            self.encoder.encode(pictures.flatten(0, 1)).tokens.unflatten(0, (k, m)).flatten(1, 2)
-        )
+        encoded = self.encoder.encode(pictures.flatten(0, 1))
+        tokens = encoded.tokens.unflatten(0, (k, m)).flatten(1, 2)
         config = self.unet.config
         noise = torch.randn(
             k * n,
@@ -156,8 +209,10 @@ class Semantica:
         ).to(self.unet.device)
         owner = torch.arange(k, device=noise.device).repeat_interleave(n)
         parts = [
-            self._draw(x, tokens[rows], m, steps, guidance)
-            for x, rows in zip(noise.split(ROWS), owner.split(ROWS), strict=True)
+            self._draw(noise=x, tokens=tokens[rows], m=m, steps=steps, guidance=guidance)
+            for x, rows in zip(
+                noise.split(BATCH_PICTURES), owner.split(BATCH_PICTURES), strict=True
+            )
         ]
         return torch.cat(parts).unflatten(0, (k, n))
 
@@ -170,10 +225,10 @@ class Semantica:
         guidance: float,
     ) -> Tensor:
         count = torch.full((len(noise),), m, device=noise.device)
-        latents = sample(
-            lambda x, t, shown: denoise(self.unet, x, t, tokens, count * shown),
-            noise,
-            steps,
-            guidance,
-        )
-        return (self.movq.decode(latents, force_not_quantize=True).sample * 0.5 + 0.5).clamp(0, 1)
+
+        def predict(x: Tensor, t: Tensor, shown: bool) -> Tensor:
+            return denoise(self.unet, x=x, t=t, tokens=tokens, count=count * shown)
+
+        latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
+        decoded = self.movq.decode(latents, force_not_quantize=True).sample
+        return (decoded * 0.5 + 0.5).clamp(0, 1)

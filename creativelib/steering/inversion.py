@@ -19,29 +19,32 @@ def textual_inversion(
     seed: int = 0,
     template: str = "a photo of a {}",
 ) -> Concept:
-    """k concepts whose embeddings come as near to those of k pictures in [0, 1] as `config.steps` steps bring them: where to start
-    steering from pictures of one's own (textual inversion, arXiv 2208.01618, with CLIP's embedding in place of the picture).
+    """Find k concepts whose embeddings are nearest those of k pictures in [0, 1].
 
-    With the kind "embedding" that is exact, and nothing is optimised.
+    They are where to start steering from one's own pictures. With the kind "embedding" they are
+    exact and nothing is optimized; else `config.steps` steps bring them as near as they can.
+    Source: textual inversion, arXiv 2208.01618, with CLIP's embedding in place of the picture.
     """
     with torch.no_grad():
         z = pipe.encode_images(pictures)
     if config.kind == "embedding":
         return EmbeddingConcept.at(word, z)
-    start = init(pipe, config.kind, word, len(z), torch.Generator().manual_seed(seed), template)
+    generator = torch.Generator().manual_seed(seed)
+    start = init(pipe, config.kind, word, len(z), generator, template)
     best = start
     least = torch.full((len(z),), torch.inf)
-    for step in optimize(
+    steps = optimize(
         pipe,
         start,
         Similarity(z[:, None]),
         [template],
-        config.steps,
-        config.lr or LR[config.kind],
-        1000 * seed,
-        config.samples,
-        config.sampling,
-    ):
+        steps=config.steps,
+        lr=config.lr or LR[config.kind],
+        seed=1000 * seed,
+        n=config.samples,
+        sampling=config.sampling,
+    )
+    for step in steps:
         total = step.terms.total.cpu()
         best = step.concept.where(total < least, best)
         least = torch.minimum(total, least)

@@ -1,4 +1,4 @@
-"""The semantic pullback: decode a few pictures and ask a VQA whether they still show what they are meant to."""
+"""Pulling back: the VQA's check of what pictures show, and drawing what the prior still knows."""
 
 from dataclasses import replace
 
@@ -17,12 +17,14 @@ from .settings import STEER_DEFAULTS, SteerConfig
 def valid_share(
     pipe: Pipeline, vqa: Vqa, z: Float[Tensor, "k n d"], word: str, seed: int = 0
 ) -> Float[Tensor, " k"]:
-    """The share of a concept's embeddings whose picture the VQA says yes to, asked "is this a {word}?"."""
+    """Return the share of each concept's pictures for which the VQA answers "yes".
+
+    This is the semantic pullback's check. The question is "is this a {word}?".
+    """
     k, n, _ = z.shape
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(k)]
     with torch.no_grad():
-        pictures = pipe.decode(
-            z, generator=[torch.Generator().manual_seed(seed + i) for i in range(k)]
-        )
+        pictures = pipe.decode(z, generator=generators)
         answers = vqa.ask(pictures.flatten(0, 1), is_a(word))
     return torch.tensor([answer == "yes" for answer in answers]).view(k, n).float().mean(1)
 
@@ -30,7 +32,7 @@ def valid_share(
 def nearest(
     z: Float[Tensor, "k m d"], density: Density, target: float, n: int
 ) -> Float[Tensor, "k n d"]:
-    """Of m embeddings drawn from each concept, the n whose surprisal lies nearest the target in nats."""
+    """Choose, of m embeddings of each concept, the n with surprisals nearest the target in nats."""
     order = (density.surprisal(z) - target).abs().argsort(1)[:, :n]
     return z.gather(1, order[:, :, None].expand(-1, -1, z.shape[-1]))
 
@@ -46,19 +48,22 @@ def draw_rare(
     generator: torch.Generator,
     config: SteerConfig = STEER_DEFAULTS,
 ) -> Float[Tensor, "k n d"]:
-    """Draw n embeddings of each steered concept near the target in nats, pulled back to what the prior knows; see `SteerConfig`."""
+    """Draw n embeddings of each steered concept near the target in nats, pulled back by the prior.
+
+    See `SteerConfig.candidates` and `SteerConfig.pullback`.
+    """
     z = concept.sample(
         pipe, template, n * config.candidates, noise=generator, sampling=config.sampling
     )
-    # Chosen before they are pulled back: chosen after, they would be those that would not be pulled.
+    # Chosen before they are pulled back: chosen after, they would be those that hardly move.
     z = nearest(z, density, target, n)
     if not config.pullback:
         return z
-    plain = pipe.encode_text([template.format(concept.word)] * len(concept))
+    cond = pipe.encode_text([template.format(concept.word)] * len(concept))
     return pipe.sample_prior(
-        plain,
+        cond,
         n,
         noise=generator,
-        start=PartialStart(z, config.pullback),
         sampling=replace(config.sampling, steps=config.pullback_steps),
+        start=PartialStart(z, config.pullback),
     )

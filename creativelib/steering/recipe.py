@@ -1,4 +1,8 @@
-"""Rarity steering as a recipe over the one loop (Song and Elgammal, arXiv 2601.22125): where to go, when to stop, when to turn back."""
+"""Rarity steering as a recipe over the one loop (Song and Elgammal, arXiv 2601.22125).
+
+`advance` is the method: after each step of the loop it says which concepts have gone far enough and
+which have to turn back. `iter_steer` runs the loop, `steer` runs it to the end.
+"""
 
 import time
 from collections.abc import Iterator
@@ -6,39 +10,36 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..concept import Concept, init
 from ..density import Density
-from ..optimization.loop import Diverged, Step, optimize
-from ..optimization.objectives import Anchor, Objective, Rarity, Repulsion, Term
+from ..optimization.loop import Step, drain, optimize
+from ..optimization.objectives import Addend, Anchor, Objective, Rarity, Repulsion, as_objective
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import Vqa
 from .pullback import valid_share
+from .result import SteerResult, result_of
 from .settings import LR, STEER_DEFAULTS, SteerConfig
 from .state import PASSED, RUNNING, STOPPED, SteerState
 from .target import Target, anchor_floor, fit_baseline, rarity_target
 
-MAX_ANCHOR_SCALE = (
-    16.0  # an anchor pulled this many times harder to no avail ends the run of its concept
-)
+# An anchor that was strengthened this many times to no avail ends the run of its concept.
+MAX_ANCHOR_SCALE = 16.0
 
 
 @dataclass(frozen=True, eq=False)
-class SteerResult:
-    """Steered concepts, the density they were steered under, and for each concept its median surprisal in nats, whether it passed the
-    goal, and whether a check ended its run before. `steps` were taken; checks took `check_seconds` of the time."""
+class SteerSetup:
+    """What all steps of a run share."""
 
-    concept: Concept
+    pipe: Pipeline
+    word: str
+    template: str
     density: Density
     target: Target
-    surprisal: Float[Tensor, " k"]
-    passed: Bool[Tensor, " k"]
-    stopped: Bool[Tensor, " k"]
-    steps: int
-    check_seconds: float
+    config: SteerConfig
+    seed: int
+    # Switches the semantic check on.
+    vqa: Vqa | None
 
 
 def iter_steer(
@@ -50,19 +51,24 @@ def iter_steer(
     template: str = "a photo of a {}",
     *,
     vqa: Vqa | None = None,
-    extra: Term | Objective | None = None,
+    extra: Addend | None = None,
     start: Concept | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Iterator[SteerState]:
-    """Rarity steering step by step, for who wants to watch; `steer` takes what it ends with.
+    """Yield the state after each steering step. `steer` runs this to the end.
 
-    `vqa` switches the semantic check on; `also` is added to the objective, such as a `Direction`; `start` is where to begin, such as
-    a concept that stands for a picture. With a `checkpoint` the run is kept in that file, at every check and every `check_every` steps,
-    and goes on from there if it was cut off. Raises InputError at once for a checkpoint of another run, and Diverged as `optimize` does.
+    vqa: switches the semantic check on.
+    extra: added to the objective, such as a `Direction` or a function of embeddings.
+    start: where to begin, such as concepts that stand for pictures.
+    checkpoint: a file to which the run is saved, at every check and every `check_every` steps, and
+        from which it resumes.
+
+    Raises InputError at once for a checkpoint of another run, and Diverged as `optimize` does.
     """
-    start = start or init(
-        pipe, config.kind, word, config.concepts, torch.Generator().manual_seed(seed), template
-    )
+    added = as_objective(extra)
+    generator = torch.Generator().manual_seed(seed)
+    start = start or init(pipe, config.kind, word, config.concepts, generator, template)
+    target = rarity_target(density, config.dial)
     about = {
         "model": pipe.fingerprint,
         "word": word,
@@ -70,143 +76,135 @@ def iter_steer(
         "seed": seed,
         "settings": asdict(config),
         "check": bool(vqa),
-        "target": asdict(rarity_target(density, config.dial)),
-        "extra": [term.name for _, term in (1 * extra).parts] if extra else [],
+        "target": asdict(target),
+        "extra": [term.name for _, term in added.parts],
     }
-    run = (
-        SteerState.load(checkpoint, start, about)
-        if checkpoint and checkpoint.exists()
-        else SteerState.begin(start)
+    setup = SteerSetup(
+        pipe=pipe,
+        word=word,
+        template=template,
+        density=density.to(pipe.device),
+        target=target,
+        config=config,
+        seed=seed,
+        vqa=vqa,
     )
-    return _iter_steer(
-        pipe, word, density, config, seed, template, vqa, extra, run, checkpoint, about
-    )
+    file = None if checkpoint is None else Path(checkpoint)
+    if file is not None and file.exists():
+        state = SteerState.load(file, start, about)
+    else:
+        state = SteerState.begin(start)
+    return _iter_steer(state, setup, added, file, about)
 
 
 def _iter_steer(
-    pipe: Pipeline,
-    word: str,
-    density: Density,
-    config: SteerConfig,
-    seed: int,
-    template: str,
-    vqa: Vqa | None,
-    extra: Term | Objective | None,
-    run: SteerState,
+    state: SteerState,
+    setup: SteerSetup,
+    extra: Objective,
     checkpoint: Path | None,
     about: dict[str, object],
 ) -> Iterator[SteerState]:
-    prompt = template.format(word)
-    there = rarity_target(density, config.dial)
-    density = density.to(pipe.device)
-    plain = (
-        Rarity(density, there.surprisal)
-        + config.spread * Repulsion(density)
-        + (extra or Objective(()))
-    )
+    pipe = setup.pipe
+    config = setup.config
+    prompt = setup.template.format(setup.word)
+    rarity = Rarity(setup.density, setup.target.surprisal)
+    free = rarity + config.spread * Repulsion(setup.density) + extra
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
-    if run.ended:
-        yield run  # read from its file
-    while not run.ended:
-        # Concept i draws from seed + i: runs whose seeds are neighbours would share their noise.
-        loop = optimize(
+    if state.ended:
+        yield state
+    while not state.ended:
+        weight = config.anchor * state.anchor_scale.to(pipe.device)
+        steps = optimize(
             pipe,
-            run.concept,
-            plain + config.anchor * run.anchor_scale.to(pipe.device) * anchor,
-            [template],
+            state.concept,
+            free + weight * anchor,
+            [setup.template],
             steps=config.steps,
-            lr=config.lr or LR[run.concept.kind],
-            seed=1000 * seed,
+            lr=config.lr or LR[state.concept.kind],
+            # Concept i draws from seed + i: runs whose seeds are neighbors would share their noise.
+            seed=1000 * setup.seed,
             n=config.samples,
-            optimizer_state=run.optimizer_state,
             sampling=config.sampling,
+            optimizer_state=state.optimizer_state,
         )
-        for step in loop:
-            run = run.at(step)
-            if run.rejected.any():
-                run = run.roll_back()
+        for step in steps:
+            state = state.at(step)
+            if state.rejected.any():
+                state = state.roll_back()
                 break
             if checkpoint and step.index % config.check_every == 0:
-                run.save(checkpoint, about)
-            run = _advance(run, step, pipe, word, density, there, config, vqa)
-            yield run
-            if run.done:
+                state.save(checkpoint, about)
+            state = advance(state, step, setup)
+            yield state
+            if state.done:
                 break
-        # A concept turned back begins a new loop; a loop that came to its end, or that nobody needs any more, ends the run.
         else:
-            run = replace(run, ended=True)
-        if run.done:
-            run = replace(run, ended=True)
+            # The loop came to its end. After a roll-back, a new one begins.
+            state = replace(state, ended=True)
+        if state.done:
+            state = replace(state, ended=True)
     if checkpoint:
-        run.save(checkpoint, about)
+        state.save(checkpoint, about)
 
 
-def _advance(
-    run: SteerState,
-    step: Step,
-    pipe: Pipeline,
-    word: str,
-    density: Density,
-    there: Target,
-    config: SteerConfig,
-    vqa: Vqa | None,
-) -> SteerState:
-    """What a step means for the run: who has arrived, and what the check says."""
-    surprisal = density.surprisal(step.z).median(1).values.cpu()
+def advance(state: SteerState, step: Step, setup: SteerSetup) -> SteerState:
+    """Update statuses after one step: target reached, and the check's result if one is due."""
+    surprisal = setup.density.surprisal(step.z).median(1).values.cpu()
     if step.index == 0:
-        run = replace(run, surprisal=surprisal, valid_surprisal=surprisal)
-    running = run.status == RUNNING
-    arrived = running & (surprisal >= there.stop_at)
-    if vqa is None:
-        return replace(
-            run,
-            result=run.result.where(~running, step.concept),
-            status=torch.where(arrived, PASSED, run.status),
-            surprisal=torch.where(running, surprisal, run.surprisal),
-        )
-    due = (
-        step.index in range(config.check_every, config.steps, config.check_every)
-        or step.index == config.steps - 1
+        state = replace(state, surprisal=surprisal, valid_surprisal=surprisal)
+    running = state.status == RUNNING
+    arrived = running & (surprisal >= setup.target.stop_at)
+    if setup.vqa is not None:
+        asked = running if _check_is_due(step.index, setup.config) else arrived
+        if not asked.any():
+            return state
+        return _checked(state, step, setup, setup.vqa, surprisal, asked, arrived)
+    return replace(
+        state,
+        result=state.result.where(~running, step.concept),
+        status=torch.where(arrived, PASSED, state.status),
+        surprisal=torch.where(running, surprisal, state.surprisal),
     )
-    asked = running if due else arrived
-    if not asked.any():
-        return run
+
+
+def _check_is_due(index: int, config: SteerConfig) -> bool:
+    regular = index > 0 and index % config.check_every == 0
+    return regular or index == config.steps - 1
+
+
+def _checked(
+    state: SteerState,
+    step: Step,
+    setup: SteerSetup,
+    vqa: Vqa,
+    surprisal: torch.Tensor,
+    asked: torch.Tensor,
+    arrived: torch.Tensor,
+) -> SteerState:
+    """Ask the VQA about the concepts in `asked`; keep valid ones, reject or stop the others."""
+    config = setup.config
     clock = time.monotonic()
-    share = run.valid_share.clone()
-    share[asked] = valid_share(
-        pipe, vqa, step.z[asked.to(step.z.device)][:, : config.check_samples], word, step.index
-    )
+    z = step.z[asked.to(step.z.device)][:, : config.check_samples]
+    share = state.valid_share.clone()
+    share[asked] = valid_share(setup.pipe, vqa, z, setup.word, seed=step.index)
     yes = asked & (share >= config.min_valid_share)
     no = asked & ~yes
-    valid = step.concept.where(yes, run.valid)
-    valid_surprisal = torch.where(yes, surprisal, run.valid_surprisal)
-    pull = torch.where(no, 2 * run.anchor_scale, run.anchor_scale)
-    stopped = no if config.on_invalid == "stop" else no & (pull > MAX_ANCHOR_SCALE)
+    valid = step.concept.where(yes, state.valid)
+    valid_surprisal = torch.where(yes, surprisal, state.valid_surprisal)
+    anchor_scale = torch.where(no, 2 * state.anchor_scale, state.anchor_scale)
+    stopped = no if config.on_invalid == "stop" else no & (anchor_scale > MAX_ANCHOR_SCALE)
+    status = torch.where(stopped, STOPPED, state.status)
     return replace(
-        run,
+        state,
         valid=valid,
         valid_surprisal=valid_surprisal,
-        result=valid.where(asked, run.result),
-        anchor_scale=pull,
+        result=valid.where(asked, state.result),
+        surprisal=torch.where(asked, valid_surprisal, state.surprisal),
+        anchor_scale=anchor_scale,
         valid_share=share,
-        surprisal=torch.where(asked, valid_surprisal, run.surprisal),
         rejected=no & ~stopped,
-        status=torch.where(yes & arrived, PASSED, torch.where(stopped, STOPPED, run.status)),
-        check_seconds=run.check_seconds + time.monotonic() - clock,
-    )
-
-
-def result_of(run: SteerState, density: Density, dial: float) -> SteerResult:
-    """What a run has come to."""
-    return SteerResult(
-        run.result,
-        density,
-        rarity_target(density, dial),
-        run.surprisal,
-        run.status == PASSED,
-        run.status == STOPPED,
-        run.step.index if run.step else run.optimizer_state.index,
-        run.check_seconds,
+        status=torch.where(yes & arrived, PASSED, status),
+        check_seconds=state.check_seconds + time.monotonic() - clock,
     )
 
 
@@ -219,19 +217,21 @@ def steer(
     template: str = "a photo of a {}",
     *,
     vqa: Vqa | None = None,
-    extra: Term | Objective | None = None,
+    extra: Addend | None = None,
     start: Concept | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> SteerResult:
-    """Steer k concepts of a word towards rare members of it; see `steering` for the arguments.
+    """Steer k concepts of a word towards rare members of it; see `iter_steer` for the arguments.
 
-    Each concept is kept as it was when the median surprisal of its samples first passed the goal (see `aim`): going on would cost
-    validity and gain nothing. The loop ends when all have passed or were stopped, or after `config.steps`; a loop whose values are no
-    longer finite ends there too, with what it had kept. `progress` shows a bar with the surprisal and the last check's share of yes.
+    Each concept is kept as it was when the median surprisal of its samples first reached
+    `Target.stop_at`: continuing would cost validity and gain nothing. The loop ends when all
+    concepts have passed or were stopped, or after `config.steps`. A loop whose values are no longer
+    finite ends with what it had. `progress` shows a bar with the surprisal and the last check's
+    share of "yes".
     """
     density = density or fit_baseline(pipe, template.format(word), config)
-    runs = iter_steer(
+    states = iter_steer(
         pipe,
         word,
         density,
@@ -243,21 +243,14 @@ def steer(
         start=start,
         checkpoint=checkpoint,
     )
-    last = None
-    with tqdm(runs, total=config.steps, desc="steering", disable=not progress) as bar:
-        try:
-            for last in bar:
-                shown = (
-                    {"surprisal": f"{density.surprisal(last.step.z).median():.0f}"}
-                    if last.step
-                    else {}
-                )
-                bar.set_postfix(
-                    shown | ({"valid": f"{last.valid_share.nanmean():.0%}"} if vqa else {}),
-                    refresh=False,
-                )
-        except Diverged:
-            if last is None:
-                raise
-    assert last is not None, "a run yields at least once"
+
+    def describe(state: SteerState) -> dict[str, str]:
+        shown = {}
+        if state.step:
+            shown["surprisal"] = f"{density.surprisal(state.step.z).median():.0f}"
+        if vqa:
+            shown["valid"] = f"{state.valid_share.nanmean():.0%}"
+        return shown
+
+    last = drain(states, config.steps, "steering", describe, progress=progress)
     return result_of(last, density, config.dial)

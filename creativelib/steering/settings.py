@@ -6,80 +6,89 @@ from ..concept import KINDS
 from ..errors import InputError, at_least
 from ..unclip.prior import PriorSampling
 
-# Where the tail of what a model usually makes begins, as a share of it.
+# Where the tail of a model's typical samples begins, as a quantile of their surprisal.
 TAIL = 0.99
-# The length of a step in units of the concept's scale: what is near the prior's input moves far before its output does.
+# Default length of a step, in units of the concept's scale. Tensors near the prior's input need to
+# move far before its output does.
 LR = {"subject": 0.2, "feature": 0.2, "adjective": 0.2, "lora": 0.02, "embedding": 0.05}
 ON_INVALID = ("pull", "stop")
+LIMITS = {
+    "concepts": 1,
+    "samples": 1,
+    "steps": 1,
+    "baseline_samples": 10,
+    "candidates": 1,
+    "dial": 0,
+    "anchor": 0,
+    "floor": 0,
+    "spread": 0,
+    "check_every": 1,
+    "check_samples": 1,
+    "min_valid_share": 0,
+    "pullback": 0,
+    "pullback_steps": 2,
+}
 
 
 @dataclass(frozen=True)
 class SteerConfig:
-    """Rarity steering's settings.
+    """Rarity steering's settings. Raises InputError for values out of range."""
 
-    `kind` is what is optimised, see `concept`; `lr` is by default the kind's own. `dial` sets the aim on the scale of what the model
-    usually makes: 0 is its median surprisal, 1 its 99th percentile, above 1 beyond its tail. The default aims just past the tail: far past
-    it pictures turn to mush and all seeds to the same creature.
-
-    `floor` says where the anchor begins to pull (see `anchor_floor`), `anchor` how hard: by default, to leave the category costs the
-    bundled models some 300 nats. Without guidance (1) the samples vary as the model has learned; guidance makes them so alike that even
-    an ordinary picture lies near the tail.
-
-    Given a VQA, every `check_every` steps and when a concept passes the goal `check_samples` of its pictures are drawn and it is asked
-    whether they still are of the category. If less than `agree` of them are, the concept goes back to its last valid state and either
-    stops there (`on_no` "stop", as in the paper) or goes on with an anchor twice as strong ("pull").
-
-    Of `candidates` embeddings for each picture the one that lies nearest the target is taken: rarity varies from sample to sample. Before
-    it is decoded it is pulled back by the prior's own denoiser: covered with noise again, as much as leaves `pullback` of `pullback_steps`
-    steps, and denoised for the plain prompt.
-    """
-
+    # What is optimized, see `concept`: subject, feature, adjective, lora or embedding.
     kind: str = "feature"
+    # Concepts steered at once.
     concepts: int = 4
+    # Embeddings drawn from each concept at a step.
     samples: int = 6
+    # Most steps of the loop.
     steps: int = 60
+    # Step length in units of the concept's scale; by default the kind's own, see `LR`.
     lr: float | None = None
+    # The target on the scale of the model's typical samples: 0 is their median surprisal, 1 their
+    # 99th percentile. Just past the tail by default: far past it pictures turn to mush, and all
+    # seeds to the same creature.
     dial: float = 1.3
+    # Weight of the anchor. By default leaving the category costs the bundled models some 300 nats.
     anchor: float = 2000.0
+    # Where the anchor begins to pull, see `anchor_floor`.
     floor: float = 0.5
+    # Weight of the repulsion between concepts.
     spread: float = 5.0
+    # How the prior is sampled. Guidance makes samples so alike that even an ordinary picture lies
+    # near the tail; without it (1) they vary as the model has learned.
     sampling: PriorSampling = PriorSampling()
+    # Samples that the density of typical embeddings is fitted to.
     baseline_samples: int = 2000
+    # Share of the variance that the density's principal components explain.
     pca: float = 0.95
+    # Embeddings drawn for each picture; the one nearest the target is taken.
     candidates: int = 4
+    # Before decoding, embeddings are noised to the level that leaves this share of
+    # `pullback_steps`, and denoised for the plain prompt.
     pullback: float = 0.2
     pullback_steps: int = 10
+    # With a VQA: steps between checks. A concept is also checked when it reaches `Target.stop_at`.
     check_every: int = 25
+    # Pictures of each concept that a check asks about.
     check_samples: int = 4
+    # Least share of them that must still be of the category.
     min_valid_share: float = 0.75
+    # Below that share the concept returns to its last valid state and either continues with an
+    # anchor twice as strong ("pull") or stops there ("stop", as in the paper).
     on_invalid: str = "pull"
 
     def __post_init__(self) -> None:
-        limits = {
-            "concepts": 1,
-            "samples": 1,
-            "steps": 1,
-            "baseline_samples": 10,
-            "candidates": 1,
-            "dial": 0,
-            "anchor": 0,
-            "floor": 0,
-            "spread": 0,
-            "check_every": 1,
-            "check_samples": 1,
-            "min_valid_share": 0,
-            "pullback": 0,
-            "pullback_steps": 2,
-        }
-        for name, least in limits.items():
+        for name, least in LIMITS.items():
             at_least(name, getattr(self, name), least)
         for name in ("pullback", "min_valid_share"):
             if getattr(self, name) > 1:
                 raise InputError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
         if self.kind not in KINDS:
-            raise InputError(f"kind is {self.kind!r}; expected {', '.join(KINDS)}")
+            raise InputError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
         if self.on_invalid not in ON_INVALID:
-            raise InputError(f"on_invalid is {self.on_invalid!r}; expected {', '.join(ON_INVALID)}")
+            raise InputError(
+                f"on_invalid is {self.on_invalid!r}; expected one of {', '.join(ON_INVALID)}"
+            )
         if self.lr is not None and not self.lr > 0:
             raise InputError(f"lr is {self.lr}; expected a number above 0, or None")
 

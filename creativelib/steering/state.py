@@ -1,4 +1,4 @@
-"""Where a steering run stands, as one frozen state that can be saved at any step and gone on from."""
+"""The state of a steering run: frozen, saved at any step, and resumed to the same result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..concept import Concept
-from ..optimization.checkpoint import read_state, write_state
+from ..optimization.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from ..optimization.loop import OptimizerState, Step
 
 RUNNING = 0
@@ -19,93 +19,103 @@ STOPPED = 2
 
 @dataclass(frozen=True, eq=False)
 class SteerState:
-    """k concepts on their way.
+    """k concepts being steered."""
 
-    `concept` and `memory` are what the loop goes on from. `valid` holds each concept as it was when a check last found it valid, at first
-    the start; `kept` what the run will return. `surprisal` is the kept concepts' median in nats, `pull` the anchor's weight relative to
-    the settings', `status` RUNNING, PASSED (the goal) or STOPPED (by a check). `share` is the last check's share of pictures that still
-    were of the category, NaN before any; `turned` are those it found invalid, which the next step sets back. `ended`: there is
-    nothing left to do. `step` is the last step taken, None in a run just begun or read from a file.
-    """
-
+    # The loop continues from these two.
     concept: Concept
     optimizer_state: OptimizerState
+    # Each concept as it was when a check last found it valid; before any check, the start.
     valid: Concept
+    # What the run will return.
     result: Concept
+    # Median surprisal of the result's samples, in nats.
     surprisal: Float[Tensor, " k"]
+    # The same of `valid`.
     valid_surprisal: Float[Tensor, " k"]
+    # RUNNING, PASSED (reached `Target.stop_at`) or STOPPED (by a check).
     status: Int[Tensor, " k"]
+    # Weight of the anchor relative to `SteerConfig.anchor`.
     anchor_scale: Float[Tensor, " k"]
+    # Share of pictures that still were of the category at the last check; NaN before any.
     valid_share: Float[Tensor, " k"]
+    # Concepts that the last check found invalid; the next step rolls them back.
     rejected: Bool[Tensor, " k"]
+    # Time that checks took.
     check_seconds: float = 0.0
+    # Whether nothing is left to do.
     ended: bool = False
+    # The last step taken; None in a run just begun or read from a file.
     step: Step | None = None
 
     @classmethod
     def begin(cls, concept: Concept) -> "SteerState":
+        """Start a run at concepts."""
         k = len(concept)
         nothing = torch.full((k,), torch.nan)
         return cls(
-            concept,
-            OptimizerState(),
-            concept,
-            concept,
-            nothing,
-            nothing,
-            torch.zeros(k, dtype=torch.long),
-            torch.ones(k),
-            nothing,
-            torch.zeros(k, dtype=torch.bool),
+            concept=concept,
+            optimizer_state=OptimizerState(),
+            valid=concept,
+            result=concept,
+            surprisal=nothing,
+            valid_surprisal=nothing,
+            status=torch.zeros(k, dtype=torch.long),
+            anchor_scale=torch.ones(k),
+            valid_share=nothing,
+            rejected=torch.zeros(k, dtype=torch.bool),
         )
 
     @property
     def done(self) -> bool:
+        """Whether every concept has passed or was stopped."""
         return bool((self.status != RUNNING).all())
 
     def save(self, file: Path, about: Mapping[str, object]) -> None:
-        """Write the state, and what the run is `about` so that no other run goes on from it. A crash leaves the old file."""
-        write_state(
-            file,
-            {part: getattr(self, part) for part in _PARTS},
-            self.optimizer_state,
-            {name: getattr(self, name) for name in _ROWS},
-            {"check_seconds": self.check_seconds, "ended": self.ended},
-            about,
+        """Write the state and what the run is `about`, so that no other run resumes from it.
+
+        A crash leaves the old file.
+        """
+        state = Checkpoint(
+            concepts={name: getattr(self, name) for name in _CONCEPTS},
+            optimizer_state=self.optimizer_state,
+            rows={name: getattr(self, name) for name in _ROWS},
+            facts={"check_seconds": self.check_seconds, "ended": self.ended},
         )
+        write_checkpoint(file, state, about)
 
     @classmethod
     def load(cls, file: Path, start: Concept, about: Mapping[str, object]) -> "SteerState":
-        """Read what `save` wrote; `start` is a concept of the same kind and size. Raises InputError for a file of another run."""
-        concepts, memory, rows, facts = read_state(file, _PARTS, start, about)
-        return cls(optimizer_state=memory, **concepts, **rows, **facts)
+        """Read what `save` wrote; `start` is a concept of the same kind and size.
+
+        Raises InputError for a file of another run.
+        """
+        state = read_checkpoint(file, _CONCEPTS, start, about)
+        return cls(
+            optimizer_state=state.optimizer_state, **state.concepts, **state.rows, **state.facts
+        )
 
     def at(self, step: Step) -> "SteerState":
-        """The state in which the loop would repeat this step."""
+        """Return the state in which the loop would repeat this step."""
         return replace(self, concept=step.concept, optimizer_state=step.optimizer_state, step=step)
 
     def roll_back(self) -> "SteerState":
-        """The state with the turned concepts as they were when last valid, and without the loop's memory of them."""
+        """Reset rejected concepts to their last valid state, and AdamW's moments of them to 0."""
 
-        def fresh(name: str, value: Tensor) -> Tensor:
-            rows = self.rejected.to(value.device)
-            return (
-                value
-                if name.endswith(".step")
-                else torch.where(rows.view(-1, *[1] * (value.ndim - 1)), 0.0, value)
-            )
+        def reset(name: str, value: Tensor) -> Tensor:
+            if name.endswith(".step"):
+                return value
+            rows = self.rejected.to(value.device).view(-1, *[1] * (value.ndim - 1))
+            return torch.where(rows, 0.0, value)
 
-        memory = OptimizerState(
-            self.optimizer_state.index,
-            {name: fresh(name, value) for name, value in self.optimizer_state.moments.items()},
-        )
+        old = self.optimizer_state
+        moments = {name: reset(name, value) for name, value in old.moments.items()}
         return replace(
             self,
             concept=self.valid.where(self.rejected, self.concept),
-            optimizer_state=memory,
+            optimizer_state=OptimizerState(old.index, moments),
             rejected=torch.zeros_like(self.rejected),
         )
 
 
-_PARTS = ("concept", "valid", "result")
+_CONCEPTS = ("concept", "valid", "result")
 _ROWS = ("surprisal", "valid_surprisal", "status", "anchor_scale", "valid_share", "rejected")

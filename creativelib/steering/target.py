@@ -1,4 +1,4 @@
-"""Where steering goes: the density of what is typical, the target beyond it, the floor of the anchor."""
+"""Where steering goes: the density of typical samples, a target beyond them, the anchor's floor."""
 
 from dataclasses import dataclass
 
@@ -9,53 +9,58 @@ from ..density import Density, GaussianDensity
 from ..unclip.pipeline import Pipeline
 from .settings import STEER_DEFAULTS, TAIL, SteerConfig
 
+# Samples that the anchor's floor is read off.
+FLOOR_SAMPLES = 64
+
 
 @dataclass(frozen=True)
 class Target:
-    """Surprisals in nats: where the pull leads, and where a concept has gone far enough."""
+    """Surprisals in nats."""
 
+    # Where the pull leads.
     surprisal: float
+    # Where a concept has gone far enough.
     stop_at: float
 
 
 def fit_baseline(
     pipe: Pipeline, prompt: str, config: SteerConfig = STEER_DEFAULTS
 ) -> GaussianDensity:
-    """The density of what the prior usually makes of a prompt: what a viewer has already seen.
+    """Fit the density of what the prior typically draws for a prompt: what a viewer has seen.
 
     Always drawn with the same seed: it stands for the model and belongs to no run.
     """
     generator = torch.Generator().manual_seed(0)
+    cond = pipe.encode_text([prompt])
     with torch.no_grad():
         z = pipe.sample_prior(
-            pipe.encode_text([prompt]),
-            config.baseline_samples,
-            noise=generator,
-            sampling=config.sampling,
+            cond, config.baseline_samples, noise=generator, sampling=config.sampling
         )
     return GaussianDensity.fit(z, pca=config.pca)
 
 
 def rarity_target(density: Density, dial: float) -> Target:
-    """Where the dial points. The goal lies half way from the baseline's 99th percentile to the target, or at a target below that."""
+    """Turn the dial into a target.
+
+    A concept may stop half way from the baseline's 99th percentile to the target, or at a target
+    below that percentile.
+    """
     typical = density.quantile(0.5)
     tail = density.quantile(TAIL)
-    target = typical + dial * (tail - typical)
-    return Target(target, min(target, (tail + target) / 2))
+    surprisal = typical + dial * (tail - typical)
+    return Target(surprisal, stop_at=min(surprisal, (tail + surprisal) / 2))
 
 
 def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = STEER_DEFAULTS) -> float:
-    """The cosine to the prompt's text below which an embedding is pulled back: `config.floor` of the way from the median of what the prior
-    makes of the empty prompt to the median of what it makes of this one. Thresholds taken from another CLIP would mean nothing here."""
-    z = pipe.sample_prior(
-        pipe.encode_text([prompt, ""]),
-        64,
-        noise=torch.Generator().manual_seed(0),
-        sampling=config.sampling,
-    )
-    near, far = (
-        cosine_similarity(z, pipe.encode_text([prompt]).pooled[0].float(), dim=-1)
-        .median(1)
-        .values.tolist()
-    )
+    """Return the cosine to the prompt's text below which an embedding is pulled back.
+
+    It lies `config.floor` of the way from the median cosine of what the prior draws for the empty
+    prompt to that of what it draws for this one. Thresholds taken from another CLIP would mean
+    nothing here.
+    """
+    cond = pipe.encode_text([prompt, ""])
+    generator = torch.Generator().manual_seed(0)
+    z = pipe.sample_prior(cond, FLOOR_SAMPLES, noise=generator, sampling=config.sampling)
+    text = pipe.encode_text([prompt]).pooled[0].float()
+    near, far = cosine_similarity(z, text, dim=-1).median(1).values.tolist()
     return far + config.floor * (near - far)

@@ -1,1 +1,5 @@
-"""A user study to run in class: what is shown to whom, votes that are not lost, the page that asks, and what the votes say."""
+"""A user study to run in class.
+
+It plans what each participant sees, stores votes safely, asks questions on a notebook page, and
+analyzes the votes.
+"""

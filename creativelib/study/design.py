@@ -1,6 +1,7 @@
-"""What a user study shows to whom: pure functions of the study and a participant's seed.
+"""Design of a user study: what each participant sees, as a pure function of study and seed.
 
-Methods are blinded. What a participant sees, identifiers included, depends on how many methods there are and never on what they are called.
+Methods are blinded. What a participant sees, identifiers included, depends on the number of methods
+and never on their names.
 """
 
 import hashlib
@@ -14,55 +15,67 @@ from types import MappingProxyType
 from ..english import article
 from ..errors import InputError, at_least
 
+# Number of points of a rating scale.
 SCALE = 5
 
 
 @dataclass(frozen=True)
 class Question:
-    """`name` is what votes are stored under, `text` what is asked. An answer is the number of one of `options`, counted from 1."""
+    """A question with fixed answers."""
 
+    # Votes are stored under this name.
     name: str
+    # The wording that participants read.
     text: str
+    # The possible answers. An answer is stored as the number of an option, counted from 1.
     options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture: number `index`, counted from 0, of those that a method made of a category."""
+    """One picture that a method made of a category."""
 
     method: str
     category: str
+    # Number of the picture, counted from 0.
     index: int
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One page. `items` are its pictures: one to rate, two to compare (left, right), none in an attention check.
+    """One page of the study."""
 
-    `known` is the right answer of a check and None elsewhere. The questions name the category and never a method.
-    """
-
+    # Identifier, which does not reveal the method.
     id: str
+    # Pictures: one to rate, two to compare (left, right), none in an attention check.
     items: tuple[Item, ...]
+    # Questions, which name the category and never a method.
     questions: tuple[Question, ...]
+    # Right answer of an attention check; None on other pages.
     known: int | None = None
 
 
 @dataclass(frozen=True)
 class Study:
-    """Every participant rates all `pictures` of each method and category, compares the first `pairs` of them between each two methods, and
-    meets `checks` attention checks. `name` tells this study from others, `seed` draws its identifiers and the checks' answers.
+    """Settings of a study. Every participant rates all pictures and answers all checks.
 
-    Raises InputError for names that are empty or not unique, no pictures, more pairs than pictures, pairs of a single method, no checks,
-    and more checks than other trials.
+    Raises InputError for names that are empty or not unique, no pictures, more pairs than pictures,
+    pairs of a single method, no checks, and more checks than other trials.
     """
 
+    # Name that distinguishes this study from others.
     name: str
+    # Names of the methods; participants never see them.
     methods: tuple[str, ...]
+    # Categories of the pictures, which the questions name.
     categories: tuple[str, ...]
+    # Number of pictures of each method and category.
     pictures: int
+    # Number of pictures, the first ones, that are compared between each two methods.
     pairs: int = 0
+    # Number of attention checks.
     checks: int = 3
+    # Seed of the identifiers and of the checks' answers.
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,10 +98,9 @@ class Study:
             raise InputError(
                 f"pairs is {self.pairs} with 1 method; expected 0, or at least two methods"
             )
-        most = len(self.categories) * (
-            len(self.methods) * self.pictures
-            + len(list(combinations(self.methods, 2))) * self.pairs
-        )
+        ratings = len(self.methods) * self.pictures
+        comparisons = len(list(combinations(self.methods, 2))) * self.pairs
+        most = len(self.categories) * (ratings + comparisons)
         if not 1 <= self.checks <= most:
             raise InputError(
                 f"checks is {self.checks}; expected 1 to the number of other trials, {most}"
@@ -96,7 +108,7 @@ class Study:
 
 
 def rating_questions(category: str) -> tuple[Question, ...]:
-    """The scales from 1 to 5 on which each picture is rated."""
+    """Return the questions about one picture, each on a scale from 1 to 5."""
 
     def scale(name: str, text: str, low: str, high: str) -> Question:
         return Question(name, text, (f"1 {low}", *map(str, range(2, SCALE)), f"{SCALE} {high}"))
@@ -115,9 +127,10 @@ COMPARISON = Question(
 
 @cache
 def trials(study: Study) -> Mapping[str, Trial]:
-    """All trials that a participant may meet, by identifier. Both arrangements of a pair are here; each participant meets one of them.
+    """Return all trials that a participant may see, by identifier.
 
-    Identifiers are numbers in an order drawn from the study's seed, so that they do not tell what they stand for.
+    Both arrangements of a pair are included; each participant sees one of them. Identifiers are
+    numbers in an order drawn from the study's seed, so that they do not reveal the pictures.
     """
     rng = random.Random(study.seed)
     pages: list[tuple[tuple[Item, ...], tuple[Question, ...], int | None]] = []
@@ -135,16 +148,18 @@ def trials(study: Study) -> Mapping[str, Trial]:
     for _ in range(study.checks):
         known = rng.randint(1, SCALE)
         text = f"No picture here: to show that you read the questions, choose {known}."
-        pages.append(((), (Question("check", text, tuple(map(str, range(1, SCALE + 1)))),), known))
+        options = tuple(map(str, range(1, SCALE + 1)))
+        pages.append(((), (Question("check", text, options),), known))
     rng.shuffle(pages)
     return MappingProxyType({f"t{n:04}": Trial(f"t{n:04}", *page) for n, page in enumerate(pages)})
 
 
 def plan(study: Study, participant_seed: int) -> list[Trial]:
-    """What one participant is shown, in order: each picture once, each pair once, and each check once.
+    """Return one participant's trials in order: each picture, each pair and each check once.
 
-    The order is random. For each two methods, each is on the left equally often up to one, in random places. The other trials are cut into
-    as many equal stretches as there are checks, and each stretch gets one, never after its last trial: no two checks follow each other.
+    The order is random. Of two methods, each is on the left equally often, up to one pair, in
+    random places. The other trials are cut into as many equal stretches as there are checks. Each
+    stretch contains one check, never after its last trial, so that no two checks are adjacent.
     """
     rng = random.Random(f"{study.seed} {participant_seed}")
     found = {trial.items: trial for trial in trials(study).values()}
@@ -157,26 +172,27 @@ def plan(study: Study, participant_seed: int) -> list[Trial]:
     for one, other in combinations(study.methods, 2):
         places = [(category, i) for category in study.categories for i in range(study.pairs)]
         rng.shuffle(places)
-        turned = rng.randrange(
-            2
-        )  # of an odd number of pairs, who is on the left once more is random, too
+        # With an odd number of pairs, the method that is on the left once more is random, too.
+        offset = rng.randrange(2)
         for n, (category, i) in enumerate(places):
             sides = (Item(one, category, i), Item(other, category, i))
-            pages.append(found[sides[::-1] if (n + turned) % 2 else sides])
+            pages.append(found[sides[::-1] if (n + offset) % 2 else sides])
     rng.shuffle(pages)
     checks = [trial for trial in trials(study).values() if trial.known is not None]
     rng.shuffle(checks)
     ends = [len(pages) * k // len(checks) for k in range(len(checks) + 1)]
-    for k in reversed(
-        range(len(checks))
-    ):  # from the back, so that the places in front stay where they are
+    # From the back, so that the places in front stay valid.
+    for k in reversed(range(len(checks))):
         pages.insert(rng.randrange(ends[k], ends[k + 1]), checks[k])
     return pages
 
 
 def fingerprint(study: Study) -> str:
-    """Tells studies apart: a digest of the name and of every trial with its identifier and texts, so that votes of one study are never read
-    as those of another."""
-    return hashlib.sha256(repr((study.name, tuple(trials(study).values()))).encode()).hexdigest()[
-        :16
-    ]
+    """Return a digest of the study's name and of every trial with its identifier and texts.
+
+    It distinguishes studies, so that votes of one study are never read as those of another.
+    """
+    # Stored studies hold this digest: a change in the fields of Trial, Item or Question makes
+    # their votes unreadable.
+    content = repr((study.name, tuple(trials(study).values())))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

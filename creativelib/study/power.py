@@ -1,4 +1,4 @@
-"""How many participants a study needs."""
+"""Number of participants that a study needs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,15 +7,18 @@ import torch
 
 from ..errors import InputError, at_least
 
-LEAST = 6  # with fewer, no outcome of a two-sided signed-rank test is below 0.05
+# With fewer participants, no outcome of a two-sided signed-rank test is below 0.05.
+LEAST = 6
 
 
 @dataclass(frozen=True)
 class SampleSize:
-    """`participants` find the difference in a share `power` of simulated studies, which is exact to about twice its standard `error`."""
+    """A number of participants, and the power that it gives."""
 
     participants: int
+    # Share of simulated studies that find the difference.
     power: float
+    # Standard error of that share.
     error: float
 
 
@@ -31,15 +34,16 @@ def sample_size(
     most: int = 400,
     draws: int = 2000,
 ) -> SampleSize:
-    """How many participants find a difference of so many points between two methods with the wanted power, by simulated studies.
+    """Simulate studies to find the least number of participants with the wanted power.
 
-    The model, in points of the scale: how much better a participant finds one method is normal, with mean `difference` and standard
-    deviation `between`; each answer adds noise of standard deviation `within`; each participant rates `pictures` of each method. How high
-    a participant rates everything cancels. The test is that of `compare_methods`, two-sided at `level`; for m methods give the strictest
-    that Holm's correction may ask for, 0.05 divided by m (m - 1) / 2.
+    The model, in points of the scale: a participant's preference for one of two methods is normal,
+    with mean `difference` and standard deviation `between`. Each answer adds noise of standard
+    deviation `within`, and each participant rates `pictures` of each method. A participant's
+    general level cancels. The test is that of `compare_methods`, two-sided at `level`; for m
+    methods give the strictest level that Holm's correction may need, 0.05 divided by m (m - 1) / 2.
 
-    Raises InputError for a difference of 0, negative spreads or both of 0, fewer than one picture, a power or level outside (0, 1), and a
-    difference that `most` participants do not find.
+    Raises InputError for a difference of 0, negative spreads or both of 0, fewer than one picture,
+    a power or level outside (0, 1), and a difference that `most` participants do not find.
     """
     from scipy.stats import wilcoxon
 
@@ -53,28 +57,32 @@ def sample_size(
             raise InputError(f"{name} is {value}; expected a number between 0 and 1")
     if difference == 0 or between == within == 0:
         raise InputError(
-            f"difference is {difference}, between {between} and within {within}; expected a difference and a spread that "
-            f"are not 0"
+            f"difference is {difference}, between {between} and within {within}; "
+            f"expected a difference and a spread that are not 0"
         )
     spread = (between**2 + 2 * within**2 / pictures) ** 0.5
-    # Every number of participants sees the first of the same simulated ones, so that power hardly jumps from one number to the next.
+    # Every number of participants takes the first of the same simulated ones, so that power
+    # changes smoothly with the number.
     studies = difference + spread * torch.randn(
         draws, most, generator=generator, dtype=torch.float64
     )
 
-    def found(participants: int) -> float:
+    def power_of(participants: int) -> float:
         tests: Any = wilcoxon(studies[:, :participants].numpy(), axis=1)
         return float((tests.pvalue < level).mean())
 
     low = LEAST
     high = most
-    if (reached := found(high)) < power:
+    if (reached := power_of(high)) < power:
         raise InputError(
-            f"difference is {difference}; expected one that {most} participants find with power {power}; they find this one "
-            f"with {reached:.2f}"
+            f"difference is {difference}; expected one that {most} participants find with "
+            f"power {power}; they find this one with {reached:.2f}"
         )
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) >= power else (middle + 1, high)
-    reached = found(high)
-    return SampleSize(high, reached, (reached * (1 - reached) / draws) ** 0.5)
+        if power_of(middle) >= power:
+            high = middle
+        else:
+            low = middle + 1
+    reached = power_of(high)
+    return SampleSize(high, reached, error=(reached * (1 - reached) / draws) ** 0.5)

@@ -1,4 +1,4 @@
-"""The page that asks, in a notebook: one trial at a time, kept before the next is shown."""
+"""The notebook page of a study: it shows one trial at a time and stores it before the next."""
 
 import base64
 import html
@@ -17,40 +17,56 @@ from ..pictures import to_image
 from .design import Study, Trial, plan
 from .store import Votes, ballot, new_code, now, seed_of
 
-WIDTH = 256  # pixels: smaller pictures are enlarged
-BUTTON = "126px"  # a scale's five answers stay on one line of a notebook
+# Least width of a picture in pixels; smaller pictures are enlarged.
+WIDTH = 256
+# Width of an answer's button: the five answers of a scale fit on one line of a notebook.
+BUTTON = "126px"
+# Alternative texts of the pictures, by their number on the page.
 _ALTS = {1: ("the picture to rate",), 2: ("the left picture", "the right picture")}
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a participant is: the trial to show next, None at the end, and how many of `total` are answered."""
+    """Progress of a participant."""
 
+    # Trial to show next; None at the end.
     trial: Trial | None
+    # Number of answered trials.
     answered: int
+    # Number of all trials.
     total: int
 
 
 def position(study: Study, participant: str, answered: frozenset[str]) -> Position:
-    """The first trial of a participant's plan that is not answered. Raises InputError for what is no participant code."""
+    """Find the first trial of a participant's plan that is not answered.
+
+    Raises InputError if `participant` is not a code.
+    """
     shown = plan(study, seed_of(participant))
     left = [trial for trial in shown if trial.id not in answered]
-    return Position(left[0] if left else None, len(shown) - len(left), len(shown))
+    return Position(
+        trial=left[0] if left else None,
+        answered=len(shown) - len(left),
+        total=len(shown),
+    )
 
 
 def pictures_html(
     trial: Trial, study: Study, pictures: Mapping[str, Float[Tensor, "c n 3 h w"]]
 ) -> str:
-    """A trial's pictures side by side as PNG inside the page. Their alternative texts tell the side and not the method."""
+    """Show a trial's pictures side by side, as PNG inside the page.
+
+    Their alternative texts name the side and not the method.
+    """
 
     def tag(picture: Float[Tensor, "3 h w"], alt: str) -> str:
         image = to_image(picture)
-        data = io.BytesIO()
         scale = max(1.0, WIDTH / image.width)
-        image.resize(
-            (round(scale * image.width), round(scale * image.height)), Image.Resampling.LANCZOS
-        ).save(data, "png")
-        return f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}" alt="{alt}" style="max-width:100%">'
+        size = (round(scale * image.width), round(scale * image.height))
+        data = io.BytesIO()
+        image.resize(size, Image.Resampling.LANCZOS).save(data, "png")
+        source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+        return f'<img src="{source}" alt="{alt}" style="max-width:100%">'
 
     tags = [
         tag(pictures[item.method][study.categories.index(item.category), item.index], alt)
@@ -60,11 +76,15 @@ def pictures_html(
 
 
 class RatingStudy(widgets.VBox):
-    """Shows a participant one trial after the other and writes each to the store before it shows the next.
+    """A page that shows one trial after the other and stores each before it shows the next.
 
-    `pictures` holds for each method its pictures in [0, 1]: c categories in the study's order, n of each. Without a `participant` it draws
-    a new code and shows it; with one it goes on at the first trial that this participant has not answered. Everything is a button, so
-    Tab, Space and Enter do what the mouse does. Raises InputError for pictures that are not the study's, and for what is no code.
+    `pictures` holds the pictures of each method in [0, 1]: c categories in the study's order, n of
+    each. Without a `participant` the page draws a new code and shows it. With a code it resumes at
+    the first trial that this participant has not answered. Every control is a button, so Tab, Space
+    and Enter do what the mouse does.
+
+    Raises InputError for pictures that do not match the study, and for a participant that is not a
+    code.
     """
 
     def __init__(
@@ -82,27 +102,25 @@ class RatingStudy(widgets.VBox):
         self._next = widgets.Button(
             description="Next", disabled=True, tooltip="Keep the answers and go on"
         )
-        self._next.on_click(lambda _: self._keep())
+        self._next.on_click(lambda _: self._store_answers())
         self._message = widgets.HTML()
         super().__init__()
         self._show()
 
     def __repr__(self) -> str:
-        return f"RatingStudy(participant {self.participant}, {self._position.answered} of {self._position.total} answered)"
+        progress = f"{self._position.answered} of {self._position.total} answered"
+        return f"RatingStudy(participant {self.participant}, {progress})"
 
     def _show(self) -> None:
-        """Draw the page anew. The Next button stays the same one, so that it keeps the keyboard's focus."""
+        """Redraw the page. The Next button stays the same object, so that it keeps its focus."""
         trial = self._position.trial
         number = self._position.answered + 1
         total = self._position.total
         code = f"Your code is <b>{self.participant}</b>"
         if trial is None:
             self._choices = {}
-            self.children = [
-                widgets.HTML(
-                    f'<p role="status">All {total} of {total} are answered. Thank you! {code}.</p>'
-                )
-            ]
+            status = f"All {total} of {total} are answered. Thank you! {code}."
+            self.children = [widgets.HTML(f'<p role="status">{status}</p>')]
             return
         self._choices = {
             question.name: widgets.ToggleButtons(
@@ -119,10 +137,9 @@ class RatingStudy(widgets.VBox):
             choice.observe(lambda _: self._allow_next(), "value")
         self._allow_next()
         self._message.value = ""
+        status = f"<b>{number} of {total}</b>. {code}: with it you can go on later."
         self.children = [
-            widgets.HTML(
-                f'<p role="status"><b>{number} of {total}</b>. {code}: with it you can go on later.</p>'
-            ),
+            widgets.HTML(f'<p role="status">{status}</p>'),
             widgets.HTML(pictures_html(trial, self._votes.study, self._pictures)),
             *self._choices.values(),
             self._next,
@@ -132,12 +149,14 @@ class RatingStudy(widgets.VBox):
     def _allow_next(self) -> None:
         self._next.disabled = any(choice.value is None for choice in self._choices.values())
 
-    def _keep(self) -> None:
+    def _store_answers(self) -> None:
+        """Store the answers and show the next trial, unless the store cannot be written."""
         trial = self._position.trial
         answers = {
             name: choice.value for name, choice in self._choices.items() if choice.value is not None
         }
-        # The second click of a double click comes when the next trial stands there unanswered, or none at all.
+        # The second click of a double click arrives when the next trial is shown unanswered, or
+        # when no trial is left.
         if trial is None or len(answers) < len(self._choices):
             return
         try:
@@ -146,7 +165,9 @@ class RatingStudy(widgets.VBox):
                 self._votes.study, self.participant, self._votes.answered(self.participant)
             )
         except sqlite3.OperationalError as error:
-            self._message.value = f'<p role="alert">Your answers are not kept yet ({html.escape(str(error))}). Press Next once more.</p>'
+            reason = html.escape(str(error))
+            text = f"Your answers are not kept yet ({reason}). Press Next once more."
+            self._message.value = f'<p role="alert">{text}</p>'
             return
         self._show()
 
@@ -154,11 +175,13 @@ class RatingStudy(widgets.VBox):
 def _check_pictures(pictures: Mapping[str, Float[Tensor, "c n 3 h w"]], study: Study) -> None:
     if set(pictures) != set(study.methods):
         raise InputError(
-            f"pictures holds methods {sorted(pictures)}; expected the study's, {sorted(study.methods)}"
+            f"pictures holds methods {sorted(pictures)}; expected the study's, "
+            f"{sorted(study.methods)}"
         )
     wanted = (len(study.categories), study.pictures)
     for method, own in pictures.items():
         if tuple(own.shape[:2]) != wanted:
             raise InputError(
-                f"pictures of {method!r} are {tuple(own.shape[:2])} (categories, pictures); expected the study's {wanted}"
+                f"pictures of {method!r} are {tuple(own.shape[:2])} (categories, pictures); "
+                f"expected the study's {wanted}"
             )

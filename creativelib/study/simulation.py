@@ -1,7 +1,8 @@
-"""Simulated raters, to try a study and its analysis before people take part. What they answer is no evidence about people.
+"""Simulated raters, to try a study and its analysis before people take part.
 
-How imaginative a simulated rater finds a picture follows Berlyne's arousal curve (1971, Aesthetics and Psychobiology), named after Wundt:
-what is more novel is liked more up to a peak and less beyond it.
+Their answers are not evidence about people. How imaginative a simulated rater finds a picture
+follows Berlyne's arousal curve (1971, Aesthetics and Psychobiology), named after Wundt: novelty is
+liked more up to a peak, and less beyond it.
 """
 
 from collections.abc import Mapping
@@ -16,19 +17,24 @@ from ..errors import InputError, at_least
 from .design import COMPARISON, SCALE, Item, Study, Trial, plan
 from .store import SIMULATED, Vote, ballot, seed_of
 
+# Rarities at which reward and aversion reach half of their strength; the peak lies between them.
 REWARD = 0.75
 AVERSION = 1.75
 STEEPNESS = 4.0
 PEAK = (REWARD + AVERSION) / 2
-SAME = 0.25  # points: a smaller difference is "about the same"
-_START = datetime(1970, 1, 1, tzinfo=UTC)  # no real vote is that old
-_SECONDS = 10  # a trial
+# A difference below this number of points is "about the same".
+SAME = 0.25
+# Time of the first trial: no real vote is that old.
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_PER_TRIAL = 10
 
 
 def arousal(rarity: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """The arousal curve, from 0 to 1 at its peak: a logistic rise of reward at 0.75 less one of aversion at 1.75, so the peak is at 1.25.
+    """Compute the arousal curve, which rises from 0 to 1 at its peak and falls beyond.
 
-    `rarity` is surprisal as a share of the usual tail: 0 is the median of what is usual, 1 its 99th percentile.
+    It is a logistic rise of reward at 0.75 minus one of aversion at 1.75, so the peak is at 1.25.
+    `rarity` is surprisal on the scale of typical pictures: 0 is their median, 1 their 99th
+    percentile.
     """
 
     def curve(x: Tensor) -> Tensor:
@@ -39,15 +45,18 @@ def arousal(rarity: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 @dataclass(frozen=True)
 class Raters:
-    """How many simulated raters there are, and how many of them are careless: these answer at random.
+    """Settings of the simulated raters.
 
-    The others answer on the scale's points with a `bias` of their own and a `noise` in each answer, both given as standard deviations.
     Raises InputError for no raters, more careless ones than raters, and negative spreads.
     """
 
+    # Number of raters.
     count: int = 20
+    # Number of raters who answer at random.
     careless: int = 2
+    # Standard deviation, in points, of the other raters' general level.
     bias: float = 0.4
+    # Standard deviation, in points, of the noise in each of their answers.
     noise: float = 0.7
 
     def __post_init__(self) -> None:
@@ -62,9 +71,10 @@ class Raters:
 
 @dataclass(frozen=True)
 class Simulated:
-    """`votes` of simulated raters, whose codes begin with "simulated-", and the codes of those who were `careless`."""
+    """Votes of simulated raters, whose codes begin with "simulated-"."""
 
     votes: list[Vote]
+    # Codes of the raters who answered at random.
     careless: tuple[str, ...]
 
 
@@ -76,17 +86,21 @@ def simulate(
     *,
     generator: torch.Generator,
 ) -> Simulated:
-    """Simulated raters take a study on n pictures of each of m methods and c categories, in the study's order.
+    """Simulate raters who take a study.
 
-    Imaginative follows `arousal` of the picture's `rarity`; plausible and "is it a" follow whether it is `valid`; the preferred picture of
-    two is the more imaginative one, each seen with noise. Times count from the start of 1970, at which nobody votes.
+    The study has n pictures of each of m methods and c categories, in the study's order. The answer
+    to "imaginative" follows `arousal` of the picture's `rarity`; "plausible" and "category" follow
+    whether the picture is `valid`. The preferred picture of two is the more imaginative one, after
+    noise. Times count from the start of 1970, before any real vote.
+
     Raises InputError for tensors of another shape than the study's.
     """
     wanted = (len(study.methods), len(study.categories), study.pictures)
     for name, own in (("rarity", rarity), ("valid", valid)):
         if tuple(own.shape) != wanted:
             raise InputError(
-                f"{name} has shape {tuple(own.shape)}; expected the study's (methods, categories, pictures), {wanted}"
+                f"{name} has shape {tuple(own.shape)}; expected the study's (methods, categories, "
+                f"pictures), {wanted}"
             )
     points = {
         "imaginative": 1 + (SCALE - 1) * arousal(rarity.double()),
@@ -102,22 +116,30 @@ def simulate(
         bias = raters.bias * _normal(generator)
         for page, trial in enumerate(plan(study, seed_of(code))):
             if number < raters.careless:
-                answers = {
-                    question.name: int(
-                        torch.randint(len(question.options), (), generator=generator)
-                    )
-                    + 1
-                    for question in trial.questions
-                }
+                answers = _random_answers(trial, generator)
             else:
-                answers = _careful(trial, study, points, bias, raters.noise, generator)
-            votes += ballot(
-                code, trial, answers, (_START + timedelta(seconds=_SECONDS * page)).isoformat()
-            )
+                answers = _careful_answers(
+                    trial=trial,
+                    study=study,
+                    points=points,
+                    bias=bias,
+                    noise=raters.noise,
+                    generator=generator,
+                )
+            time = _START + timedelta(seconds=_SECONDS_PER_TRIAL * page)
+            votes += ballot(participant=code, trial=trial, answers=answers, time=time.isoformat())
     return Simulated(votes, tuple(codes[: raters.careless]))
 
 
-def _careful(
+def _random_answers(trial: Trial, generator: torch.Generator) -> dict[str, int]:
+    """Answer each question of a trial at random, by the question's name."""
+    return {
+        question.name: int(torch.randint(len(question.options), (), generator=generator)) + 1
+        for question in trial.questions
+    }
+
+
+def _careful_answers(
     trial: Trial,
     study: Study,
     points: Mapping[str, Float[Tensor, "m c n"]],
@@ -125,22 +147,30 @@ def _careful(
     noise: float,
     generator: torch.Generator,
 ) -> dict[str, int]:
-    """What a simulated rater who reads the questions answers to each, by the question's name. `points` are unbiased and without noise."""
+    """Answer each question of a trial as a rater who reads it, by the question's name.
+
+    `points` are the ratings of each picture by question, without bias and noise.
+    """
     if trial.known is not None:
         return {question.name: trial.known for question in trial.questions}
 
-    def felt(question: str, item: Item) -> float:
-        place = study.methods.index(item.method), study.categories.index(item.category), item.index
-        return points[question][place].item() + noise * _normal(generator)
+    def noisy_points(question: str, item: Item) -> float:
+        method = study.methods.index(item.method)
+        category = study.categories.index(item.category)
+        rating = points[question][method, category, item.index].item()
+        return rating + noise * _normal(generator)
 
     if len(trial.items) == 2:
-        left, right = (felt("imaginative", item) for item in trial.items)
-        return {COMPARISON.name: 2 if abs(left - right) < SAME else 1 if left > right else 3}
+        left, right = (noisy_points("imaginative", item) for item in trial.items)
+        if abs(left - right) < SAME:
+            return {COMPARISON.name: 2}
+        return {COMPARISON.name: 1 if left > right else 3}
     return {
-        question.name: min(max(round(felt(question.name, trial.items[0]) + bias), 1), SCALE)
+        question.name: min(max(round(noisy_points(question.name, trial.items[0]) + bias), 1), SCALE)
         for question in trial.questions
     }
 
 
 def _normal(generator: torch.Generator) -> float:
+    """Draw a standard normal number."""
     return torch.randn((), generator=generator).item()

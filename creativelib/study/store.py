@@ -1,7 +1,8 @@
 """Votes in one SQLite file that several notebooks may write at once.
 
-No personal data is stored. A participant is a random code that only they know to be theirs; a row holds that code, the trial, the question,
-the answer and the time, and no name, address or IP. Codes of simulated raters begin with "simulated-".
+No personal data is stored. Each participant is a random code, and only the participant knows whose
+it is. A row holds that code, the trial, the question, the answer and the time, and no name, address
+or IP. Codes of simulated raters begin with "simulated-".
 """
 
 import csv
@@ -19,55 +20,77 @@ from ..errors import InputError
 from ..files import atomic_write
 from .design import Study, Trial, fingerprint, trials
 
+# Prefix of the codes of simulated raters.
 SIMULATED = "simulated-"
 _CODE = re.compile(rf"({SIMULATED})?[0-9a-f]{{8}}")
-_BUSY = 30.0  # seconds to wait for another writer, who needs milliseconds
+# Seconds to wait for another writer, which needs milliseconds.
+_BUSY_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Vote:
-    """One answer. `answer` is the number of the option chosen, from 1; `time` is in UTC, as in 2025-01-31T12:00:00+00:00."""
+    """One answer of a participant."""
 
+    # Code of the participant.
     participant: str
+    # Identifier of the trial.
     trial: str
+    # Name of the question.
     question: str
+    # Number of the chosen option, counted from 1.
     answer: int
+    # Time in UTC, such as 2025-01-31T12:00:00+00:00.
     time: str
 
 
 def new_code() -> str:
-    """A random participant code of eight hexadecimal digits."""
+    """Draw a random participant code of eight hexadecimal digits."""
     return secrets.token_hex(4)
 
 
 def seed_of(participant: str) -> int:
-    """The seed of a participant's plan. Raises InputError for what is no code, such as a name."""
+    """Return the seed of a participant's plan.
+
+    Raises InputError if `participant` is not a code, such as a name.
+    """
     if not _CODE.fullmatch(participant):
         raise InputError(
-            f"participant is {participant!r}; expected a code of 8 hexadecimal digits, such as {'0badcafe'!r}, and no name"
+            f"participant is {participant!r}; expected a code of 8 hexadecimal digits, such as "
+            f"'0badcafe', and not a name"
         )
     return int(participant[-8:], 16)
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def ballot(participant: str, trial: Trial, answers: Mapping[str, int], time: str) -> list[Vote]:
-    """The votes of one trial, from its answers by question name."""
+    """Make the votes of one trial from its answers by question name."""
     return [
-        Vote(participant, trial.id, question, answer, time) for question, answer in answers.items()
+        Vote(
+            participant=participant,
+            trial=trial.id,
+            question=question,
+            answer=answer,
+            time=time,
+        )
+        for question, answer in answers.items()
     ]
 
 
 @dataclass(frozen=True)
 class Votes:
-    """The votes of one study in one file, which is made if it is not there.
+    """The votes of one study in one file, which is created if it does not exist.
 
-    The first vote counts: what a participant answers to a trial a second time is ignored. SQLite's rollback journal keeps a write whole
-    when the process is killed, leaves a single file at rest, and, unlike its write-ahead log, does not need all writers on one machine:
-    a network drive that locks files will do. Raises InputError for a file that is no study, is of another study, or cannot be opened.
+    The first vote counts: a second answer of a participant to the same trial is ignored. SQLite's
+    rollback journal keeps a write complete when the process is killed and leaves a single file at
+    rest. Unlike the write-ahead log, it does not need all writers on one machine: a network drive
+    that locks files is enough.
+
+    Raises InputError for a file that does not hold a study, holds another study, or cannot be
+    opened.
     """
 
     file: Path
@@ -83,10 +106,11 @@ class Votes:
             with self._transaction("rwc") as db:
                 tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
                 if not tables:
-                    self._make(db)
+                    self._create(db)
                 elif not {"study", "votes"} <= tables:
                     raise InputError(
-                        f"{name} is a database but no study; expected a new file or that of study {self.study.name!r}"
+                        f"{name} is a database but not a study; expected a new file or that of "
+                        f"study {self.study.name!r}"
                     )
                 found, digest = db.execute("SELECT name, fingerprint FROM study").fetchone()
         except sqlite3.DatabaseError as error:
@@ -95,64 +119,68 @@ class Votes:
             ) from error
         if digest != fingerprint(self.study):
             raise InputError(
-                f"{name} holds votes of study {found!r}, whose design or name is another than that of {self.study.name!r}; "
-                f"expected a new file or that of the same study"
+                f"{name} holds votes of study {found!r}, whose design or name differs from that of "
+                f"{self.study.name!r}; expected a new file or that of the same study"
             )
 
     def add(self, votes: Sequence[Vote]) -> None:
-        """Store complete trials in one transaction: all of the votes or, after a crash, none. Returns when they are on disk.
+        """Store complete trials in one transaction: all of the votes or, after a crash, none.
 
-        Raises InputError for votes that do not belong to the study, and for a trial that is not complete; sqlite3.OperationalError if the
-        file cannot be written, for instance because another process keeps it locked for 30 seconds.
+        Returns when they are on disk. Raises InputError for votes that do not belong to the study
+        and for a trial that is not complete. Raises sqlite3.OperationalError if the file cannot be
+        written, for instance because another process keeps it locked for 30 seconds.
         """
         self._check(votes)
         with self._transaction() as db:
             db.executemany(
-                "INSERT INTO votes VALUES (?, ?, ?, ?, ?) ON CONFLICT (participant, trial, question) DO NOTHING",
+                "INSERT INTO votes VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (participant, trial, question) DO NOTHING",
                 map(astuple, votes),
             )
 
     def read(self) -> list[Vote]:
-        """All votes, in the order in which they were stored."""
+        """Return all votes, in the order in which they were stored."""
         with self._transaction() as db:
             return [Vote(*row) for row in db.execute("SELECT * FROM votes ORDER BY rowid")]
 
     def answered(self, participant: str) -> frozenset[str]:
-        """The identifiers of the trials that a participant has answered."""
+        """Return the identifiers of the trials that a participant has answered."""
         with self._transaction() as db:
-            return frozenset(
-                row[0]
-                for row in db.execute(
-                    "SELECT trial FROM votes WHERE participant = ?", (participant,)
-                )
-            )
+            rows = db.execute("SELECT trial FROM votes WHERE participant = ?", (participant,))
+            return frozenset(row[0] for row in rows)
 
     def export(self, file: Path) -> None:
-        """Write all votes as CSV with a header. They are blind: which trial shows which method is in the study's design alone."""
+        """Write all votes as CSV with a header.
+
+        They are blind: only the study's design says which trial shows which method.
+        """
         votes = self.read()
         with atomic_write(file) as part, part.open("w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([_COLUMNS, *map(astuple, votes)])
 
     @contextmanager
     def _transaction(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        """A connection of its own for each transaction, which closing rolls back unless all went well."""
+        """Open a connection for one transaction; an exception rolls the transaction back."""
         uri = f"{self.file.resolve().as_uri()}?mode={mode}"
-        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)) as db:
-            db.execute(
-                "BEGIN IMMEDIATE"
-            )  # waits for its turn here, and so never has to give up half-way
+        with closing(
+            sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+        ) as db:
+            # Wait for other writers here, so that the transaction never has to give up half-way.
+            db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
 
-    def _make(self, db: sqlite3.Connection) -> None:
+    def _create(self, db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE study (name TEXT NOT NULL, fingerprint TEXT NOT NULL)")
         db.execute(
-            "CREATE TABLE votes (participant TEXT NOT NULL, trial TEXT NOT NULL, question TEXT NOT NULL, answer INTEGER NOT NULL, "
-            "time TEXT NOT NULL, UNIQUE (participant, trial, question))"
+            "CREATE TABLE votes (participant TEXT NOT NULL, trial TEXT NOT NULL, "
+            "question TEXT NOT NULL, answer INTEGER NOT NULL, time TEXT NOT NULL, "
+            "UNIQUE (participant, trial, question))"
         )
         db.execute("INSERT INTO study VALUES (?, ?)", (self.study.name, fingerprint(self.study)))
 
     def _check(self, votes: Sequence[Vote]) -> None:
+        """Raise InputError for votes of another study and for incomplete trials."""
         pages = trials(self.study)
         given = defaultdict[tuple[str, str], list[str]](list)
         for vote in votes:
@@ -165,21 +193,23 @@ class Votes:
                 question.name: len(question.options) for question in pages[vote.trial].questions
             }
             if not 1 <= vote.answer <= options.get(vote.question, 0):
+                ranges = [f"1 to {count} to {name!r}" for name, count in options.items()]
                 raise InputError(
-                    f"answer to {vote.question!r} of trial {vote.trial!r} is {vote.answer}; expected "
-                    + ", ".join(f"1 to {count} to {name!r}" for name, count in options.items())
+                    f"answer to {vote.question!r} of trial {vote.trial!r} is {vote.answer}; "
+                    f"expected {', '.join(ranges)}"
                 )
             if not _is_utc(vote.time):
                 raise InputError(
-                    f"time is {vote.time!r}; expected a time in UTC, such as '2025-01-31T12:00:00+00:00'"
+                    f"time is {vote.time!r}; expected a time in UTC, such as "
+                    f"'2025-01-31T12:00:00+00:00'"
                 )
             given[vote.participant, vote.trial].append(vote.question)
         for (participant, trial), names in given.items():
             wanted = [question.name for question in pages[trial].questions]
             if sorted(names) != sorted(wanted):
                 raise InputError(
-                    f"votes of participant {participant} on trial {trial!r} answer {names}; expected one answer to each of "
-                    f"{wanted}"
+                    f"votes of participant {participant} on trial {trial!r} answer {names}; "
+                    f"expected one answer to each of {wanted}"
                 )
 
 
@@ -187,19 +217,29 @@ _COLUMNS = tuple(field.name for field in fields(Vote))
 
 
 def read_csv(file: Path) -> list[Vote]:
-    """Read what `Votes.export` wrote, for instance to put several computers' votes into one store. Raises InputError for another file."""
+    """Read votes that `Votes.export` wrote, for instance to merge those of several computers.
+
+    Raises InputError for any other file.
+    """
     try:
         with file.open(newline="", encoding="utf-8") as lines:
             header, *rows = csv.reader(lines)
             if tuple(header) != _COLUMNS:
                 raise ValueError(f"its header is {header}")
             return [
-                Vote(participant, trial, question, int(answer), time)
+                Vote(
+                    participant=participant,
+                    trial=trial,
+                    question=question,
+                    answer=int(answer),
+                    time=time,
+                )
                 for participant, trial, question, answer, time in rows
             ]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"file {str(file)!r} cannot be read as votes ({error}); expected a CSV file with columns {_COLUMNS}"
+            f"file {str(file)!r} cannot be read as votes ({error}); "
+            f"expected a CSV file with columns {_COLUMNS}"
         ) from error
 
 

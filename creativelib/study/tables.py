@@ -1,4 +1,4 @@
-"""From votes to tables and tensors: who is left out, what was rated, who was preferred to whom."""
+"""Tables and tensors of votes: screened participants, ratings and comparisons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,45 +15,48 @@ from .store import Vote
 
 @dataclass(frozen=True)
 class Screening:
-    """`votes` are those of the participants `kept`, without checks. `failed` answered a check wrongly, `unchecked` stopped before the
-    first. How many there are of all three belongs in a report."""
+    """Result of the attention checks. A report should give the size of all three groups."""
 
+    # Votes of the participants in `kept`, without checks.
     votes: list[Vote]
+    # Participants who answered every check that they saw, and at least one, correctly.
     kept: tuple[str, ...]
+    # Participants who answered a check wrongly.
     failed: tuple[str, ...]
+    # Participants who stopped before their first check.
     unchecked: tuple[str, ...]
 
 
 def screen(votes: Sequence[Vote], study: Study) -> Screening:
-    """Leave out every participant who answered one attention check or more wrongly, or met none: a rule to state before the votes are in.
+    """Exclude every participant who answered an attention check wrongly or saw none.
 
-    Someone who answers at random passes c checks with a chance of 1 in 5 to the power of c. Raises InputError for votes of another study.
+    State this rule before the votes are in. A participant who answers at random passes c checks
+    with a probability of 1 in 5 to the power of c. Raises InputError for votes of another study.
     """
-    known = {
-        id: trial.known for id, trial in _pages(votes, study).items() if trial.known is not None
-    }
+    pages = _pages(votes, study)
+    checks = {id: trial.known for id, trial in pages.items() if trial.known is not None}
     passed: dict[str, bool | None] = dict.fromkeys(vote.participant for vote in votes)
     for vote in votes:
-        if vote.trial in known:
-            passed[vote.participant] = (
-                passed[vote.participant] is not False and vote.answer == known[vote.trial]
-            )
+        if vote.trial in checks:
+            correct = vote.answer == checks[vote.trial]
+            passed[vote.participant] = passed[vote.participant] is not False and correct
     kept, failed, unchecked = (
         tuple(code for code, state in passed.items() if state is wanted)
         for wanted in (True, False, None)
     )
     return Screening(
-        [vote for vote in votes if passed[vote.participant] and vote.trial not in known],
-        kept,
-        failed,
-        unchecked,
+        votes=[vote for vote in votes if passed[vote.participant] and vote.trial not in checks],
+        kept=kept,
+        failed=failed,
+        unchecked=unchecked,
     )
 
 
 def rating_table(votes: Sequence[Vote], study: Study) -> pd.DataFrame:
-    """One row for each answer on a scale: participant, question, method, category, picture and answer (1 to 5).
+    """Make a table with one row for each answer on a scale.
 
-    Raises InputError for votes of another study.
+    Columns are participant, question, method, category, picture and answer (1 to 5). Raises
+    InputError for votes of another study.
     """
     pages = _pages(votes, study)
     rows = [
@@ -68,35 +71,30 @@ def rating_table(votes: Sequence[Vote], study: Study) -> pd.DataFrame:
 
 
 def comparison_table(votes: Sequence[Vote], study: Study) -> pd.DataFrame:
-    """One row for each comparison: participant, category, picture, the methods `left` and `right`, and the `share` that the left one gets:
-    1 if it was preferred, 0 if the right one was, and 0.5 if they were about the same.
+    """Make a table with one row for each comparison.
 
-    Raises InputError for votes of another study.
+    Columns are participant, category, picture, the methods `left` and `right`, and `share`: 1 if
+    the left one was preferred, 0 if the right one was, and 0.5 if they were about the same. Raises
+    InputError for votes of another study.
     """
     pages = _pages(votes, study)
     rows = []
     for vote in votes:
         if vote.question == COMPARISON.name:
             left, right = pages[vote.trial].items
-            rows.append(
-                (
-                    vote.participant,
-                    left.category,
-                    left.index,
-                    left.method,
-                    right.method,
-                    (3 - vote.answer) / 2,
-                )
-            )
+            share = (3 - vote.answer) / 2
+            methods = (left.method, right.method)
+            rows.append((vote.participant, left.category, left.index, *methods, share))
     return pd.DataFrame(
         rows, columns=["participant", "category", "picture", "left", "right", "share"]
     )
 
 
 def participant_means(ratings: pd.DataFrame, study: Study, question: str) -> Float[Tensor, "p m"]:
-    """From a `rating_table`, each participant's mean answer to a question for each method, in the study's order; NaN where there is none.
+    """Average a participant's answers to a question for each method, from a `rating_table`.
 
-    Raises InputError for a question that no rating answers.
+    Methods are in the study's order; NaN marks a method without an answer. Raises InputError for a
+    question that no rating answers.
     """
     own = _of_question(ratings, question)
     means = own.pivot_table(index="participant", columns="method", values="answer", aggfunc="mean")
@@ -104,10 +102,10 @@ def participant_means(ratings: pd.DataFrame, study: Study, question: str) -> Flo
 
 
 def answer_matrix(ratings: pd.DataFrame, question: str) -> Float[Tensor, "p u"]:
-    """From a `rating_table`, each participant's answer to a question for each picture that anyone rated, in the order of the names of
-    method and category and of the picture's number; NaN where there is none.
+    """Collect each participant's answers to a question for each picture, from a `rating_table`.
 
-    Raises InputError for a question that no rating answers.
+    The pictures are those that anyone rated, sorted by method, category and number. NaN marks a
+    missing answer. Raises InputError for a question that no rating answers.
     """
     answers = _of_question(ratings, question).pivot(
         index="participant", columns=["method", "category", "picture"], values="answer"
@@ -116,40 +114,41 @@ def answer_matrix(ratings: pd.DataFrame, question: str) -> Float[Tensor, "p u"]:
 
 
 def win_counts(comparisons: pd.DataFrame, study: Study) -> Float[Tensor, "p m m"]:
-    """From a `comparison_table`, how often each participant preferred method i to j, as element (i, j); a tie counts half for both."""
+    """Count how often each participant preferred method i to j, from a `comparison_table`.
+
+    The count is element (i, j); a tie counts half for both.
+    """
     number = {method: i for i, method in enumerate(study.methods)}
     people = {code: i for i, code in enumerate(comparisons["participant"].unique())}
     wins = torch.zeros(len(people), len(number), len(number), dtype=torch.float64)
-    for code, left, right, share in comparisons[
-        ["participant", "left", "right", "share"]
-    ].itertuples(index=False):
+    columns = comparisons[["participant", "left", "right", "share"]]
+    for code, left, right, share in columns.itertuples(index=False):
         wins[people[code], number[left], number[right]] += share
         wins[people[code], number[right], number[left]] += 1 - share
     return wins
 
 
 def _pages(votes: Sequence[Vote], study: Study) -> Mapping[str, Trial]:
+    """Return the study's trials, after a check that the votes belong to it."""
     pages = trials(study)
     for vote in votes:
-        if vote.trial not in pages or vote.question not in [
-            question.name for question in pages[vote.trial].questions
-        ]:
+        questions = pages[vote.trial].questions if vote.trial in pages else ()
+        if vote.question not in [question.name for question in questions]:
             raise InputError(
-                f"votes hold question {vote.question!r} of trial {vote.trial!r}; expected those of study {study.name!r}"
+                f"votes hold question {vote.question!r} of trial {vote.trial!r}; "
+                f"expected those of study {study.name!r}"
             )
     return pages
 
 
 def _tensor(table: pd.DataFrame) -> Float[Tensor, "p k"]:
-    return torch.tensor(
-        table.to_numpy(dtype=float).copy()
-    )  # a copy, because torch reads no table whose columns were reversed
+    # A copy, because torch cannot read the negative strides of a table with reversed columns.
+    return torch.tensor(table.to_numpy(dtype=float).copy())
 
 
 def _of_question(ratings: pd.DataFrame, question: str) -> pd.DataFrame:
     own = ratings.loc[ratings["question"] == question]
     if own.empty:
-        raise InputError(
-            f"question is {question!r}; expected those that were rated: {sorted(ratings['question'].unique())}"
-        )
+        rated = sorted(ratings["question"].unique())
+        raise InputError(f"question is {question!r}; expected those that were rated: {rated}")
     return own

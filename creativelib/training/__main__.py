@@ -1,7 +1,8 @@
 """python -m creativelib.training STAGE [STAGE ...]: train the bundled models.
 
-A stage trains one model, or with `stack` the four of the generator, one after the other where one needs another's
-weights, side by side else. Every stage goes on where it was cut off; `--minutes` bounds its time.
+A stage trains one model. The stage `stack` trains the four models of the generator: one after the
+other where one needs another's weights, otherwise side by side. Every stage resumes where it was
+interrupted; `--minutes` bounds its time.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import importlib
 import torch
 
 from ..fitting.loop import Run
-from ..fitting.precision import prepare
+from ..fitting.precision import configure_process
 
 STAGES = (
     "stack",
@@ -37,20 +38,22 @@ def main() -> None:
     parser.add_argument("stage", nargs="+", choices=STAGES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--minutes", type=float, help="end each stage after this time, its learning rate fallen"
+        "--minutes",
+        type=float,
+        help="end each stage after this time, with its learning rate lowered",
     )
     parser.add_argument(
         "--after",
         nargs="+",
         default=(),
         choices=("clip", "vqmodel"),
-        help="wait for these stages' weights",
+        help="wait for the weights of these stages",
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    prepare()
-    run = Run(torch.device(options.device), options.minutes, tuple(options.after))
+    configure_process()
+    run = Run(torch.device(options.device), options.minutes, after=tuple(options.after))
     for stage in options.stage:
         name, _, part = stage.partition("-")
         module = importlib.import_module(f"creativelib.training.{name}")

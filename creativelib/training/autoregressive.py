@@ -1,12 +1,13 @@
-"""The autoregressive prior: from a caption to the codes of a picture's embedding (Ramesh et al. 2022, section 2.2).
+"""The autoregressive prior: from a caption to the codes of a picture's embedding.
 
-It sees the same pictures and captions as the diffusion prior (see there), and learns each code from
-those before it by cross-entropy. Captions are dropped in 10 % of the cases, for guidance; the token
-for the dot product stays, so that guidance is about the caption alone.
+It is that of Ramesh et al. 2022, section 2.2. It learns from the same pictures and captions as the
+diffusion prior (see there), each code from those before it, by cross-entropy. Captions are dropped
+in 10 % of the cases, for guidance. The token for the dot product stays, so guidance concerns the
+caption alone.
 
-The paper keeps 319 of 1024 components, which hold nearly all the information, and 1024 buckets.
-Here components are kept up to 99 % of the variance, and buckets are few: finer ones would have to
-be learned.
+The paper keeps 319 of 1024 components, which hold nearly all the information, and uses 1024
+buckets. Here components are kept up to 99 % of the variance, and buckets are few, since finer ones
+would have to be learned.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from ..unclip.autoregressive import AutoregressivePrior, CodeModel, Codes, Sizes
 from ..unclip.conditions import TextCondition
 from ..world.scenes import Scenes
 from . import clip, export, tokenizer
-from .prior import read_through, shortened
+from .prior import attention_mask, shortened
 from .stream import Pool, one_caption
 
 RECIPE = Recipe(
@@ -35,11 +36,12 @@ RECIPE = Recipe(
     seed=9,
     muon=8e-3,
 )
-DROP = 0.10
-PAIRS = 10_000  # pictures and captions, at most, whose dot products are measured
+DROP = 0.10  # share of captions that are dropped
+PAIRS = 10_000  # most pictures and captions whose dot products are measured
 
 
 def build(codes: Codes) -> CodeModel:
+    """Build an untrained model of the codes."""
     return CodeModel(
         Sizes(
             dim=clip.DIM,
@@ -56,40 +58,46 @@ def build(codes: Codes) -> CodeModel:
 
 
 @torch.no_grad()
-def tell(text: Any, ids: Int[Tensor, "n l"], end: int) -> TextCondition:
-    """Tell what the text encoder makes of captions, cut off where they are too long.
+def text_condition(text: Any, ids: Int[Tensor, "n l"], end: int) -> TextCondition:
+    """Encode captions, truncated where they are too long.
 
-    `ids` are their tokens, `end` is the one that ends a text.
+    `text` is the text encoder, `ids` are the captions' tokens, and `end` is the token that ends a
+    text.
     """
     ids = shortened(ids, end)
-    said = text(ids)
-    pooled = said.text_embeds.float()
-    tokens = said.last_hidden_state.float()
-    return TextCondition(pooled, tokens, read_through(ids, end), ids.shape[1])
+    output = text(ids)
+    pooled = output.text_embeds.float()
+    tokens = output.last_hidden_state.float()
+    return TextCondition(
+        pooled=pooled, tokens=tokens, mask=attention_mask(ids, end), used=ids.shape[1]
+    )
 
 
 def main(run: Run) -> dict:
+    """Train the prior on the bundled CLIP's embeddings and write it."""
     torch.manual_seed(RECIPE.seed)
     device = run.device
     text, vision, words = export.load_clip(device)
     end = words.eos_token_id
 
-    def see(
+    def prepare(
         pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
     ) -> dict[str, Tensor]:
         return {"z": export.embed(vision, pictures), "ids": ids.short()}
 
-    pool = Pool(see, device, RECIPE.batch)
-    first = pool.all("z", 0)
-    some = one_caption(pool.all("ids", 0)[:PAIRS], torch.Generator(device).manual_seed(RECIPE.seed))
-    like = cosine_similarity(first[:PAIRS], tell(text, some, end).pooled, dim=-1)
-    codes = Codes.fit(first.cpu(), like.cpu())
+    pool = Pool(prepare, device, RECIPE.batch)
+    embeddings = pool.all("z", 0)
+    seeded = torch.Generator(device).manual_seed(RECIPE.seed)
+    captions = one_caption(pool.all("ids", 0)[:PAIRS], seeded)
+    pooled = text_condition(text, captions, end).pooled
+    dots = cosine_similarity(embeddings[:PAIRS], pooled, dim=-1)
+    codes = Codes.fit(embeddings.cpu(), dots.cpu())
     model = build(codes).to(device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = pool.draw(step, generator)
-        cond = tell(text, one_caption(lesson.seen["ids"], generator), end)
-        z = lesson.seen["z"]
+        cond = text_condition(text, one_caption(lesson.inputs["ids"], generator), end)
+        z = lesson.inputs["z"]
         numbers = codes.encode(z)
         keep = torch.rand(len(z), generator=generator, device=device) > DROP
         logits = model(cond, codes.dot(z, cond.pooled), numbers, keep)

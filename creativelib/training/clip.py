@@ -1,10 +1,12 @@
-"""CLIP: pictures and captions in one space of 128 dimensions, trained with the contrastive loss of Radford et al. (2021).
+"""CLIP: pictures and captions in one space of 128 dimensions.
 
-Disclosed: an auxiliary linear head reads the factors from the picture's embedding during training. It is dropped
-afterwards. It makes a few million pictures enough where CLIP had 400 million.
+It is trained with the contrastive loss of Radford et al. (2021).
 
-Half of the pictures are wild: a picture of a species tells its parts by the species' name, so to read parts as such,
-CLIP needs pictures where the name does not help.
+Disclosed: an auxiliary linear head reads the factors from the picture's embedding during training.
+It is dropped afterwards. With it, a few million pictures are enough where CLIP had 400 million.
+
+Half of the pictures are wild. In a picture of a species, the species' name determines the parts. To
+learn to read parts as such, CLIP needs pictures in which the name does not help.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from ..fitting.loop import Recipe, Run, train
-from ..fitting.precision import compiled
+from ..fitting.precision import compile_blocks
 from ..models.networks import save_half
 from ..pictures import as_picture, in_bytes
 from ..world import CATEGORIES
@@ -29,9 +31,11 @@ from .stream import POSITIONS, SIDE, Lesson, Pool, one_caption
 
 @dataclass(frozen=True)
 class Plan:
-    """How CLIP is trained. read: the weight of the auxiliary loss."""
+    """Settings of CLIP's training."""
 
+    # Length and pace.
     recipe: Recipe
+    # Weight of the auxiliary loss.
     read: float
 
 
@@ -49,14 +53,14 @@ PLAN = Plan(
     ),
     read=1.5,
 )
-DIM = 128
-PATCH = 16
+DIM = 128  # of the joint space
+PATCH = 16  # side of a patch in pixels
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
-LARGEST_SCALE = 4.6  # of the cosines, as a logarithm
+LARGEST_SCALE = 4.6  # logarithm of the largest factor of the cosines
 
 
 class Heads(nn.Module):
-    """Linear heads for every factor of every category, the style factors and the category."""
+    """Linear heads for every category's factors, for the style factors and for the category."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -65,7 +69,7 @@ class Heads(nn.Module):
         self.category = nn.Linear(dim, len(CATEGORIES))
 
     def loss(self, x: Tensor, scenes: Scenes) -> Tensor:
-        """Mean cross-entropy in nats; colours that a style hides do not count."""
+        """Compute the mean cross-entropy in nats; colors that a style hides do not count."""
         n = len(x)
         every = self.factors(x).float().view(n, len(CATEGORIES), MAX_FACTORS, MAX_VALUES)
         logits = every[torch.arange(n, device=x.device), scenes.category]
@@ -80,25 +84,29 @@ class Heads(nn.Module):
 
 
 def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric cross-entropy over cosines in nats; equal captions (`same`, n x n) share their target."""
-    with torch.autocast(
-        image.device.type, enabled=False
-    ):  # bfloat16 is too coarse for cosines times a hundred
-        logits = (
-            scale.float() * normalize(image.float(), dim=-1) @ normalize(text.float(), dim=-1).T
-        )
+    """Compute the symmetric cross-entropy over cosines, in nats.
+
+    `same` (n, n) is True for equal captions, which share their target.
+    """
+    # bfloat16 is too coarse for cosines times a hundred.
+    with torch.autocast(image.device.type, enabled=False):
+        scaled = scale.float() * normalize(image.float(), dim=-1)
+        logits = scaled @ normalize(text.float(), dim=-1).T
     target = same.float() / same.float().sum(1, keepdim=True)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
 def same_caption(ids: Int[Tensor, "n l"]) -> Bool[Tensor, "n n"]:
-    """Which captions are equal."""
+    """Find out which captions are equal."""
     odd = 2 * torch.arange(ids.shape[1], device=ids.device) + 1
-    number = (ids * (odd * 1_000_003).pow(3)).sum(1)  # whole numbers of 64 bits, which wrap around
+    # A hash in integers of 64 bits, which wrap around.
+    number = (ids * (odd * 1_000_003).pow(3)).sum(1)
     return number[:, None] == number[None]
 
 
 class Clip(nn.Module):
+    """The text and the vision transformer, the scale of the cosines, and the auxiliary heads."""
+
     def __init__(self, words: Any) -> None:
         from transformers import (
             CLIPTextConfig,
@@ -137,45 +145,53 @@ class Clip(nn.Module):
         self.heads = Heads(DIM)
 
 
-def see(
+def prepare(
     pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
 ) -> dict[str, Tensor]:
+    """Return the pixels in bytes and the captions' tokens."""
     return {"pixels": in_bytes(pictures), "ids": ids.short()}
 
 
 def losses(model: Clip, lesson: Lesson, ids: Int[Tensor, "n l"], read: float) -> dict[str, Tensor]:
-    """match: the contrastive loss. read: the auxiliary one."""
-    image = model.vision(as_picture(lesson.seen["pixels"]) * 2 - 1).image_embeds
+    """Compute the loss and its terms.
+
+    "match" is the contrastive loss; "read" is the auxiliary one, weighted by the argument `read`.
+    """
+    image = model.vision(as_picture(lesson.inputs["pixels"]) * 2 - 1).image_embeds
     text = model.text(ids).text_embeds
-    match = contrastive(image, text, model.scale.clamp(max=LARGEST_SCALE).exp(), same_caption(ids))
-    told = model.heads.loss(normalize(image.float(), dim=-1) * 10, lesson.scenes)
+    scale = model.scale.clamp(max=LARGEST_SCALE).exp()
+    match = contrastive(image=image, text=text, scale=scale, same=same_caption(ids))
+    factors = model.heads.loss(normalize(image.float(), dim=-1) * 10, lesson.scenes)
     # Norms near sqrt(dim) keep every coordinate near unit size for the prior and the decoder.
     size = (image.float().square().mean(1) - 1).square().mean()
     return {
-        "loss": match + read * told + 0.1 * size,
+        "loss": match + read * factors + 0.1 * size,
         "match": match.detach(),
-        "read": told.detach(),
+        "read": factors.detach(),
     }
 
 
 def learn(words: Any, plan: Plan, run: Run) -> tuple[Clip, dict]:
-    """Train from nothing; with the facts of the training."""
+    """Train a CLIP from random weights, and return it with the facts of the training."""
     torch.manual_seed(plan.recipe.seed)
     device = run.device
     model = Clip(words).to(device)
     if device.type == "cpu":
-        model.vision.set_attn_implementation("eager")  # the fastest there when gradients are wanted
-    compiled(model, device)
-    pool = Pool(see, device, plan.recipe.batch)
+        # The fastest there for training.
+        model.vision.set_attn_implementation("eager")
+    compile_blocks(model, device)
+    pool = Pool(prepare, device, plan.recipe.batch)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = pool.draw(step, generator)
-        return losses(model, lesson, one_caption(lesson.seen["ids"], generator), plan.read)
+        ids = one_caption(lesson.inputs["ids"], generator)
+        return losses(model=model, lesson=lesson, ids=ids, read=plan.read)
 
     return model, train(model, loss, plan.recipe, minutes=run.minutes)
 
 
 def main(run: Run) -> dict:
+    """Train the bundled CLIP and write its encoders, tokenizer and preprocessing."""
     from transformers import CLIPImageProcessor
 
     from . import tokenizer
@@ -190,5 +206,5 @@ def main(run: Run) -> dict:
         size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=half, image_std=half
     ).save_pretrained(export.PRIOR / "image_processor")
     export.note("clip", facts)
-    export.tell("clip")
+    export.mark_ready("clip")
     return facts

@@ -1,4 +1,4 @@
-"""What the trainings share: where they keep things, how exactly they compute, what can be seen."""
+"""Helpers of all trainings: scenes on a device, and the factors that a picture shows."""
 
 from dataclasses import asdict
 
@@ -9,19 +9,20 @@ from ..world import CATEGORIES
 from ..world.scenes import Scenes
 from ..world.styles import color_visible
 
-WILD = 0.30  # share of wild pictures: what is to be seen and drawn must have been seen
+# Share of wild pictures. The models must learn to read and draw combinations that no species has.
+WILD = 0.30
 
 
 def placed(scenes: Scenes, device: torch.device | str) -> Scenes:
-    """Scenes on a device."""
+    """Move scenes to a device."""
     return Scenes(**{name: value.to(device) for name, value in asdict(scenes).items()})
 
 
 def visible_factors(scenes: Scenes) -> Tensor:
-    """Factors with -1 where a style hides them."""
+    """Return the scenes' factors, with -1 where a style hides one."""
     target = scenes.factors.clone()
     hidden = ~color_visible(scenes.style)
-    # The color is every category's last factor.
-    lasts = torch.tensor([len(c.factors) - 1 for c in CATEGORIES], device=target.device)
-    target[hidden, lasts[scenes.category][hidden]] = -1
+    # Every category's last factor is the color.
+    color = torch.tensor([len(c.factors) - 1 for c in CATEGORIES], device=target.device)
+    target[hidden, color[scenes.category][hidden]] = -1
     return target

@@ -1,10 +1,10 @@
-"""A small self-supervised encoder, of DINOv2's class and trained as it was.
+"""A small self-supervised encoder of DINOv2's class, trained with DINOv2's losses.
 
-It learns without captions or factors (Oquab et al., arXiv 2304.07193). A student sees crops of a
-picture with patches masked, its own average over time, the teacher, sees whole ones; the student
-learns to say of the class token (DINO, Caron et al., arXiv 2104.14294) and of masked patches (iBOT,
-Zhou et al., arXiv 2111.07832) what the teacher says. Colors are changed at random, or everything
-would be told by the background's.
+It learns without captions or factors (Oquab et al., arXiv 2304.07193). The student sees crops of a
+picture with patches masked. The teacher, the student's average over time, sees whole crops. The
+student learns to predict the teacher's output for the class token (DINO, Caron et al., arXiv
+2104.14294) and for masked patches (iBOT, Zhou et al., arXiv 2111.07832). Colors are changed at
+random; otherwise the background's color would identify a picture.
 """
 
 import json
@@ -34,21 +34,23 @@ RECIPE = Recipe(
     muon=1e-3,
 )
 FOLDER = export.FOLDER / "dino"
-SIDE = 64
-PATCH = 8  # of the pictures that it looks at
-WIDTH = 128
-PROTOTYPES = 1024
-WARM = 0.1
-SHARP = 0.05  # temperatures of the student and of the teacher
-# Decay of the mean of what the teacher says. It is taken off, or all would be said to be one thing.
+SIDE = 64  # of the encoder's pictures, in pixels
+PATCH = 8  # side of a patch
+WIDTH = 128  # of the tokens
+PROTOTYPES = 1024  # outputs that are compared
+WARM = 0.1  # temperature of the student
+SHARP = 0.05  # temperature of the teacher
+# Decay of the mean of the teacher's output. The mean is subtracted, since otherwise all outputs
+# would become the same.
 CENTER = 0.9
-MASKED = 0.4
-MEAN = (0.7, 0.7, 0.7)
-STD = (0.25, 0.25, 0.25)
+MASKED = 0.4  # share of patches that are masked in a view with masks
+MASKED_VIEWS = 0.7  # share of views with masks
+MEAN = (0.7, 0.7, 0.7)  # of the preprocessing
+STD = (0.25, 0.25, 0.25)  # of the preprocessing
 
 
 class Student(nn.Module):
-    """The encoder, and the head whose outputs are compared and which is dropped afterwards."""
+    """The encoder, with a head for the comparison that is dropped after the training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,10 +72,11 @@ class Student(nn.Module):
     def forward(
         self, x: Float[Tensor, "n 3 h w"], masked: Bool[Tensor, "n p"] | None = None
     ) -> Float[Tensor, "n l o"]:
-        """What is said of the class token, and of each patch."""
-        return self.say(self.body(x, bool_masked_pos=masked).last_hidden_state)
+        """Compute the head's output for the class token and for each patch."""
+        return self.project(self.body(x, bool_masked_pos=masked).last_hidden_state)
 
-    def say(self, tokens: Float[Tensor, "n l d"]) -> Float[Tensor, "n l o"]:
+    def project(self, tokens: Float[Tensor, "n l d"]) -> Float[Tensor, "n l o"]:
+        """Compute the cosines of the tokens' projections with the prototypes."""
         return normalize(self.head(tokens), dim=-1) @ normalize(self.prototypes, dim=0)
 
 
@@ -82,7 +85,7 @@ def crops(
 ) -> Float[Tensor, "n 3 s s"]:
     """Crop a random square of each picture and change its colors.
 
-    It is of `least` to `most` of the side, and half of the squares are mirrored.
+    The square's side is a share of `least` to `most` of the picture's. Half of them are mirrored.
     """
     n = len(x)
     device = x.device
@@ -99,35 +102,39 @@ def crops(
     place[:, :, 2] = center
     # A random mixture of the channels near the identity turns hues; a gain and a shift change
     # brightness and contrast.
-    other = torch.randn(n, 3, 3, generator=generator, device=device)
-    turn = torch.eye(3, device=device) + 0.35 * other
-    turn = turn / turn.sum(2, keepdim=True).clamp(min=0.3)
+    deviation = torch.randn(n, 3, 3, generator=generator, device=device)
+    mixture = torch.eye(3, device=device) + 0.35 * deviation
+    mixture = mixture / mixture.sum(2, keepdim=True).clamp(min=0.3)
     gain = 0.7 + 0.6 * rand(n, 1, 1, 1)
     shift = 0.2 * (rand(n, 3, 1, 1) - 0.5)
     with torch.autocast(device.type, enabled=False):  # bfloat16 is too coarse for places and colors
         grid = affine_grid(place, [n, 3, size, size], align_corners=False)
-        found = grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-        turned = torch.einsum("nij,njhw->nihw", turn, found)
-    return ((turned - 0.7) * gain + 0.7 + shift).clamp(0, 1)
+        cropped = grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        mixed = torch.einsum("nij,njhw->nihw", mixture, cropped)
+    return ((mixed - 0.7) * gain + 0.7 + shift).clamp(0, 1)
 
 
-def standard(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+def standardize(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Normalize pictures in [0, 1] for the encoder."""
     return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
 
 
 def cross_entropy(
-    said: Float[Tensor, "*n o"], target: Float[Tensor, "*n o"]
+    output: Float[Tensor, "*n o"], target: Float[Tensor, "*n o"]
 ) -> Float[Tensor, "*n"]:
-    return -(target * log_softmax(said.float() / WARM, dim=-1)).sum(-1)
+    """Compute the cross-entropy, in nats, of the student's output with target probabilities."""
+    return -(target * log_softmax(output.float() / WARM, dim=-1)).sum(-1)
 
 
-def see(
+def prepare(
     pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
 ) -> dict[str, Tensor]:
+    """Return the pictures shrunk to SIDE, in bytes."""
     return {"pixels": in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE))}
 
 
 def main(run: Run) -> dict:
+    """Train the encoder and write it with its preprocessing."""
     torch.manual_seed(RECIPE.seed)
     device = run.device
     student = Student().to(device)
@@ -135,52 +142,66 @@ def main(run: Run) -> dict:
     teacher.load_state_dict(student.state_dict())
     teacher.requires_grad_(False).eval()
     center = torch.zeros(2, PROTOTYPES, device=device)  # of class tokens, of patches
-    pool = Pool(see, device, RECIPE.batch)
+    pool = Pool(prepare, device, RECIPE.batch)
 
     def follow(step: int) -> None:
-        """Make the teacher the student's average over time, up to the step before."""
+        """Update the teacher, the student's average over time up to the previous step."""
         decay = min(RECIPE.average, (step + 1) / (step + 10))
         for old, new in zip(teacher.parameters(), student.parameters(), strict=True):
             old.lerp_(new.detach(), 1 - decay)
 
     def teach(views: Float[Tensor, "n 3 h w"], step: int) -> Float[Tensor, "n l o"]:
-        """What the teacher says of views, centered and sharpened."""
-        said = teacher(views).float()
-        first = ((said[:, :1] - center[0]) / SHARP).softmax(2)
-        rest = ((said[:, 1:] - center[1]) / SHARP).softmax(2)
-        now = torch.stack([said[:, 0].mean(0), said[:, 1:].mean((0, 1))])
-        center.lerp_(now, 1 - CENTER if step else 1.0)
-        return torch.cat([first, rest], 1)
+        """Compute the teacher's output for views, centered and sharpened, and update its mean."""
+        output = teacher(views).float()
+        tokens = ((output[:, :1] - center[0]) / SHARP).softmax(2)
+        patches = ((output[:, 1:] - center[1]) / SHARP).softmax(2)
+        mean = torch.stack([output[:, 0].mean(0), output[:, 1:].mean((0, 1))])
+        center.lerp_(mean, 1 - CENTER if step else 1.0)
+        return torch.cat([tokens, patches], 1)
+
+    def two_crops(
+        x: Float[Tensor, "n 3 h w"],
+        least: float,
+        most: float,
+        size: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "m 3 s s"]:
+        """Crop every picture twice: all first crops, then all second ones."""
+        found = [
+            standardize(crops(x, least=least, most=most, size=size, generator=generator))
+            for _ in range(2)
+        ]
+        return torch.cat(found)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        x = as_picture(pool.draw(step, generator).seen["pixels"])
+        x = as_picture(pool.draw(step, generator).inputs["pixels"])
         n = len(x)
-        views = torch.cat([standard(crops(x, 0.6, 1.0, SIDE, generator)) for _ in range(2)])
-        local = torch.cat([standard(crops(x, 0.25, 0.5, SIDE // 2, generator)) for _ in range(2)])
-        often = torch.rand(2 * n, (SIDE // PATCH) ** 2, generator=generator, device=device) < MASKED
-        masked = often & (torch.rand(2 * n, 1, generator=generator, device=device) < 0.7)
+        views = two_crops(x, least=0.6, most=1.0, size=SIDE, generator=generator)
+        local = two_crops(x, least=0.25, most=0.5, size=SIDE // 2, generator=generator)
+        patches = (SIDE // PATCH) ** 2
+        masked = torch.rand(2 * n, patches, generator=generator, device=device) < MASKED
+        masked &= torch.rand(2 * n, 1, generator=generator, device=device) < MASKED_VIEWS
         with torch.no_grad():
             follow(step)
             target = teach(views, step)
         whole = student(views, masked)
         parts = student(local)[:, 0]
-        other = target[:, 0].roll(n, 0)  # each view learns what the teacher says of the other
+        own = target[:, 0]
+        other = own.roll(n, 0)  # each view learns the teacher's output for the other
+        of_views = cross_entropy(whole[:, 0], other).mean()
+        of_parts = cross_entropy(parts, own).mean() + cross_entropy(parts, other).mean()
         terms = {
-            "views": cross_entropy(whole[:, 0], other).mean(),
-            "parts": (
-                cross_entropy(parts, target[:, 0]).mean() + cross_entropy(parts, other).mean()
-            )
-            / 2,
+            "views": of_views,
+            "parts": of_parts / 2,
             "patches": cross_entropy(whole[:, 1:][masked], target[:, 1:][masked]).mean(),
         }
-        return {"loss": terms["views"] + terms["parts"] + terms["patches"]} | {
-            k: v.detach() for k, v in terms.items()
-        }
+        total = terms["views"] + terms["parts"] + terms["patches"]
+        return {"loss": total} | {k: v.detach() for k, v in terms.items()}
 
     carried = {f"teacher.{k}": v.data for k, v in teacher.named_parameters()} | {"center": center}
     facts = train(student, loss, RECIPE, carried, minutes=run.minutes)
     save_half(student.body, FOLDER)
-    about = {
+    preprocessing = {
         "image_processor_type": "BitImageProcessor",
         "size": {"shortest_edge": SIDE},
         "crop_size": {"height": SIDE, "width": SIDE},
@@ -192,7 +213,8 @@ def main(run: Run) -> dict:
         "do_rescale": True,
         "resample": 3,
     }
-    (FOLDER / "preprocessor_config.json").write_text(json.dumps(about, indent=1) + "\n")
+    file = FOLDER / "preprocessor_config.json"
+    file.write_text(json.dumps(preprocessing, indent=1) + "\n")
     export.note("dino", facts)
     export.sums()
     return facts

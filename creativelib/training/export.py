@@ -1,4 +1,7 @@
-"""Models in and out of the bundled folders. Every later model trains on the weights of the earlier ones as they are shipped."""
+"""Read and write the bundled folders.
+
+Every later model trains on the weights of the earlier ones as they are shipped.
+"""
 
 import hashlib
 import json
@@ -29,24 +32,26 @@ def note(name: str, facts: dict) -> None:
     file.write_text(json.dumps(card | {name: facts}, indent=1) + "\n")
 
 
-def told(name: str) -> Path:
-    """The file that says that a model's weights are there to be learned from."""
+def ready_file(name: str) -> Path:
+    """Return the file whose existence means that a model's weights can be trained on."""
     return cache_folder() / "training" / f"{name}.ready"
 
 
-def tell(name: str) -> None:
-    told(name).parent.mkdir(parents=True, exist_ok=True)
-    told(name).touch()
+def mark_ready(name: str) -> None:
+    """Let other stages train on a model's weights."""
+    file = ready_file(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
-def wait(names: Sequence[str]) -> None:
-    """Until these models' weights are there."""
-    while not all(told(name).exists() for name in names):
+def wait_for(names: Sequence[str]) -> None:
+    """Wait until these models' weights are ready."""
+    while not all(ready_file(name).exists() for name in names):
         time.sleep(0.5)
 
 
 def sums() -> dict[str, str]:
-    """sha256 of every bundled file, written to sha256.json."""
+    """Compute the sha256 of every bundled file and write them to sha256.json."""
     files = sorted(f for f in FOLDER.rglob("*") if f.is_file() and f.name != "sha256.json")
     found = {str(f.relative_to(FOLDER)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
     (FOLDER / "sha256.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -54,7 +59,7 @@ def sums() -> dict[str, str]:
 
 
 def load_clip(device: torch.device | str = "cpu") -> tuple[Any, Any, Any]:
-    """Frozen text and vision models and the tokenizer, in float32."""
+    """Load the text and vision models, frozen and in float32, and the tokenizer."""
     from transformers import (
         CLIPTextModelWithProjection,
         CLIPTokenizer,
@@ -66,40 +71,40 @@ def load_clip(device: torch.device | str = "cpu") -> tuple[Any, Any, Any]:
         PRIOR / "image_encoder", dtype=torch.float32
     )
     words = CLIPTokenizer.from_pretrained(PRIOR / "tokenizer")
-    return frozen(text, device), frozen(vision, device), words
+    return freeze(text, device), freeze(vision, device), words
 
 
 def load_movq(device: torch.device | str = "cpu") -> Any:
-    """The frozen autoencoder in float32."""
+    """Load the autoencoder, frozen and in float32."""
     from diffusers import VQModel
 
-    return frozen(VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32), device)
+    return freeze(VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32), device)
 
 
-def frozen(model: Any, device: torch.device | str) -> Any:
+def freeze(model: Any, device: torch.device | str) -> Any:
+    """Move a model to a device, ready for inference only."""
     return model.to(device).eval().requires_grad_(False)
 
 
 def stamp(model: nn.Module) -> str:
-    """A short hash of a model's weights."""
+    """Compute a short hash of a model's weights."""
     weights = (p.cpu().numpy().tobytes() for p in model.state_dict().values())
     return hashlib.sha256(b"".join(weights)).hexdigest()[:12]
 
 
 @torch.no_grad()
 def embed(vision: Any, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-    """CLIP's embeddings of pictures in [0, 1], a few at a time."""
+    """Compute CLIP's embeddings of pictures in [0, 1], a few at a time."""
     with fast_precision(pictures.device.type):
-        return torch.cat(
-            [
-                vision(part * 2 - 1).image_embeds.float()
-                for part in pictures.split(rows_at_once(pictures))
-            ]
-        )
+        parts = pictures.split(rows_at_once(pictures))
+        return torch.cat([vision(part * 2 - 1).image_embeds.float() for part in parts])
 
 
 @torch.no_grad()
 def empty_embedding(vision: Any, side: int) -> Float[Tensor, "1 d"]:
-    """The embedding that stands for no condition: what Kandinsky 2.2's `get_zero_embed` computes."""
+    """Compute the embedding that stands for no condition, as Kandinsky 2.2's `get_zero_embed`.
+
+    It is the embedding of a picture whose pixels are all zero after the preprocessing.
+    """
     weight = next(vision.parameters())
     return vision(weight.new_zeros(1, 3, side, side)).image_embeds

@@ -1,10 +1,11 @@
-"""The last step: both folders become diffusers pipelines, and every file gets its sha256 sum."""
+"""The last step: make both folders diffusers pipelines and write the sha256 of every file."""
 
 import json
 
 from ..fitting.loop import Run
 from . import export
 
+# By folder, the pipeline's class and the classes of its parts.
 INDEX = {
     export.PRIOR: {
         "_class_name": "KandinskyV22PriorPipeline",
@@ -25,6 +26,7 @@ INDEX = {
 
 
 def main(run: Run) -> dict:
+    """Write the pipelines' indices and the checksums."""
     for folder, index in INDEX.items():
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     return {"files": len(export.sums())}

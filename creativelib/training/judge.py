@@ -1,8 +1,8 @@
-"""The judge: a second CLIP, of open_clip's classes, that nothing is optimised against.
+"""The judge: a second CLIP, of open_clip's classes, that nothing is optimized against.
 
-Its pictures come from a source of its own and are half as large as the first CLIP's, its picture
-encoder is a residual network where that one has a transformer, and it is trained with the
-contrastive loss alone: no factor labels.
+Its pictures come from a source of its own and are half as large as the first CLIP's. Its picture
+encoder is a residual network, whereas the first CLIP has a transformer. It is trained with the
+contrastive loss alone, without labels of factors.
 """
 
 import json
@@ -35,13 +35,17 @@ RECIPE = Recipe(
 )
 FOLDER = export.FOLDER / "judge"
 SOURCE = Source("judge", wild=data.WILD, seed=5)
-SIDE = 64  # of the pictures that it looks at
-DIM = 64
-SETTLED = 60  # batches that batch norm's statistics are of
+SIDE = 64  # of the judge's pictures, in pixels
+DIM = 64  # of the joint space
+SETTLED = 60  # batches from which batch norm's statistics are measured
 
 
 def model_config(words: Any) -> dict:
-    """open_clip's model configuration. Padding is the end token, the largest id, and the first of them is pooled ("argmax")."""
+    """Return open_clip's model configuration.
+
+    Padding is the end token, which has the largest id; open_clip pools at the first of them
+    ("argmax").
+    """
     return {
         "embed_dim": DIM,
         "vision_cfg": {"layers": [2, 2, 2, 1], "width": 12, "head_width": 24, "image_size": SIDE},
@@ -57,13 +61,15 @@ def model_config(words: Any) -> dict:
     }
 
 
-def see(
+def prepare(
     pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
 ) -> dict[str, Tensor]:
+    """Return the pictures shrunk to SIDE, in bytes, and the captions' tokens."""
     return {"pixels": in_bytes(avg_pool2d(pictures, stream.SIDE // SIDE)), "ids": ids.short()}
 
 
 def main(run: Run) -> dict:
+    """Train the judge and write an open_clip folder."""
     from open_clip.model import CLIP
 
     torch.manual_seed(RECIPE.seed)
@@ -72,18 +78,20 @@ def main(run: Run) -> dict:
     config = model_config(words)
     text = config["text_cfg"] | {"hf_tokenizer_name": None, "tokenizer_kwargs": None}
     model = CLIP(config["embed_dim"], config["vision_cfg"], text).to(device)
-    pool = Pool(see, device, RECIPE.batch, SOURCE)
+    pool = Pool(prepare, device, batch=RECIPE.batch, source=SOURCE)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = pool.draw(step, generator)
-        ids = one_caption(lesson.seen["ids"], generator)
-        image = model.encode_image(as_picture(lesson.seen["pixels"]))
+        ids = one_caption(lesson.inputs["ids"], generator)
+        image = model.encode_image(as_picture(lesson.inputs["pixels"]))
         scale = model.logit_scale.clamp(max=LARGEST_SCALE).exp()
-        return {"loss": contrastive(image, model.encode_text(ids), scale, same_caption(ids))}
+        text = model.encode_text(ids)
+        value = contrastive(image=image, text=text, scale=scale, same=same_caption(ids))
+        return {"loss": value}
 
     facts = train(model, loss, RECIPE, minutes=run.minutes)
     generator = torch.Generator(device).manual_seed(0)
-    batches = [pool.draw(facts["steps"], generator).seen["pixels"] for _ in range(SETTLED)]
+    batches = [pool.draw(facts["steps"], generator).inputs["pixels"] for _ in range(SETTLED)]
     settle_statistics(model.visual, [as_picture(pixels) for pixels in batches])
     FOLDER.mkdir(parents=True, exist_ok=True)
     weights = {
@@ -98,8 +106,8 @@ def main(run: Run) -> dict:
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    about = {"model_cfg": config, "preprocess_cfg": preprocess}
-    (FOLDER / "open_clip_config.json").write_text(json.dumps(about, indent=1) + "\n")
+    card = {"model_cfg": config, "preprocess_cfg": preprocess}
+    (FOLDER / "open_clip_config.json").write_text(json.dumps(card, indent=1) + "\n")
     words.save_pretrained(FOLDER)
     export.note("judge", facts)
     export.sums()

@@ -1,7 +1,8 @@
-"""The oracles: trained on clean, autoencoded and decoded pictures, and on broken ones; then calibrated.
+"""The oracles: trained on clean, autoencoded, decoded and broken pictures, then calibrated.
 
-Two stages a net: clean and broken pictures first, then with autoencoded and decoded ones mixed in. Two nets of
-different architecture see different batches. Most of their pictures are wild: what is rare is what they have to read.
+Each net is trained in two stages: first on clean and broken pictures, then with autoencoded and
+decoded ones mixed in. Two nets of different architecture are trained on different batches. Most of
+their pictures are wild, since rare combinations are those that the oracles have to read.
 """
 
 import json
@@ -38,9 +39,11 @@ FOLDER = export.FOLDER / "oracle"
 BROKEN = 0.15  # share of broken pictures in a batch
 SECOND = 0.35  # share of autoencoded or decoded pictures in the second stage
 STEPS = (16_000, 600)  # of the first and the second stage
+SETTLED = 40  # batches from which batch norm's statistics are measured
 
 
 def recipe(name: str, stage: int) -> Recipe:
+    """Return the recipe of a net's first (0) or second (1) stage."""
     return Recipe(
         f"oracle-{name}-{stage + 1}",
         steps=STEPS[stage],
@@ -54,45 +57,43 @@ def recipe(name: str, stage: int) -> Recipe:
 
 
 def blur(x: Tensor, generator: torch.Generator) -> Tensor:
-    """So soft that parts melt: down to a fifth or less and up again."""
+    """Blur pictures until parts merge.
+
+    They are shrunk to a side of 5 to 11 pixels, a fifth or less, and enlarged again.
+    """
     size = int(torch.randint(5, 12, (1,), generator=generator, device=generator.device))
-    return interpolate(interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
+    small = interpolate(x, size=size, mode="area")
+    return interpolate(small, size=x.shape[-1], mode="bilinear")
 
 
 def shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Patches of a quarter or half of the side, in a random other order."""
-    patch = (
-        x.shape[-1]
-        // 4
-        * int(torch.randint(1, 3, (1,), generator=generator, device=generator.device))
-    )
+    """Put patches of a quarter or half of the side into a different, random order."""
+    device = generator.device
+    quarters = int(torch.randint(1, 3, (1,), generator=generator, device=device))
+    patch = x.shape[-1] // 4 * quarters
     n, c, h, _ = x.shape
     k = h // patch
-    tiles = (
-        x.view(n, c, k, patch, k, patch)
-        .permute(0, 2, 4, 1, 3, 5)
-        .reshape(n, k * k, c, patch, patch)
-    )
-    order = (
-        torch.rand(n, k * k, generator=generator, device=generator.device).argsort(1).to(x.device)
-    )
-    order = torch.where(
-        (order == torch.arange(k * k, device=x.device)).all(1, keepdim=True),
-        order.roll(1, 1),
-        order,
-    )
+    grid = x.view(n, c, k, patch, k, patch).permute(0, 2, 4, 1, 3, 5)
+    tiles = grid.reshape(n, k * k, c, patch, patch)
+    order = torch.rand(n, k * k, generator=generator, device=device).argsort(1).to(x.device)
+    unchanged = (order == torch.arange(k * k, device=x.device)).all(1, keepdim=True)
+    order = torch.where(unchanged, order.roll(1, 1), order)
     tiles = tiles.gather(1, order[:, :, None, None, None].expand_as(tiles))
-    return tiles.view(n, k, k, c, patch, patch).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, h)
+    grid = tiles.view(n, k, k, c, patch, patch).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(n, c, h, h)
 
 
 def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Left half or upper half of one picture, the rest of another."""
+    """Join the left or upper half of one picture with the rest of another.
+
+    The cut is up to a tenth of the side away from the middle.
+    """
+    device = generator.device
     tenth = x.shape[-1] // 10
-    cut = x.shape[-1] // 2 + int(
-        torch.randint(-tenth, tenth + 1, (1,), generator=generator, device=generator.device)
-    )
+    offset = int(torch.randint(-tenth, tenth + 1, (1,), generator=generator, device=device))
+    cut = x.shape[-1] // 2 + offset
     out = x.clone()
-    if torch.rand((), generator=generator, device=generator.device) < 0.5:
+    if torch.rand((), generator=generator, device=device) < 0.5:
         out[..., cut:] = other[..., cut:]
     else:
         out[:, :, cut:] = other[:, :, cut:]
@@ -100,44 +101,47 @@ def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def break_pictures(x: Tensor, category: Tensor, generator: torch.Generator) -> Tensor:
-    """A third each: blurred, patches shuffled, half-and-half of two categories."""
+    """Break pictures in place and return them.
+
+    A third each is blurred, has its patches shuffled, and joins halves of two categories.
+    """
     n = len(x)
     a = n // 3
     b = 2 * n // 3
     place = torch.arange(n, device=x.device)
     later = (place[:, None] + place) % n  # row by row, from each picture on
     differs = category[later] != category[:, None]
-    partner = later[
-        place, differs.int().argmax(1)
-    ]  # the nearest later picture of another category, or itself
-    whole = x.clone()
-    x[:a] = blur(whole[:a], generator)
-    x[a:b] = shuffle(whole[a:b], generator)
-    x[b:] = halves(whole[b:], whole[partner[b:]], generator)
+    # The nearest later picture of another category, or the picture itself.
+    partner = later[place, differs.int().argmax(1)]
+    intact = x.clone()
+    x[:a] = blur(intact[:a], generator)
+    x[a:b] = shuffle(intact[a:b], generator)
+    x[b:] = halves(intact[b:], intact[partner[b:]], generator)
     return x
 
 
 def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[str, Tensor]:
-    """Cross-entropies in nats and a pose error; broken pictures count for "broken" alone."""
+    """Compute cross-entropies in nats and a pose error.
+
+    Broken pictures count for the term "broken" alone.
+    """
     out = net(pictures)
-    whole = ~broken
+    intact = ~broken
     low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
     pose = 2 * (scenes.pose - low) / (high - low) - 1
-    factors = of_category(out.factors, scenes.category)[whole]
+    factors = of_category(out.factors, scenes.category)[intact].flatten(0, 1)
+    target = visible_factors(scenes)[intact].flatten()
     terms = {
-        "factors": cross_entropy(
-            factors.flatten(0, 1), visible_factors(scenes)[whole].flatten(), ignore_index=-1
-        ),
-        "category": cross_entropy(out.category.float()[whole], scenes.category[whole]),
+        "factors": cross_entropy(factors, target, ignore_index=-1),
+        "category": cross_entropy(out.category.float()[intact], scenes.category[intact]),
         "broken": binary_cross_entropy_with_logits(out.broken.float(), broken.float()),
-        "style": torch.stack(
-            [
-                cross_entropy(s.float()[whole], t)
-                for s, t in zip(out.style, scenes.style[whole].T, strict=True)
-            ]
-        ).mean(),
-        "pose": smooth_l1_loss(out.pose.float()[whole], pose[whole], beta=0.1),
     }
+    styles = [
+        cross_entropy(logits.float()[intact], true)
+        for logits, true in zip(out.style, scenes.style[intact].T, strict=True)
+    ]
+    terms["style"] = torch.stack(styles).mean()
+    terms["pose"] = smooth_l1_loss(out.pose.float()[intact], pose[intact], beta=0.1)
     total = (
         4 * terms["factors"]
         + terms["category"]
@@ -150,7 +154,10 @@ def losses(net: Net, pictures: Tensor, scenes: Scenes, broken: Tensor) -> dict[s
 
 @torch.no_grad()
 def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
-    """Bytes (2n, 3, h, w) of autoencoded, then decoded pictures, and their scenes. Kept on disk."""
+    """Make n autoencoded and then n decoded pictures (2n, 3, h, w) in bytes, with their scenes.
+
+    They are kept on disk.
+    """
     pipe = stack()
     scenes = sample_scenes(2 * n, torch.Generator().manual_seed(seed), data.WILD)
     file = cache_folder() / "data" / f"second-hand-{n}-{seed}-{pipe.fingerprint[:12]}.safetensors"
@@ -170,29 +177,33 @@ def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
 
 
 def stack() -> Any:
-    """The stack whose pictures the oracles are to read."""
+    """Load the stack whose pictures the oracles have to read."""
     from ..unclip.pipeline import load
 
     return load(export.MODEL, device="cpu")
 
 
 @torch.no_grad()
-def drawn_factors(net: Net, used: Tensor, scenes: Scenes) -> Tensor:
-    """The scenes' factors, -1 where a net that never saw second-hand pictures is sure of another value: the decoder
-    does not draw every part that its embedding speaks of, and an oracle taught the embedding's parts would read what is
-    not there."""
-    posterior = torch.cat(
-        [
-            of_category(net(as_picture(x)).factors, category).softmax(2)
-            for x, category in zip(used.split(100), scenes.category.split(100), strict=True)
-        ]
-    )
-    sure, value = posterior.max(2)
+def drawn_factors(net: Net, pixels: Tensor, scenes: Scenes) -> Tensor:
+    """Return the scenes' factors, with -1 where the net is sure of another value.
+
+    The net has not been trained on second-hand pictures yet. The decoder does not draw every part
+    that its embedding contains, and an oracle trained on those factors would read parts that the
+    picture does not show.
+    """
+    posteriors = [
+        of_category(net(as_picture(x)).factors, category).softmax(2)
+        for x, category in zip(pixels.split(100), scenes.category.split(100), strict=True)
+    ]
+    sure, value = torch.cat(posteriors).max(2)
     return torch.where((sure > SURE) & (value != scenes.factors), -1, scenes.factors)
 
 
 def settle_statistics(net: torch.nn.Module, batches: list[Tensor]) -> None:
-    """Measure batch norm's running statistics anew: those of the last steps do not belong to the averaged weights."""
+    """Measure batch norm's running statistics anew.
+
+    Those of the last steps do not belong to the averaged weights.
+    """
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in norms:
         m.reset_running_stats()
@@ -205,17 +216,19 @@ def settle_statistics(net: torch.nn.Module, batches: list[Tensor]) -> None:
 
 
 def weights_file(name: str) -> Path:
+    """Return the file with the weights that a run ended with."""
     return cache_folder() / "training" / f"{name}-weights.safetensors"
 
 
-def see(
+def prepare(
     pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
 ) -> dict[str, Tensor]:
+    """Return the pixels in bytes."""
     return {"pixels": in_bytes(pictures)}
 
 
 def replaced(scenes: Scenes, rows: slice, others: Scenes) -> Scenes:
-    """The scenes with some of them replaced."""
+    """Copy scenes with some rows replaced by others."""
     found = {}
     for name, value in vars(scenes).items():
         found[name] = value.clone()
@@ -224,40 +237,42 @@ def replaced(scenes: Scenes, rows: slice, others: Scenes) -> Scenes:
 
 
 def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tuple[Net, dict]:
-    """Train a net and keep its weights under the plan's name. `start` names the run to go on from, now with second-hand
-    pictures."""
+    """Train a net and store its weights under the plan's name.
+
+    `start` names the run to continue from, now with second-hand pictures. The net returned is on
+    the CPU.
+    """
     torch.manual_seed(plan.seed)
     device = run.device
     net = Net(body, SIDE).to(device).to(memory_format=torch.channels_last)
-    pool = Pool(see, device, plan.batch, APART)
+    pool = Pool(prepare, device, batch=plan.batch, source=APART)
     if start:
         net.load_state_dict(load_file(weights_file(start)))
-        used, shown = second_hand()
-        shown.factors[:] = drawn_factors(net.to("cpu").eval(), used, shown)
+        reused, shown = second_hand()
+        shown.factors[:] = drawn_factors(net.to("cpu").eval(), reused, shown)
         net.to(device)
+    count = int(plan.batch * SECOND)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = pool.draw(step, generator)
-        x = as_picture(lesson.seen["pixels"])
+        x = as_picture(lesson.inputs["pixels"])
         scenes = lesson.scenes
         if start:
-            count = int(plan.batch * SECOND)
-            second = torch.randint(
-                len(used), (count,), generator=generator, device=generator.device
-            ).cpu()
-            x[-count:] = as_picture(used[second]).to(device)
-            scenes = replaced(scenes, slice(-count, None), shown[second])
+            source = generator.device
+            rows = torch.randint(len(reused), (count,), generator=generator, device=source).cpu()
+            x[-count:] = as_picture(reused[rows]).to(device)
+            scenes = replaced(scenes, slice(-count, None), shown[rows])
         broken = torch.arange(plan.batch, device=device) < plan.batch * BROKEN
         x[broken] = break_pictures(x[broken], scenes.category[broken], generator)
-        much = 0.02 * torch.rand((), generator=generator, device=device)
-        x = (x + much * torch.randn(x.shape, generator=generator, device=device)).clamp(0, 1)
-        return losses(net, x, scenes, broken)
+        amount = 0.02 * torch.rand((), generator=generator, device=device)
+        noise = torch.randn(x.shape, generator=generator, device=device)
+        x = (x + amount * noise).clamp(0, 1)
+        return losses(net=net, pictures=x, scenes=scenes, broken=broken)
 
     facts = train(net, loss, plan, minutes=run.minutes)
     generator = torch.Generator(device).manual_seed(0)
-    settle_statistics(
-        net, [as_picture(pool.draw(facts["steps"], generator).seen["pixels"]) for _ in range(40)]
-    )
+    lessons = [pool.draw(facts["steps"], generator) for _ in range(SETTLED)]
+    settle_statistics(net, [as_picture(lesson.inputs["pixels"]) for lesson in lessons])
     net.to("cpu").to(memory_format=torch.contiguous_format)
     weights_file(plan.name).parent.mkdir(parents=True, exist_ok=True)
     save_file(net.state_dict(), weights_file(plan.name))
@@ -265,31 +280,38 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
 
 
 def best_temperature(logits: list[Tensor], targets: list[Tensor], binary: bool = False) -> float:
-    """The divisor of the logits with the least cross-entropy (Guo et al. 2017), on a fine grid."""
+    """Find the divisor of the logits with the least cross-entropy (Guo et al. 2017) on a grid."""
+
+    score = binary_cross_entropy_with_logits if binary else cross_entropy
 
     def cost(t: float) -> float:
-        score = binary_cross_entropy_with_logits if binary else cross_entropy
         return sum(
             score(x / t, y, reduction="sum").item() for x, y in zip(logits, targets, strict=True)
         )
 
-    return min((round(0.4 * 1.03**i, 4) for i in range(80)), key=cost)
+    grid = [round(0.4 * 1.03**i, 4) for i in range(80)]
+    return min(grid, key=cost)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What the oracles are calibrated on. pictures: fresh ones of `scenes`, a third each clean, autoencoded and `decoded`; some `broken`.
-    typical: decoded pictures of each category's bare prompt."""
+    """Data on which the oracles are calibrated."""
 
+    # Scenes of the pictures.
     scenes: Scenes
+    # Fresh pictures, a third each clean, autoencoded and decoded; some of all are broken.
     pictures: Float[Tensor, "n 3 h w"]
+    # True for decoded pictures.
     decoded: Bool[Tensor, " n"]
+    # True for broken pictures.
     broken: Bool[Tensor, " n"]
+    # Decoded pictures of each category's bare prompt.
     typical: dict[str, Float[Tensor, "m 3 h w"]]
 
 
 @torch.no_grad()
 def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
+    """Make n fresh pictures, and `each` typical ones of every category."""
     pipe = stack()
     generator = torch.Generator().manual_seed(seed)
     pictures = []
@@ -307,39 +329,35 @@ def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
     typical = {}
     pictures[broken] = break_pictures(pictures[broken], scenes.category[broken], generator)
     for category in tqdm(CATEGORIES, desc="typical pictures"):
-        z = pipe.sample_prior(
-            pipe.encode_text([f"a photo of {article(category.name)}"]), each, noise=generator
-        )
+        cond = pipe.encode_text([f"a photo of {article(category.name)}"])
+        z = pipe.sample_prior(cond, each, noise=generator)
         typical[category.name] = pipe.decode(z, generator=generator)[0]
-    return Trial(scenes, pictures, decoded, broken, typical)
+    return Trial(scenes=scenes, pictures=pictures, decoded=decoded, broken=broken, typical=typical)
 
 
 @torch.no_grad()
 def calibrate(net: Net, on: Trial) -> Oracle:
-    """Temperatures, then the alarm for broken pictures, then the limits of validity."""
+    """Choose the temperatures, then the alarm for broken pictures, then the limits of validity."""
     out = net.eval()(on.pictures)
-    whole = ~on.broken
-    known = (
-        whole & ~on.decoded
-    )  # a decoded picture need not show the factors that its embedding speaks of
-    target = visible_factors(on.scenes)[known].flatten()
-    factors = of_category(out.factors, on.scenes.category)[known].flatten(0, 1)
+    intact = ~on.broken
+    # A decoded picture may lack factors that its embedding contains.
+    labeled = intact & ~on.decoded
+    target = visible_factors(on.scenes)[labeled].flatten()
+    visible = target >= 0
+    factors = of_category(out.factors, on.scenes.category)[labeled].flatten(0, 1)
+    styles = [logits[intact] for logits in out.style]
     temperatures = {
-        "category": best_temperature([out.category[whole]], [on.scenes.category[whole]]),
-        "factors": best_temperature([factors[target >= 0]], [target[target >= 0]]),
+        "category": best_temperature([out.category[intact]], [on.scenes.category[intact]]),
+        "factors": best_temperature([factors[visible]], [target[visible]]),
         "broken": best_temperature([out.broken], [on.broken.float()], binary=True),
-        "style": best_temperature([s[whole] for s in out.style], list(on.scenes.style[whole].T)),
+        "style": best_temperature(styles, list(on.scenes.style[intact].T)),
     }
-    alarm = (
-        (out.broken / temperatures["broken"])
-        .sigmoid()[whole]
-        .quantile(0.985)
-        .clamp(0.01, 0.99)
-        .item()
-    )
-    oracle = Oracle(net, temperatures, {c.name: 1.0 for c in CATEGORIES}, alarm)
+    probability = (out.broken / temperatures["broken"]).sigmoid()[intact]
+    alarm = probability.quantile(0.985).clamp(0.01, 0.99).item()
+    oracle = Oracle(net, temperatures, limits={c.name: 1.0 for c in CATEGORIES}, broken_limit=alarm)
     for name, pictures in on.typical.items():
-        oracle.limits[name] = round(oracle.judge(pictures, name).distance.quantile(0.99).item(), 5)
+        distance = oracle.judge(pictures, name).distance
+        oracle.limits[name] = round(distance.quantile(0.99).item(), 5)
     return oracle
 
 
@@ -351,7 +369,7 @@ def first_stage(name: str, run: Run) -> dict:
 
 
 def main(run: Run) -> dict:
-    """Train, calibrate and export both oracles; a first stage that was trained before is not repeated."""
+    """Train, calibrate and write both oracles, without repeating a first stage with weights."""
     facts = {}
     nets = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -360,14 +378,14 @@ def main(run: Run) -> dict:
         second = recipe(name, 1)
         if not weights_file(first.name).exists():
             first_stage(name, run)
-        nets[name], facts[f"{name}, decoded"] = train_net(name, second, run, first.name)
+        nets[name], facts[f"{name}, decoded"] = train_net(
+            body=name, plan=second, run=run, start=first.name
+        )
     on = trial()
     for name, net in nets.items():
         oracle = calibrate(net, on)
-        save_file(
-            {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()},
-            FOLDER / f"{name}.safetensors",
-        )
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+        save_file(weights, FOLDER / f"{name}.safetensors")
         card = {
             "side": SIDE,
             "temperatures": oracle.temperatures,

@@ -1,8 +1,9 @@
-"""The diffusion prior: from a caption to a picture's embedding (Ramesh et al. 2022, section 2.2; `PriorTransformer`).
+"""The diffusion prior: from a caption to a picture's embedding (Ramesh et al. 2022, section 2.2).
 
-It sees many wild pictures, as CLIP and the decoder do, or it could not compose parts that no species has together. "A
-pet" stays what a pet usually is all the same: of the pictures with a bare caption, only as many are wild as the truth
-has. Captions are dropped in 10 % of the cases (the empty prompt takes their place), for guidance.
+It is a `PriorTransformer`. It is trained on many wild pictures, as CLIP and the decoder are;
+otherwise it could not compose parts that no species has together. "A pet" still gives typical pets:
+among the pictures with a bare caption, only as many are wild as in the true distribution. In 10 %
+of the cases the empty prompt replaces the caption, for guidance.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..fitting.loop import Recipe, Run, train
-from ..fitting.precision import compiled, fast_precision
+from ..fitting.precision import compile_blocks, fast_precision
 from ..models.networks import save_half
 from ..world.scenes import Scenes
 from . import clip, export, tokenizer
@@ -30,11 +31,12 @@ RECIPE = Recipe(
     seed=4,
     muon=3e-3,
 )
-DROP = 0.10
+DROP = 0.10  # share of captions that are dropped
 STEPS = 1000  # of the noise schedule
 
 
 def build(mean: Tensor, std: Tensor) -> Any:
+    """Build an untrained prior for embeddings of this mean and deviation."""
     from diffusers import PriorTransformer
 
     prior = PriorTransformer(
@@ -53,6 +55,7 @@ def build(mean: Tensor, std: Tensor) -> Any:
 
 
 def scheduler() -> Any:
+    """Build the noise schedule."""
     from diffusers import UnCLIPScheduler
 
     return UnCLIPScheduler(
@@ -65,55 +68,64 @@ def scheduler() -> Any:
 
 
 def shortened(ids: Int[Tensor, "n l"], end: int) -> Int[Tensor, "n m"]:
-    """Captions cut to the length of a prompt, as the tokenizer truncates them: the last token is the end of the text."""
+    """Truncate captions to the length of a prompt, as the tokenizer does.
+
+    The last token is then the end of the text.
+    """
     short = ids[:, : tokenizer.LENGTH].clone()
     short[:, -1] = end
     return short
 
 
-def read_through(ids: Int[Tensor, "n l"], end: int) -> Tensor:
-    """(n, l) True up to the first end of the text, which is where the tokenizer's attention mask is."""
+def attention_mask(ids: Int[Tensor, "n l"], end: int) -> Tensor:
+    """Return (n, l) True up to the first end of the text, as the tokenizer's attention mask is."""
     ended = (ids == end).int().cumsum(1)
     return (ended == 0) | ((ended == 1) & (ids == end))
 
 
 def main(run: Run) -> dict:
+    """Train the prior on the bundled CLIP's embeddings and write it."""
     torch.manual_seed(RECIPE.seed)
     device = run.device
-    export.wait(run.after)
+    export.wait_for(run.after)
     text, vision, words = export.load_clip(device)
     end = words.eos_token_id
-    empty = words(
-        [""], padding="max_length", max_length=tokenizer.LENGTH, return_tensors="pt"
-    ).input_ids.to(device)
+    blank = words([""], padding="max_length", max_length=tokenizer.LENGTH, return_tensors="pt")
+    empty = blank.input_ids.to(device)
 
-    def see(
+    def prepare(
         pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
     ) -> dict[str, Tensor]:
         return {"z": export.embed(vision, pictures), "ids": ids.short()}
 
-    pool = Pool(see, device, RECIPE.batch)
+    pool = Pool(prepare, device, RECIPE.batch)
     z = pool.all("z", 0)
     mean = z.mean(0)
     std = z.std(0)
     noise_schedule = scheduler()
-    kept = noise_schedule.alphas_cumprod.to(device)
+    alpha = noise_schedule.alphas_cumprod.to(device)  # the signal's share of the variance
     model = build(mean, std).to(device)
-    compiled(model, device)
+    compile_blocks(model, device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         lesson = pool.draw(step, generator)
-        ids = shortened(one_caption(lesson.seen["ids"], generator), end)
+        ids = shortened(one_caption(lesson.inputs["ids"], generator), end)
         keep = torch.rand(len(ids), generator=generator, device=device) > DROP
         ids = torch.where(keep[:, None], ids, empty)
         with torch.no_grad(), fast_precision(device.type):
-            said = text(ids)
-        x = (lesson.seen["z"] - mean) / std
+            encoded = text(ids)
+        x = (lesson.inputs["z"] - mean) / std
         t = torch.randint(STEPS, (len(x),), generator=generator, device=device)
         noise = torch.randn(x.shape, generator=generator, device=device)
-        signal = kept[t][:, None]
+        signal = alpha[t][:, None]
         noisy = signal.sqrt() * x + (1 - signal).sqrt() * noise
-        guess = model(noisy, t, said.text_embeds, said.last_hidden_state, read_through(ids, end))
+        guess = model(
+            noisy,
+            timestep=t,
+            proj_embedding=encoded.text_embeds,
+            encoder_hidden_states=encoded.last_hidden_state,
+            attention_mask=attention_mask(ids, end),
+        )
         return {"loss": mse_loss(guess.predicted_image_embedding.float(), x)}
 
     facts = train(model, loss, RECIPE, minutes=run.minutes)

@@ -1,10 +1,11 @@
-"""Semantica and its control (Kumar et al., arXiv 2405.14857): one network, shown a page or itself.
+"""Train Semantica and its control (Kumar et al., arXiv 2405.14857).
 
-Semantica is shown others of the page of which it draws a picture, the control that picture. The
-paper shows one picture of the page. From one nobody can tell what its page shares; so here it is
-one, two or four, alike often, and a network that is shown several can learn to keep what they have
-in common. The error of the clean latents is weighted as an error of the velocity would be (Salimans
-and Ho, arXiv 2202.00512), up to a limit, since near the clean picture that weight is infinite.
+Both are the same network. To draw a picture of a page, Semantica is shown other pictures of that
+page, the control that picture itself. The paper shows one picture of the page. One picture does not
+reveal the features that its page shares. So here one, two or four are shown equally often, and the
+network can learn to keep the features that they have in common. The error of the clean latents is
+weighted like an error of the velocity (Salimans and Ho, arXiv 2202.00512), up to a limit, since
+near the clean picture that weight is infinite.
 """
 
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from typing import Any
 import torch
 
 from ..fitting.loop import Recipe, Run, train
-from ..fitting.precision import compiled
+from ..fitting.precision import compile_blocks
 from ..pictures import Preprocess
-from ..semantica.corpus import Corpus, Filter, Pairs, itself, pairs
-from ..semantica.learning import SHOTS, build, keep, lesson
+from ..semantica.corpus import Corpus, Filter, Pairs, pairs, self_pairs
+from ..semantica.learning import SHOTS, build, make_loss
+from ..semantica.model import save_network
 from ..vision.encoders import Encoder
 from . import export, vqmodel
-from .pages import of_the_world
+from .pages import world_corpus
 
 RECIPE = Recipe(
     "semantica",
@@ -32,14 +34,14 @@ RECIPE = Recipe(
     seed=41,
     muon=3e-3,
 )
-CONTROL_STEPS = 3000  # to say what one sees is learned sooner than to say what else there might be
-PART = 0.68  # of the minutes, for the network that is not the control
-KEEP = Filter()
+CONTROL_STEPS = 3000  # fewer, since reconstruction is learned sooner than variation
+PART = 0.68  # share of the minutes for Semantica; the control gets the rest
+LIMITS = Filter()
 ENCODER = "clip"
 
 
-def eyes(name: str, device: torch.device) -> Encoder:
-    """Load an encoder of the stack that is trained here, by the name that it is bundled under."""
+def load_encoder(name: str, device: torch.device) -> Encoder:
+    """Load an encoder of the stack in training, by the name under which it is bundled."""
     if name == "clip":
         preprocess = Preprocess.read(export.PRIOR / "image_processor")
         return Encoder(name, export.load_clip(device)[1], preprocess)
@@ -55,44 +57,59 @@ def learn(
     device: torch.device,
     minutes: float | None,
 ) -> tuple[Any, dict]:
-    """Train one network from nothing; with facts for the model card."""
+    """Train one network from random weights, and return it with facts for the model card."""
     torch.manual_seed(recipe.seed)
     unet = build(corpus.tokens.shape[2], vqmodel.CHANNELS).to(device)
-    compiled(unet, device)
-    loss = lesson(corpus, unet, learned, shots, recipe.batch)
+    compile_blocks(unet, device)
+    loss = make_loss(corpus=corpus, unet=unet, learned=learned, shots=shots, batch=recipe.batch)
     return unet, train(unet, loss, replace(recipe, name=name), minutes=minutes)
 
 
 @dataclass(frozen=True)
-class Way:
-    """What a network learns from, and how long. part: of the minutes."""
+class Plan:
+    """Settings of one network's training."""
 
+    # Pictures to learn and to show.
     learned: Pairs
+    # Numbers of pictures that are shown.
     shots: tuple[int, ...]
+    # Length and pace.
     recipe: Recipe
+    # Share of the minutes.
     part: float
 
 
 def main(run: Run) -> dict:
-    """Train both bundled networks."""
-    corpus = of_the_world(eyes(ENCODER, run.device), export.load_movq(run.device))
-    ways = {
-        "pairs": Way(pairs(corpus, KEEP), SHOTS, RECIPE, PART),
-        "control": Way(itself(corpus), (1,), replace(RECIPE, steps=CONTROL_STEPS), 1 - PART),
+    """Train and write both bundled networks."""
+    corpus = world_corpus(load_encoder(ENCODER, run.device), export.load_movq(run.device))
+    plans = {
+        "pairs": Plan(learned=pairs(corpus, LIMITS), shots=SHOTS, recipe=RECIPE, part=PART),
+        "control": Plan(
+            learned=self_pairs(corpus),
+            shots=(1,),
+            recipe=replace(RECIPE, steps=CONTROL_STEPS),
+            part=1 - PART,
+        ),
     }
     facts = {}
-    for name, way in ways.items():
+    for name, plan in plans.items():
         unet, facts[name] = learn(
-            f"semantica-{name}",
-            corpus,
-            way.learned,
-            way.shots,
-            way.recipe,
-            run.device,
-            run.part(way.part),
+            name=f"semantica-{name}",
+            corpus=corpus,
+            learned=plan.learned,
+            shots=plan.shots,
+            recipe=plan.recipe,
+            device=run.device,
+            minutes=run.part(plan.part),
         )
-        about = {"low": KEEP.low, "high": KEEP.high, "shots": way.shots}
-        keep(unet, export.FOLDER / "semantica" / name, ENCODER, export.MODEL, about)
+        card = {
+            "encoder": ENCODER,
+            "movq": export.MODEL,
+            "low": LIMITS.low,
+            "high": LIMITS.high,
+            "shots": plan.shots,
+        }
+        save_network(unet, export.FOLDER / "semantica" / name, card)
     export.note("semantica", facts)
     export.sums()
     return facts

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer in which every word of the world is one token and any other text still encodes."""
+"""A CLIP tokenizer in which every word of the world is one token; other text still encodes."""
 
 import json
 import tempfile
@@ -7,17 +7,18 @@ from typing import Any
 
 from ..world import CATEGORIES, captions
 
-LENGTH = 24  # of a prompt, ends included; short, because the prior attends to every position
+# Tokens of a prompt, ends included. It is short because the prior attends to every position.
+LENGTH = 24
 
 
 def byte_symbols() -> list[str]:
-    """GPT-2's printable stand-ins for the 256 bytes, in its order."""
+    """Return GPT-2's printable stand-ins for the 256 bytes, in its order."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [chr(b) for b in plain] + [chr(256 + i) for i in range(256 - len(plain))]
 
 
 def split(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
-    """Byte-pair encoding of one word: join the pair of lowest rank until none is left."""
+    """Encode one word by byte pairs: join the pair of lowest rank until none is left."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while len(pieces) > 1:
         ranked = [
@@ -32,7 +33,11 @@ def split(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
 
 
 def build() -> Any:
-    """A `CLIPTokenizer`. Merges are added word by word at the end of the list, so no word already joined can fall apart."""
+    """Build the `CLIPTokenizer`.
+
+    Merges are added word by word at the end of the list, so they never split a word that is already
+    one token.
+    """
     from transformers import CLIPTokenizer
 
     merges: dict[tuple[str, str], int] = {}
@@ -42,11 +47,9 @@ def build() -> Any:
             merges[pieces[0], pieces[1]] = len(merges)
             vocabulary.append(pieces[0] + pieces[1])
     vocabulary = list(dict.fromkeys(vocabulary)) + ["<|startoftext|>", "<|endoftext|>"]
+    numbers = {symbol: i for i, symbol in enumerate(vocabulary)}
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.json").write_text(
-            json.dumps({symbol: i for i, symbol in enumerate(vocabulary)})
-        )
-        (Path(folder) / "merges.txt").write_text(
-            "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n"
-        )
+        (Path(folder) / "vocab.json").write_text(json.dumps(numbers))
+        (Path(folder) / "merges.txt").write_text("\n".join(lines) + "\n")
         return CLIPTokenizer.from_pretrained(folder, model_max_length=LENGTH)

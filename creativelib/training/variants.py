@@ -1,4 +1,6 @@
-"""Semantica with other encoders and filters, each trained alike and for a shorter time, to be compared. Not bundled.
+"""Semantica with other encoders and filters, for comparison.
+
+All are trained alike and for fewer steps than the bundled one. They are not bundled.
 
 python -m creativelib.training variants
 python -m benchmarks.semantica.variations variants
@@ -10,13 +12,14 @@ from pathlib import Path
 from ..files import cache_folder
 from ..fitting.loop import Run
 from ..semantica.corpus import Filter, pairs
-from ..semantica.learning import SHOTS, keep
+from ..semantica.learning import SHOTS
+from ..semantica.model import save_network
 from . import export
-from .pages import of_the_world
-from .semantica import RECIPE, eyes, learn
+from .pages import world_corpus
+from .semantica import RECIPE, learn, load_encoder
 
 SHORT = replace(RECIPE, steps=1500)
-# Which encoder is looked through, and which pairs are learned from.
+# By name, the encoder and the filter of pairs.
 VARIANTS = {
     "CLIP": ("clip", Filter()),
     "CLIP, filtered": ("clip", Filter(low=0.4, high=0.95)),
@@ -25,24 +28,30 @@ VARIANTS = {
 
 
 def folder(name: str) -> Path:
-    """Where a variant is kept for `Semantica.load`."""
+    """Return the folder of a variant, for `Semantica.load`."""
     return cache_folder() / "semantica" / name.lower().replace(", ", "-").replace(" ", "-")
 
 
 def main(run: Run) -> dict:
+    """Train and write all variants."""
     facts = {}
-    for name, (encoder, chosen) in VARIANTS.items():
-        corpus = of_the_world(eyes(encoder, run.device), export.load_movq(run.device))
-        place = folder(name)
-        learned = pairs(corpus, chosen)
+    for name, (encoder, limits) in VARIANTS.items():
+        corpus = world_corpus(load_encoder(encoder, run.device), export.load_movq(run.device))
+        target = folder(name)
         unet, facts[name] = learn(
-            f"semantica-{place.name}",
-            corpus,
-            learned,
-            SHOTS,
-            SHORT,
-            run.device,
-            run.part(1 / len(VARIANTS)),
+            name=f"semantica-{target.name}",
+            corpus=corpus,
+            learned=pairs(corpus, limits),
+            shots=SHOTS,
+            recipe=SHORT,
+            device=run.device,
+            minutes=run.part(1 / len(VARIANTS)),
         )
-        keep(unet, place, encoder, export.MODEL, {"low": chosen.low, "high": chosen.high})
+        card = {
+            "encoder": encoder,
+            "movq": export.MODEL,
+            "low": limits.low,
+            "high": limits.high,
+        }
+        save_network(unet, target, card)
     return facts

@@ -1,7 +1,8 @@
-"""The picture autoencoder: a `VQModel` used without quantisation, as Kandinsky 2.2 uses its MoVQ (`force_not_quantize`).
+"""The picture autoencoder: a `VQModel` used without quantization.
 
-Encoder and decoder are trained together; then the encoder is frozen, its latents scaled to unit variance (folded into
-the 1x1 convolutions around the latent), and the decoder goes on alone.
+Kandinsky 2.2 uses its MoVQ in the same way (`force_not_quantize`). Encoder and decoder are trained
+together. Then the encoder is frozen, its latents are scaled to unit variance (folded into the 1x1
+convolutions around the latent), and the decoder alone is trained further.
 """
 
 import copy
@@ -41,13 +42,16 @@ DECODER = Recipe(
     seed=3,
     muon=2e-3,
 )
-SHARE = 0.9  # of the minutes, for the first stage
-CHANNELS = 8  # with four, thin outlines and small parts blurred
-SHRINK = 8  # pixels of a picture's side for one of the latents'
-NOISE = 0.08  # of the latents' unit scale: what the decoder forgives the diffusion model
+SHARE = 0.9  # share of the minutes for the first stage
+CHANNELS = 8  # of the latents; with four, thin outlines and small parts blurred
+SHRINK = 8  # ratio of a picture's side to that of its latents
+# Deviation of the noise added to latents of unit scale, so that the decoder tolerates errors of the
+# diffusion model.
+NOISE = 0.08
 
 
 def build() -> Any:
+    """Build an untrained autoencoder."""
     from diffusers import VQModel
 
     return VQModel(
@@ -63,22 +67,25 @@ def build() -> Any:
     )
 
 
-def see(
+def prepare(
     pictures: Float[Tensor, "n 3 h w"], scenes: Scenes, ids: Int[Tensor, "n c l"]
 ) -> dict[str, Tensor]:
+    """Return the pixels in bytes."""
     return {"pixels": in_bytes(pictures)}
 
 
 def error(output: Tensor, picture: Tensor) -> Tensor:
-    """Squared and absolute error in [-1, 1] units, and squared error of 8x8 means, which carry the colours."""
+    """Compute the error of pictures in [-1, 1].
+
+    It is the sum of the squared error, 0.3 times the absolute error, and the squared error of 8x8
+    means, which carry the colors.
+    """
     output = output.float()
     picture = picture.float()
     coarse = avg_pool2d(output, SHRINK) - avg_pool2d(picture, SHRINK)
-    return (
-        (output - picture).square().mean()
-        + 0.3 * (output - picture).abs().mean()
-        + coarse.square().mean()
-    )
+    squared = (output - picture).square().mean()
+    absolute = (output - picture).abs().mean()
+    return squared + 0.3 * absolute + coarse.square().mean()
 
 
 def fold_scale(model: Any, mean: Tensor, std: Tensor) -> None:
@@ -94,18 +101,19 @@ def fold_scale(model: Any, mean: Tensor, std: Tensor) -> None:
 
 
 def main(run: Run) -> dict:
+    """Train the autoencoder in both stages and write it."""
     device = run.device
     torch.manual_seed(TOGETHER.seed)
     model = build().to(device)
     model.quantize.requires_grad_(False)  # the code book is not used
-    pool = Pool(see, device, TOGETHER.batch)
+    pool = Pool(prepare, device, TOGETHER.batch)
 
     def decode(z: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(z.shape, generator=generator, device=generator.device)
         return model.decoder(model.post_quant_conv(z + NOISE * noise))
 
     def batch(step: int, generator: torch.Generator) -> Tensor:
-        pixels = pool.draw(step, generator).seen["pixels"]
+        pixels = pool.draw(step, generator).inputs["pixels"]
         return as_picture(pixels) * 2 - 1
 
     def encode(x: Tensor) -> Tensor:
@@ -114,9 +122,10 @@ def main(run: Run) -> dict:
     def together(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         x = batch(step, generator)
         z = encode(x)
-        moments = z.mean((0, 2, 3)).square().mean() + (z.std((0, 2, 3)) - 1).square().mean()
-        e = error(decode(z, generator), x)
-        return {"loss": e + 0.02 * moments, "error": e.detach()}
+        mean = z.mean((0, 2, 3)).square().mean()
+        moments = mean + (z.std((0, 2, 3)) - 1).square().mean()
+        reconstruction = error(decode(z, generator), x)
+        return {"loss": reconstruction + 0.02 * moments, "error": reconstruction.detach()}
 
     facts = {"together": train(model, together, TOGETHER, minutes=run.part(SHARE))}
     start = facts["together"]["steps"]
@@ -124,7 +133,8 @@ def main(run: Run) -> dict:
     with torch.no_grad():
         z = torch.cat([encode(batch(start, generator)) for _ in range(64)])
     fold_scale(model, z.mean((0, 2, 3)), z.std((0, 2, 3)))
-    for part in (model.encoder, model.quant_conv):  # rounded as they will be shipped
+    # Rounded to float16, as they are shipped.
+    for part in (model.encoder, model.quant_conv):
         part.half().float().requires_grad_(False)
 
     def alone(step: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -133,9 +143,9 @@ def main(run: Run) -> dict:
             z = encode(x)
         return {"loss": error(decode(z, generator), x)}
 
-    # Written once now, so that the diffusion model can start on the frozen latents, and again at the end.
+    # Written now, so the diffusion model can start on the frozen latents, and again at the end.
     save_half(copy.deepcopy(model), export.DECODER / "movq")
-    export.tell("vqmodel")
+    export.mark_ready("vqmodel")
     facts["decoder"] = train(model, alone, DECODER, minutes=run.part(1 - SHARE))
     save_half(model, export.DECODER / "movq")
     export.note("vqmodel", facts)

@@ -1,17 +1,20 @@
-"""The autoregressive prior of unCLIP, beside the diffusion prior (DALL-E 2, arXiv 2204.06125, section 2.2): an image embedding is drawn
-number by number.
+"""The autoregressive prior of unCLIP, which draws an image embedding number by number.
+
+It is the alternative to the diffusion prior (DALL-E 2, arXiv 2204.06125, section 2.2).
 
     prior = AutoregressivePrior.load()
     z = prior.sample(pipe.encode_text(["a photo of a pet"]), n=8, generator=g)
     pictures = pipe.decode(z, generator=g)
 
-An embedding becomes codes: its principal components by falling variance, each rounded to one of a few values. A causal transformer
-reads the caption, its embedding and how well the picture is to match it, and then predicts code after code. Sampling is a chain of
-choices, so no gradient passes it: what is optimised through a prior needs the diffusion prior.
+An embedding becomes codes: its principal components by falling variance, each rounded to one of a
+few values. A causal transformer reads the caption, the caption's embedding, and a token for how
+well the picture should match the caption. Then it predicts code after code. Sampling is a chain of
+discrete choices that no gradient passes, so optimizing through a prior needs the diffusion prior.
 """
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,44 +27,58 @@ from torch.nn.functional import cosine_similarity
 from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, at_least
-from ..models.location import verify
-from ..models.names import MODELS
+from ..models.location import bundled
 from ..models.networks import usable_device
+from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, Generators
 
-SPAN = 4.0  # standard deviations: codes cover as many to either side of the mean
+# Standard deviations that codes cover on either side of the mean.
+SPAN = 4.0
+# Files in the folder of a saved prior.
 FILES = ("config.json", "model.safetensors", "codes.safetensors")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of embeddings (`dim`), of the text encoder's hidden states (`text`) and texts (`length`, in tokens); how many codes an embedding
-    has, the values of a code (`buckets`) and of the token for the dot product (`dots`); and the transformer's own."""
+    """Sizes of a `CodeModel` and of its inputs."""
 
+    # Width of image and text embeddings.
     dim: int
+    # Width of the text encoder's hidden states.
     text: int
+    # Tokens of the longest text.
     length: int
+    # Codes of an embedding.
     codes: int
+    # Values of a code.
     buckets: int
+    # Values of the token for the dot product.
     dots: int
+    # Width of the transformer.
     width: int
+    # Blocks of the transformer.
     layers: int
+    # Attention heads of each block.
     heads: int
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Image embeddings as whole numbers. `subspace` holds the principal components that are kept; `edges` are what separates the
-    quantiles of the training set's dot products of unit image and text embeddings.
+    """Image embeddings as whole numbers.
 
-    Every component is cut into `buckets` of equal width over 4 standard deviations to either side of its mean. The paper does not say how
-    it cut. Buckets of equal counts, the other natural way, lose several times as much of these light-tailed components, because theirs
-    are widest where embeddings are rare.
+    Every component is cut into buckets of equal width over 4 standard deviations on either side of
+    its mean. The paper does not say how it cut. Buckets of equal counts are the natural
+    alternative, but they are widest where embeddings are rare. They lose several times as much of
+    these light-tailed components.
     """
 
+    # The principal components that become codes.
     subspace: Subspace
+    # Boundaries between the quantiles of the training set's dot products of unit image and text
+    # embeddings.
     edges: Float[Tensor, " q"]
+    # Values of a code.
     buckets: int
 
     @classmethod
@@ -74,49 +91,58 @@ class Codes:
         buckets: int = 64,
         dots: int = 32,
     ) -> "Codes":
-        """To image embeddings and to dot products. `pca` is the share of the variance that the kept components explain, in (0, 1].
+        """Fit codes to image embeddings `z` and to the dot products `like`.
 
-        Raises InputError for a share out of range, fewer than 2 buckets or dots, and fewer than 3 embeddings.
+        pca: share of the variance that the components explain, in (0, 1].
+        buckets: values of a code.
+        dots: quantiles of the dot products.
+
+        Raises InputError for a share out of range, fewer than 2 buckets or dots, and fewer than 3
+        embeddings.
         """
         at_least("buckets", buckets, 2)
         at_least("dots", dots, 2)
-        edges = torch.quantile(
-            like.double(), torch.linspace(0, 1, dots + 1, dtype=torch.float64)[1:-1]
-        )
+        levels = torch.linspace(0, 1, dots + 1, dtype=torch.float64)[1:-1]
+        edges = torch.quantile(like.double(), levels)
         return cls(Subspace.fit(Moments.of(z), pca, residual=False), edges, buckets)
 
     def __len__(self) -> int:
-        """Codes of an embedding."""
+        """Return the number of codes of an embedding."""
         return len(self.subspace.axes)
 
     def encode(self, z: Float[Tensor, "*b d"]) -> Int[Tensor, "*b c"]:
-        """The codes of embeddings. Raises InputError for embeddings of another width than the fit's."""
+        """Turn embeddings into codes.
+
+        Raises InputError for embeddings of another width than the fit's.
+        """
         inside = self.subspace.project(z)
         deviations = inside / self.subspace.variances.sqrt().to(inside)
-        return (
-            ((deviations / SPAN + 1) / 2 * self.buckets).floor().clamp(0, self.buckets - 1).long()
-        )
+        positions = (deviations / SPAN + 1) / 2 * self.buckets
+        return positions.floor().clamp(0, self.buckets - 1).long()
 
     def decode(self, codes: Int[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
-        """Embeddings in float32 in the middle of their buckets."""
+        """Turn codes into embeddings in float32, in the middle of their buckets."""
         deviations = (((codes.double() + 0.5) / self.buckets) * 2 - 1) * SPAN
         space = self.subspace
         inside = deviations * space.variances.sqrt().to(deviations)
         return (space.mean.to(inside) + inside @ space.axes.to(inside)).float()
 
     def dot(self, z: Float[Tensor, "b d"], pooled: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
-        """The quantile in which the dot product of the unit embeddings of picture and text lies."""
-        return torch.searchsorted(
-            self.edges.to(z), cosine_similarity(z, pooled, dim=-1).contiguous()
-        )
+        """Find the quantile in which the dot product of unit image and text embeddings lies."""
+        like = cosine_similarity(z, pooled, dim=-1).contiguous()
+        return torch.searchsorted(self.edges.to(z), like)
 
 
 class CodeModel(nn.Module):
-    """The causal transformer, GPT-2's blocks over: the caption's hidden states, its embedding, the token for the dot product, the codes.
+    """The causal transformer, with GPT-2's blocks.
 
-    All components share one embedding of a code and one output layer, because a code means the same number of standard deviations in each;
-    the position says which component it is. A caption that is dropped leaves its first token, which is the same in all captions, and a
-    learned vector in its embedding's place. A code's position does not depend on the caption's length.
+    It reads the caption's hidden states, the caption's embedding, the token for the dot product,
+    and the codes, in this order.
+
+    All components share one embedding of a code and one output layer, because a code means the same
+    number of standard deviations in each. The position says which component it is, and does not
+    depend on the caption's length. A dropped caption leaves its first token, which is the same in
+    all captions, and a learned vector in place of its embedding.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -124,7 +150,7 @@ class CodeModel(nn.Module):
 
         super().__init__()
         self.sizes = sizes
-        # By this name `training.loop` knows the blocks' matrices, for Muon.
+        # `fitting.loop` finds the blocks' matrices, which Muon trains, by this attribute's name.
         self.transformer_blocks = GPT2Model(
             GPT2Config(
                 vocab_size=sizes.buckets,
@@ -140,9 +166,8 @@ class CodeModel(nn.Module):
                 activation_function="gelu_pytorch_tanh",
             )
         )
-        self.transformer_blocks.set_attn_implementation(
-            "eager"
-        )  # this and GELU: the same values as by default, faster on a CPU
+        # This attention and the GELU above give the same values as the defaults, faster on a CPU.
+        self.transformer_blocks.set_attn_implementation("eager")
         self.tokens = nn.Linear(sizes.text, sizes.width)
         self.pooled = nn.Linear(sizes.dim, sizes.width)
         self.nothing = nn.Parameter(torch.zeros(sizes.width))
@@ -150,87 +175,96 @@ class CodeModel(nn.Module):
         self.head = nn.Linear(sizes.width, sizes.buckets)
 
     def prefix(
-        self, cond: TextCondition, dot: Int[Tensor, " r"], told: Bool[Tensor, " r"]
+        self, cond: TextCondition, dot: Int[Tensor, " r"], has_caption: Bool[Tensor, " r"]
     ) -> tuple[Float[Tensor, "r p w"], Bool[Tensor, "r p"], Int[Tensor, "1 p"]]:
-        """What comes before the codes of r rows, which of it counts, and its positions; rows that are not `told` lose their caption."""
+        """Build the inputs that precede the codes of r rows.
+
+        Rows without `has_caption` lose their caption. Returns the inputs, a mask that is True where
+        they count, and their positions.
+        """
         used = int(cond.mask.any(0).sum())
         first = torch.arange(used, device=dot.device) == 0
-        mask = cond.mask[:, :used] & (told[:, None] | first)
-        said = torch.where(told[:, None], self.pooled(cond.pooled), self.nothing)
-        rows = torch.cat(
-            [self.tokens(cond.tokens[:, :used]), said[:, None], self.dot(dot)[:, None]], 1
-        )
-        places = torch.tensor(
-            [[*range(used), self.sizes.length, self.sizes.length + 1]], device=dot.device
-        )
-        return rows, torch.cat([mask, mask.new_ones(len(mask), 2)], 1), places
+        mask = cond.mask[:, :used] & (has_caption[:, None] | first)
+        tokens = self.tokens(cond.tokens[:, :used])
+        pooled = torch.where(has_caption[:, None], self.pooled(cond.pooled), self.nothing)
+        inputs = torch.cat([tokens, pooled[:, None], self.dot(dot)[:, None]], 1)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 2)], 1)
+        length = self.sizes.length
+        positions = torch.tensor([[*range(used), length, length + 1]], device=dot.device)
+        return inputs, mask, positions
 
     def forward(
         self,
         cond: TextCondition,
         dot: Int[Tensor, " r"],
         codes: Int[Tensor, "r c"],
-        told: Bool[Tensor, " r"],
+        has_caption: Bool[Tensor, " r"],
     ) -> Float[Tensor, "r c v"]:
-        """Logits of every code, given the codes before it."""
-        rows, mask, places = self.prefix(cond, dot, told)
-        rows = torch.cat([rows, self.transformer_blocks.wte(codes[:, :-1])], 1)
-        mask = torch.cat([mask, mask.new_ones(codes[:, :-1].shape)], 1)
-        places = torch.cat(
-            [places, places[:, -1:] + torch.arange(1, codes.shape[1], device=dot.device)], 1
-        )
-        seen = self.transformer_blocks(
-            inputs_embeds=rows, attention_mask=mask, position_ids=places, use_cache=False
+        """Predict the logits of every code, given the codes before it."""
+        inputs, mask, positions = self.prefix(cond, dot, has_caption)
+        # The last code precedes no other one.
+        previous = codes[:, :-1]
+        inputs = torch.cat([inputs, self.transformer_blocks.wte(previous)], 1)
+        mask = torch.cat([mask, mask.new_ones(previous.shape)], 1)
+        own = positions[:, -1:] + torch.arange(1, codes.shape[1], device=dot.device)
+        positions = torch.cat([positions, own], 1)
+        hidden = self.transformer_blocks(
+            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
         ).last_hidden_state
-        return self.head(seen[:, -codes.shape[1] :])
+        return self.head(hidden[:, -codes.shape[1] :])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AutoregressivePrior:
     """A trained `CodeModel` with the codes it reads."""
 
+    # A `CodeModel`.
     model: Any
     codes: Codes
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.model.parameters())
+        device = next(self.model.parameters()).device
+        sizes = self.model.sizes
+        return (
+            f"AutoregressivePrior({weights / 1e6:,.1f} M weights on {device}, embeddings of "
+            f"{sizes.dim} in {sizes.codes} codes of {sizes.buckets} values)"
+        )
 
     @classmethod
     def load(
         cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu"
     ) -> "AutoregressivePrior":
-        """The bundled prior by name, or a folder that `save` wrote.
+        """Load the bundled prior by name, or a folder that `save` wrote.
 
-        Raises InputError for an unknown device, damaged bundled files, and a folder without the three files.
+        Raises InputError for an unknown device, damaged bundled files, and a folder that lacks one
+        of the three files.
         """
-        folder, bundled = Path(name_or_path), MODELS["menagerie"].folder
-        if str(name_or_path) == "menagerie" and bundled is not None:
-            verify(bundled)
-            folder = bundled / "autoregressive"
+        folder = Path(name_or_path)
+        if str(name_or_path) == "menagerie":
+            folder = bundled("autoregressive")
         if not all((folder / file).is_file() for file in FILES):
             raise InputError(
-                f"prior is {str(name_or_path)!r}; expected 'menagerie' and a folder with {', '.join(FILES)}"
+                f"prior is {str(name_or_path)!r}; expected 'menagerie' and a folder with "
+                f"{', '.join(FILES)}"
             )
         sizes = Sizes(**json.loads((folder / "config.json").read_text()))
         model = CodeModel(sizes)
         tensors = load_file(folder / "codes.safetensors")
-        model.load_state_dict(
-            {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
-        )
-        return cls(
-            model.to(usable_device(device)).eval().requires_grad_(False),
-            Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets),
-        )
+        weights = load_file(folder / "model.safetensors")
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+        model = model.to(usable_device(device)).eval().requires_grad_(False)
+        return cls(model, Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets))
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `load` reads, the weights in float16."""
+        """Write a folder that `load` reads. Weights are stored in float16."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(asdict(self.model.sizes), indent=1) + "\n")
-        save_file(
-            {name: value.half().contiguous() for name, value in self.model.state_dict().items()},
-            folder / "model.safetensors",
-        )
-        save_file(
-            self.codes.subspace.state_dict() | {"edges": self.codes.edges},
-            folder / "codes.safetensors",
-        )
+        weights = self.model.state_dict()
+        halves = {name: value.half().contiguous() for name, value in weights.items()}
+        save_file(halves, folder / "model.safetensors")
+        codes = self.codes.subspace.state_dict() | {"edges": self.codes.edges}
+        save_file(codes, folder / "codes.safetensors")
 
     def sample(
         self,
@@ -243,10 +277,15 @@ class AutoregressivePrior:
     ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; not differentiable.
 
-        The token for the dot product is drawn from a part of the training set's quantiles, as in the paper from the upper half. Guidance
-        above 1 is classifier-free guidance of the logits away from no caption, under the same dot product. Generators as in
-        `Pipeline.sample_prior`. Raises InputError unless n >= 1, generators number 1 or k, and `dots` is an interval in [0, 1], and for
-        conditions that are told through adapters of the diffusion prior.
+        generator: one for all embeddings, or one for each of k conditions, as in
+            `Pipeline.sample_prior`.
+        guidance: above 1, classifier-free guidance of the logits away from those without a caption,
+            with the same token for the dot product.
+        dots: interval of the training set's quantiles from which this token is drawn. The default
+            is the upper half, as in the paper.
+
+        Raises InputError unless n >= 1, generators number 1 or k, and `dots` is an interval in
+        [0, 1], and for conditions with adapters, which belong to the diffusion prior.
         """
         at_least("n", n, 1)
         if not 0 <= dots[0] < dots[1] <= 1:
@@ -257,61 +296,70 @@ class AutoregressivePrior:
             )
         k = len(cond.pooled)
         sizes = self.model.sizes
+        # One number for the token of the dot product, then one for each code.
         chance = _uniform(generator, k, n, 1 + sizes.codes).to(cond.pooled.device).flatten(0, 1)
-        low, high = (round(share * sizes.dots) for share in dots)
+        low = round(dots[0] * sizes.dots)
+        high = round(dots[1] * sizes.dots)
         dot = (low + chance[:, 0] * (max(high - low, 1))).long().clamp(max=sizes.dots - 1)
         owner = torch.arange(k * n, device=dot.device) // n
-        parts = zip(
-            *(part.split(EMBEDDING_ROWS) for part in (owner, dot, chance[:, 1:])), strict=True
-        )
-        codes = [self._draw(_rows(cond, own), which, luck, guidance) for own, which, luck in parts]
-        return self.codes.decode(torch.cat(codes)).view(k, n, -1)
+        draw_codes = partial(self._draw_codes, cond, guidance)
+        codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
+        return self.codes.decode(codes).view(k, n, -1)
 
-    def _draw(
+    def _draw_codes(
         self,
         cond: TextCondition,
+        guidance: float,
+        owner: Int[Tensor, " r"],
         dot: Int[Tensor, " r"],
         chance: Float[Tensor, "r c"],
-        guidance: float,
     ) -> Int[Tensor, "r c"]:
-        """One code after the other; what the transformer has read stays in its cache."""
+        """Draw one code after the other; row i belongs to condition owner[i].
+
+        The transformer keeps what it has read in its cache.
+        """
         blocks = self.model.transformer_blocks
         r = len(dot)
+        # With guidance, every row runs twice: with its caption, then without.
         copies = 2 if guidance > 1 else 1
-        both = torch.arange(r, device=dot.device).repeat(copies)
-        told = torch.arange(copies * r, device=dot.device) < r
-        rows, mask, places = self.model.prefix(_rows(cond, both), dot[both], told)
+        has_caption = torch.arange(copies * r, device=dot.device) < r
+        inputs, mask, positions = self.model.prefix(
+            _select(cond, owner.repeat(copies)), dot.repeat(copies), has_caption
+        )
         codes = []
         cache = None
-        for luck in chance.T:
-            seen = blocks(
-                inputs_embeds=rows,
+        for numbers in chance.T:
+            output = blocks(
+                inputs_embeds=inputs,
                 attention_mask=mask,
-                position_ids=places,
+                position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
             )
-            logits = self.model.head(seen.last_hidden_state[:, -1])
-            cache = seen.past_key_values
+            logits = self.model.head(output.last_hidden_state[:, -1])
+            cache = output.past_key_values
             if guidance > 1:
-                given, free = logits.split(r)
-                logits = free + guidance * (given - free)
-            codes.append(pick(logits, luck))
-            rows = blocks.wte(codes[-1].repeat(copies))[:, None]
+                conditional, unconditional = logits.split(r)
+                logits = unconditional + guidance * (conditional - unconditional)
+            codes.append(pick(logits, numbers))
+            inputs = blocks.wte(codes[-1].repeat(copies))[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            places = places[:, -1:] + 1
+            positions = positions[:, -1:] + 1
         return torch.stack(codes, 1)
 
 
 def pick(logits: Float[Tensor, "r v"], chance: Float[Tensor, " r"]) -> Int[Tensor, " r"]:
-    """Draw from the logits' distribution, given numbers in [0, 1): the first value up to which as much probability lies."""
-    upto = logits.double().softmax(-1).cumsum(-1)
-    return torch.searchsorted(upto, chance.double()[:, None], right=True)[:, 0].clamp(
-        max=logits.shape[-1] - 1
-    )
+    """Draw from the logits' distribution, given uniform numbers in [0, 1).
+
+    Each row gets the first value whose cumulative probability exceeds its number.
+    """
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    drawn = torch.searchsorted(cumulative, chance.double()[:, None], right=True)[:, 0]
+    # Rounding may leave the last sum below 1.
+    return drawn.clamp(max=logits.shape[-1] - 1)
 
 
-def _rows(cond: TextCondition, index: Int[Tensor, " r"]) -> TextCondition:
+def _select(cond: TextCondition, index: Int[Tensor, " r"]) -> TextCondition:
     return TextCondition(cond.pooled[index], cond.tokens[index], cond.mask[index], cond.used)
 
 
@@ -320,6 +368,7 @@ def _uniform(generator: Generators, k: int, n: int, m: int) -> Float[Tensor, "k 
         return torch.rand(k, n, m, generator=generator, device=generator.device)
     if len(generator) != k:
         raise InputError(
-            f"generator is a list of {len(generator)}; expected one generator, or one for each of the {k} conditions"
+            f"generator is a list of {len(generator)}; expected one generator, or one for each of "
+            f"the {k} conditions"
         )
     return torch.stack([torch.rand(n, m, generator=own, device=own.device) for own in generator])

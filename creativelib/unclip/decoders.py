@@ -1,8 +1,9 @@
 """Decoders: from image embeddings to latents to pictures.
 
-The classes hold where models differ: Kandinsky 2.2 and the bundled model, Kandinsky 2.1, Karlo. What
-is the same for all, the loop over timesteps with guidance, is `sample_latents`. Decoders that also
-read a text get the empty one, as in ConceptLab's released code: the embedding alone says what to draw.
+The classes hold the differences between models: Kandinsky 2.2 and the bundled model, Kandinsky 2.1,
+Karlo. `sample_latents` is common to all: the loop over timesteps with guidance. Decoders that also
+read a text get the empty one, as in ConceptLab's released code: the embedding alone says what to
+draw.
 """
 
 import copy
@@ -23,64 +24,79 @@ from .batches import in_batches
 
 # Pictures sent through networks at once. Bounds memory and changes no result.
 PICTURE_ROWS = 32
-SUPER_STEPS = 7  # UnCLIPPipeline's default
-SUPER_ROWS = 8  # pictures enlarged at once
+# Steps of Karlo's super-resolution; UnCLIPPipeline's default.
+SUPER_STEPS = 7
+# Pictures that Karlo enlarges at once.
+SUPER_ROWS = 8
+# Types of a variance that the network predicts beside the noise.
 LEARNED_VARIANCES = ("learned", "learned_range")
 
 
 @dataclass(frozen=True, eq=False)
 class Decoder(ABC):
-    """A denoiser of latents (m, h, w), given image embeddings, with the scheduler it was trained for."""
+    """A denoiser of latents (m, h, w), given image embeddings.
 
+    All methods that take tensors work on batches of c rows.
+    """
+
+    # The denoiser.
     unet: Any
+    # The scheduler that the denoiser was trained for.
     scheduler: Any
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one picture's latents."""
-        return (
-            self.unet.config.in_channels,
-            self.unet.config.sample_size,
-            self.unet.config.sample_size,
-        )
+        """Shape (m, h, w) of one picture's latents."""
+        config = self.unet.config
+        return (config.in_channels, config.sample_size, config.sample_size)
 
     @property
     @abstractmethod
     def side(self) -> int:
-        """Of the pictures that `encode` takes and `render` gives, in pixels."""
+        """Side in pixels of the pictures that `encode` takes and `render` returns."""
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
+        """All networks of the decoder."""
         return tuple(value for value in vars(self).values() if isinstance(value, nn.Module))
 
     @abstractmethod
     def predict(
         self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
     ) -> Float[Tensor, "c o h w"]:
-        """What the denoiser says of latents at timestep t; with a learned variance o is 2 m."""
+        """Run the denoiser on latents at timestep t.
+
+        The output has o = m channels, or 2 m with a learned variance.
+        """
 
     @abstractmethod
     def encode(self, pictures: Float[Tensor, "c 3 s s"]) -> Float[Tensor, "c m h w"]:
-        """The latents of pictures in [0, 1]."""
+        """Turn pictures in [0, 1] into latents."""
 
     @abstractmethod
     def render(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 s s"]:
-        """The pictures that latents stand for, from below 0 to above 1; differentiable."""
+        """Turn latents into pictures; differentiable.
+
+        Values may lie a little outside [0, 1].
+        """
 
     def blank(self) -> Float[Tensor, "1 d"] | None:
-        """The embedding that guidance leads away from, where the model has learned one."""
+        """Return the embedding that guidance leads away from, or None if none was learned."""
         return None
 
     def enlarge(
         self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]
     ) -> Float[Tensor, "c 3 ss ss"]:
-        """What becomes of rendered pictures in [0, 1] at the end: by default, nothing."""
+        """Enlarge rendered pictures in [0, 1]. By default they stay as they are."""
         return pictures
 
 
 @dataclass(frozen=True, eq=False)
 class Kandinsky22(Decoder):
-    """KandinskyV22Pipeline's: an embedding is all that the denoiser is told, and a MoVQ turns latents into pictures."""
+    """The decoder of KandinskyV22Pipeline.
+
+    The denoiser is conditioned on the embedding alone, and a MoVQ turns latents into pictures.
+    """
 
     movq: Any
 
@@ -102,29 +118,41 @@ class Kandinsky22(Decoder):
 
 @dataclass(frozen=True, eq=False)
 class Kandinsky21(Kandinsky22):
-    """KandinskyPipeline's, which also reads a text: `pooled` and `tokens` are the empty one's, from its MultilingualCLIP."""
+    """The decoder of KandinskyPipeline, which also reads a text, here the empty one."""
 
+    # Embedding of the empty text from the pipeline's MultilingualCLIP.
     pooled: Float[Tensor, "1 w"]
+    # Hidden states of the empty text.
     tokens: Float[Tensor, "1 l v"]
 
     def predict(
         self, latents: Float[Tensor, "c m h w"], t: Tensor, z: Float[Tensor, "c d"]
     ) -> Float[Tensor, "c o h w"]:
         c = len(latents)
-        told = {"text_embeds": self.pooled.expand(c, -1), "image_embeds": z}
-        return self.unet(latents, t, self.tokens.expand(c, -1, -1), added_cond_kwargs=told).sample
+        cond = {"text_embeds": self.pooled.expand(c, -1), "image_embeds": z}
+        return self.unet(latents, t, self.tokens.expand(c, -1, -1), added_cond_kwargs=cond).sample
 
 
 @dataclass(frozen=True, eq=False)
 class Karlo(Decoder):
-    """UnCLIPPipeline's: latents are small pictures, which two more networks enlarge at the end. The text told is the empty one."""
+    """The decoder of UnCLIPPipeline, which also reads a text, here the empty one.
 
+    Latents are small pictures, which two more networks enlarge at the end.
+    """
+
+    # Combines image and text embeddings into the denoiser's inputs.
     text_proj: Any
+    # Super-resolution network of all steps but the last.
     super_first: Any
+    # Super-resolution network of the last step.
     super_last: Any
+    # Scheduler of the super-resolution.
     super_scheduler: Any
+    # Embedding of the empty text.
     pooled: Float[Tensor, "1 w"]
+    # Hidden states of the empty text.
     tokens: Float[Tensor, "1 l v"]
+    # True at real tokens of the empty text.
     mask: Bool[Tensor, "1 l"]
 
     @property
@@ -157,7 +185,10 @@ class Karlo(Decoder):
     def enlarge(
         self, pictures: Float[Tensor, "c 3 s s"], generator: torch.Generator | list[torch.Generator]
     ) -> Float[Tensor, "c 3 ss ss"]:
-        """By a diffusion of its own, whose last step is another network's, as in UnCLIPPipeline."""
+        """Enlarge pictures by a diffusion of their own, as UnCLIPPipeline does.
+
+        A second network takes the last step.
+        """
         from diffusers.utils.torch_utils import randn_tensor
 
         scheduler = copy.deepcopy(self.super_scheduler)
@@ -170,9 +201,11 @@ class Karlo(Decoder):
             last = index == len(times) - 1
             network = self.super_last if last else self.super_first
             inputs = torch.cat([x, small], 1).to(network.dtype)
-            noise = torch.cat([network(part, t).sample for part in inputs.split(SUPER_ROWS)]).to(x)
+            parts = [network(part, t).sample for part in inputs.split(SUPER_ROWS)]
+            noise = torch.cat(parts).to(x)
+            following = None if last else times[index + 1]
             x = scheduler.step(
-                noise, t, x, prev_timestep=None if last else times[index + 1], generator=generator
+                noise, t, x, prev_timestep=following, generator=generator
             ).prev_sample
         return (x * 0.5 + 0.5).clamp(0, 1)
 
@@ -191,8 +224,8 @@ def sample_latents(
 ) -> Float[Tensor, "c m h w"]:
     """Denoise from unit noise to the latents of pictures, one for each of c image embeddings.
 
-    `negative` is what guidance leads away from. See `Pipeline.decode` for the other arguments. Raises
-    InputError for an eta out of [0, 1], or above 0 with a scheduler that has none.
+    `negative` is what guidance leads away from. See `Pipeline.decode` for the other arguments.
+    Raises InputError for an eta out of [0, 1], or above 0 with a scheduler that has none.
     """
     scheduler = copy.deepcopy(decoder.scheduler)
     scheduler.set_timesteps(steps, device=z.device)
@@ -205,8 +238,10 @@ def sample_latents(
         if denoised_fn is not None:
             alpha_bar = scheduler.alphas_cumprod[t.cpu()].to(latents)
             modify = partial(_at_progress, denoised_fn, index / max(steps - 1, 1))
-            output = _modified(decoder, output, latents, alpha_bar, modify)
-        # The only scheduler that has to be given where its steps lead.
+            output = _modified(
+                decoder, output=output, latents=latents, alpha_bar=alpha_bar, modify=modify
+            )
+        # The only scheduler that needs to know to which timestep a step leads.
         if type(scheduler).__name__ == "UnCLIPScheduler":
             extra = {"prev_timestep": times[index + 1] if index + 1 < steps else None}
         latents = scheduler.step(output, t, latents, generator=generator, **extra).prev_sample
@@ -253,7 +288,8 @@ def _modified(
 ) -> Float[Tensor, "c o h w"]:
     """Return the output of a network that had predicted the modified clean latents.
 
-    Networks predict the noise or a velocity (Salimans and Ho, arXiv 2202.00512), as the scheduler says.
+    Networks predict the noise or a velocity (Salimans and Ho, arXiv 2202.00512), as the scheduler
+    says.
     """
     m = latents.shape[1]
     signal = alpha_bar.sqrt()
@@ -269,9 +305,9 @@ def _modified(
 
 
 def _eta_kwargs(scheduler: Any, eta: float) -> dict[str, Any]:
-    """Return extra kwargs for scheduler.step.
+    """Return the keyword arguments that pass eta to scheduler.step.
 
-    Empty for eta = 0, so schedulers without an eta argument work.
+    They are empty for an eta of 0, so schedulers without an eta argument work.
     """
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta}; expected a number in [0, 1]")
@@ -280,5 +316,6 @@ def _eta_kwargs(scheduler: Any, eta: float) -> dict[str, Any]:
             f"eta is {eta}; expected 0 with a {type(scheduler).__name__}, and any number in [0, 1] "
             "with a DDIMScheduler"
         )
-    # At 1 a schedule that ends in pure noise has DDIM take the root of what rounding may leave below 0.
+    # With an eta of 1 and a schedule that ends in pure noise, DDIM takes the root of a difference
+    # that rounding may leave below 0.
     return {"eta": min(eta, 1 - 1e-6)} if eta else {}

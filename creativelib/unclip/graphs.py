@@ -1,7 +1,7 @@
-"""What makes a step fast on a GPU: attention for short texts, and CUDA graphs.
+"""Make steps fast on a GPU: attention for short texts, and CUDA graphs.
 
-A step is thousands of small kernels. Recorded once and replayed, they run without the CPU between them, for which a GPU that works on one
-concept waits most of the time.
+A step is thousands of small kernels. A GPU that works on a single concept spends most of its time
+waiting for the CPU to launch them. Recorded once and replayed, they run without the CPU.
 """
 
 import warnings
@@ -13,22 +13,31 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Result = TypeVar("Result")
-EAGER = 2  # calls that are made as usual: most functions are called a few times only, and a recording has to pay for itself
-# Texts are some ten tokens long. cuDNN's attention, PyTorch's first choice on new GPUs, computes 128 at once and throws most away: it took
-# a third of a step's time (benchmarks/unclip/kandinsky.py).
+# Plain calls before the recording. Most functions are called only a few times, and a recording has
+# to pay for itself.
+EAGER = 2
+# Attention kernels for short sequences. Texts have about ten tokens. cuDNN's attention, PyTorch's
+# first choice on new GPUs, computes 128 at once and discards most of them: it took a third of a
+# step's time (benchmarks/unclip/kandinsky.py).
 SHORT = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def short_attention(device: torch.device) -> AbstractContextManager:
-    """Attention as it is fastest for short sequences on a GPU; elsewhere as it is."""
+    """Select the attention kernels that are fastest for short sequences on a GPU.
+
+    On other devices the context changes nothing.
+    """
     return sdpa_kernel(SHORT) if device.type == "cuda" else nullcontext()
 
 
 class Replayed(Generic[Result]):
-    """A function of tensors that stay where they are: it reads what lies in them, and from its third call on it is replayed.
+    """A function of tensors with fixed addresses, replayed as a CUDA graph from its third call on.
 
-    Results lie in the graph's own memory: copy what shall outlast the next call. A function that cannot be recorded, since it asks the GPU
-    for a value on the way, goes on being called as usual, with a warning. Where there is no GPU nothing is recorded.
+    The function reads the current values of these tensors. Results lie in the graph's own memory,
+    so copy what has to outlast the next call.
+
+    A function that asks the GPU for a value on the way cannot be recorded. It is called without a
+    graph as before, with a warning. Without a GPU nothing is recorded.
     """
 
     def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
@@ -47,7 +56,7 @@ class Replayed(Generic[Result]):
         return self._record()
 
     def _record(self) -> Result:
-        # As torch.cuda.graph asks for: once more as usual on a stream of its own.
+        # torch.cuda.graph requires one more plain call, on a stream of its own.
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
@@ -59,10 +68,12 @@ class Replayed(Generic[Result]):
                 self.result = self.function()
         except RuntimeError as error:
             torch.cuda.synchronize(self.device)
+            reason = str(error).splitlines()[0]
             warnings.warn(
-                f"this step cannot be recorded as a CUDA graph and runs slower ({str(error).splitlines()[0]})",
+                f"this step cannot be recorded as a CUDA graph and runs slower ({reason})",
                 stacklevel=2,
             )
             return result
         self.graph = graph
+        # Recording computes nothing, so the graph runs for the first time here.
         return self()

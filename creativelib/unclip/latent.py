@@ -1,16 +1,21 @@
-"""Pictures as points of two spaces, a CLIP embedding z and the noise x_T it is decoded from, and what moves in them change (DALL-E 2,
-arXiv 2204.06125, section 3).
+"""Edit pictures by their CLIP embedding z and the noise x_T they are decoded from.
 
-    there = invert(pipe, pictures)                                           # z and x_T: decoding them gives the pictures back
-    similar = variations(pipe, there, 4, generator=g)                        # what CLIP saw stays, what it did not varies
-    between = interpolate(pipe, there, other, torch.linspace(0, 1, 5))
-    dogs = text_diff(there.z, dog, cat, 0.4)                                 # embeddings of "a photo of a dog" and "a photo of a cat"
-    pipe.decode(dogs[:, None], noise=there.noise[:, None], generator=g)
+A picture is a point of both spaces (DALL-E 2, arXiv 2204.06125, section 3).
+
+    # z and x_T: decoding them gives the pictures back.
+    inverted = ddim_inversion(pipe, pictures)
+    # Keep what CLIP saw and vary the rest.
+    similar = variations(pipe, inverted, 4, generator=g)
+    between = interpolate(pipe, inverted, other, torch.linspace(0, 1, 5))
+    # `dog` and `cat` are the text embeddings of "a photo of a dog" and "a photo of a cat".
+    dogs = text_diff(inverted.z, dog, cat, 0.4)
+    pipe.decode(dogs[:, None], noise=inverted.noise[:, None], guidance=1.0, generator=g)
 """
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,28 +26,39 @@ from torch.nn.functional import cosine_similarity, normalize
 from ..density.base import Subspace
 from ..errors import InputError, at_least
 from ..pictures import fit_picture
+from .batches import in_batches
 from .decoders import PICTURE_ROWS
 from .pipeline import Pipeline
 from .prior import Generators
 
-GUIDANCE = 1.0  # as inverted: what guidance adds at every step on the way to a picture was not taken away on the way back
+# Inversion works without guidance. Decoding with it would add a part that inversion never removed.
+GUIDANCE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Inverted:
-    """k pictures as the decoder sees them: CLIP's embeddings, and the noise from which each embedding is decoded to its picture."""
+    """Embeddings and noise from which a decoder draws k given pictures."""
 
+    # CLIP's embeddings of the pictures.
     z: Float[Tensor, "k d"]
+    # x_T of unit scale, from which each embedding is decoded to its picture.
     noise: Float[Tensor, "k m h w"]
 
 
 def slerp(
     a: Float[Tensor, "*#b d"], b: Float[Tensor, "*#b d"], weight: float | Float[Tensor, "*#b"]
 ) -> Float[Tensor, "*b d"]:
-    """The way from a (weight 0) to b (weight 1): directions along the shortest arc at constant speed, lengths linearly.
+    """Interpolate from a (weight 0) to b (weight 1) on a sphere.
 
-    The arc starts at a and runs towards the part of b that is orthogonal to a (Gram-Schmidt). Unlike the usual quotient of sines this
-    needs no exception for nearly parallel vectors. Exactly opposite ones have no shortest arc; weights between 0 and 1 then mean nothing.
+    Directions follow the shortest arc at constant speed; lengths change linearly.
+
+    The arc starts at a and runs towards the part of b that is orthogonal to a (Gram-Schmidt).
+    Unlike the common quotient of sines, this needs no exception for nearly parallel vectors.
+    Exactly opposite vectors have no shortest arc; results for weights between 0 and 1 are then
+    meaningless.
+
+    >>> slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]), 0.5)
+    tensor([1.4142, 1.4142])
     """
     start = normalize(a, dim=-1)
     end = normalize(b, dim=-1)
@@ -60,41 +76,59 @@ def text_diff(
     base: Float[Tensor, "*#b d"],
     theta: float | Float[Tensor, "*#b"],
 ) -> Float[Tensor, "*b d"]:
-    """Move image embeddings the way in which one text embedding differs from another, a share `theta` of the arc to that direction
-    (section 3.3, where it goes from 0 to between 0.25 and 0.5). The length of z stays.
+    """Turn image embeddings towards the difference of two text embeddings, `text` - `base`.
 
-    Any two embeddings may take the texts' places. Means of what a prior draws for the two texts lie where pictures do, and move them more
-    surely than the texts' own. Raises InputError for equal ones.
+    `theta` is the share of the arc to that direction; section 3.3 takes it from 0 to between 0.25
+    and 0.5. The length of z stays the same.
+
+    Any two embeddings may replace the texts'. Means of what a prior draws for the two texts lie
+    where pictures do, and move them more surely than the texts' own embeddings.
+
+    Raises InputError if `text` and `base` are equal.
+
+    >>> z = torch.tensor([2.0, 0.0])
+    >>> text_diff(z, text=torch.tensor([1.0, 1.0]), base=torch.tensor([1.0, 0.0]), theta=0.5)
+    tensor([1.4142, 1.4142])
     """
-    way = text - base
-    if not way.any(-1).all():
+    direction = text - base
+    if not direction.any(-1).all():
         raise InputError("text equals base; expected embeddings of two different texts")
-    return slerp(z, normalize(way, dim=-1) * z.norm(dim=-1, keepdim=True), theta)
+    target = normalize(direction, dim=-1) * z.norm(dim=-1, keepdim=True)
+    return slerp(z, target, theta)
 
 
 def best_of_two(z: Float[Tensor, "k m d"], text: Float[Tensor, "k d"]) -> Float[Tensor, "k n d"]:
-    """Of every two samples that lie side by side the one that is more like its text (section 2.2: draw two, keep the one with the larger
-    dot product; here of unit vectors, for a longer embedding matches no better). Raises InputError for an odd number of samples."""
+    """Keep the sample of each pair of neighbors that is more similar to its text.
+
+    Section 2.2 draws two samples and keeps the one with the larger dot product. Here the similarity
+    is the cosine, because a longer embedding is not a better match.
+
+    Raises InputError for an odd number of samples.
+    """
     if z.shape[1] % 2:
         raise InputError(f"z holds {z.shape[1]} samples for each text; expected an even number")
     pairs = z.unflatten(1, (-1, 2))
     best = cosine_similarity(pairs, text[:, None, None], dim=-1).argmax(-1)
-    return pairs.gather(2, best[..., None, None].expand(-1, -1, 1, z.shape[-1]))[:, :, 0]
+    index = best[..., None, None].expand(-1, -1, 1, z.shape[-1])
+    return pairs.gather(2, index)[:, :, 0]
 
 
 def pca_reconstructions(
     z: Float[Tensor, "*b d"], subspace: Subspace, components: Sequence[int]
 ) -> Float[Tensor, "c *b d"]:
-    """Embeddings rebuilt from their first principal components, once for each of c numbers of them (section 3.4, figure 7): decoded, they
-    show in which order of detail the components speak. A density has its `subspace`, or take `Subspace.fit`.
+    """Rebuild embeddings from their first principal components, once for each of c counts.
 
-    Raises InputError for a number of components that the subspace does not have.
+    Decoded, they show in which order the components add detail (section 3.4, figure 7). Take the
+    `subspace` of a density, or fit one with `Subspace.fit`.
+
+    Raises InputError if a count is below 0 or above the number of the subspace's components.
     """
     most = len(subspace.axes)
     for count in components:
         if not 0 <= count <= most:
             raise InputError(
-                f"components holds {count}; expected numbers from 0 to {most}, which the subspace has"
+                f"components holds {count}; expected numbers from 0 to {most}, which the subspace "
+                "has"
             )
     inside = subspace.project(z)
     mean = subspace.mean.to(z.device)
@@ -103,18 +137,19 @@ def pca_reconstructions(
 
 
 def with_ddim(pipe: Pipeline) -> Pipeline:
-    """The same stack, decoding by DDIM's steps, which are not random, instead of its own scheduler's, such as Kandinsky's DDPM."""
+    """Return the same stack with a decoder that samples by DDIM.
+
+    DDIM's steps are not random. The decoder's own scheduler may take random ones, as Kandinsky's
+    DDPM does.
+    """
     from diffusers import DDIMScheduler
 
-    # A learned variance is for random steps. Left in, it would be handed to DDIM as if it were a part of the noise.
-    config = {
-        name: value
-        for name, value in pipe.decoder.scheduler.config.items()
-        if name != "variance_type"
-    }
-    if (
-        type(pipe.decoder.scheduler).__name__ == "UnCLIPScheduler"
-    ):  # whose schedule has but one shape, and so no name
+    scheduler = pipe.decoder.scheduler
+    # A learned variance is for random steps. With this setting, DDIM would take it for a part of
+    # the noise.
+    config = {name: value for name, value in scheduler.config.items() if name != "variance_type"}
+    # The UnCLIPScheduler has only one beta schedule, so its config does not name it.
+    if type(scheduler).__name__ == "UnCLIPScheduler":
         config["beta_schedule"] = "squaredcos_cap_v2"
     return replace(pipe, decoder=replace(pipe.decoder, scheduler=DDIMScheduler.from_config(config)))
 
@@ -122,16 +157,20 @@ def with_ddim(pipe: Pipeline) -> Pipeline:
 def ddim_inversion(
     pipe: Pipeline, pictures: Float[Tensor, "k 3 h w"], *, steps: int | None = None, rounds: int = 5
 ) -> Inverted:
-    """What pictures in [0, 1] are decoded from: `pipe.decode(z, noise=noise, guidance=1.0, steps=steps)` gives them back, up to what the
-    autoencoder loses.
+    """Find the embeddings and the noise from which pictures in [0, 1] are decoded.
 
-    DDIM backwards (Song et al., arXiv 2010.02502, section 4.3). A step back asks for noisier latents whose own step forward ends at the
-    latents there are; in each of `rounds` the guess is moved by what its step misses, over what the step makes of the latents alone (a
-    fixed-point iteration, as in Pan et al., arXiv 2309.04907). One round is plain DDIM inversion: decoding does not quite return from it,
-    and its noise is too weak. The steps are the scheduler's own, so the network may predict the noise or a velocity. Pictures of
-    another shape than the decoder's are resized and cut to their middle.
+    Decoding with guidance 1 and the same number of steps gives the pictures back, up to what the
+    autoencoder loses. Pictures of another shape than the decoder's are resized and center-cropped.
 
-    Raises InputError for steps and rounds below 1, and for a scheduler that is no DDIMScheduler, see `with_ddim`.
+    This is DDIM backwards (Song et al., arXiv 2010.02502, section 4.3). A step back looks for
+    noisier latents whose own step forward ends at the current latents. Each of `rounds` moves the
+    guess by the error of its step forward, divided by the factor by which the step scales latents
+    (a fixed-point iteration, as in Pan et al., arXiv 2309.04907). One round is plain DDIM
+    inversion: its noise is too weak, and decoding does not quite return to the pictures. The steps
+    are the scheduler's own, so the network may predict the noise or a velocity.
+
+    Raises InputError if steps or rounds are below 1, and if the scheduler is not a DDIMScheduler,
+    see `with_ddim`.
     """
     steps = pipe.decode_defaults[1] if steps is None else steps
     at_least("steps", steps, 1)
@@ -139,40 +178,39 @@ def ddim_inversion(
     scheduler = copy.deepcopy(pipe.decoder.scheduler)
     if type(scheduler).__name__ != "DDIMScheduler":
         raise InputError(
-            f"pipe decodes with a {type(scheduler).__name__}; expected a DDIMScheduler, whose steps are not random, see "
-            "with_ddim"
+            f"pipe decodes with a {type(scheduler).__name__}; expected a DDIMScheduler, whose "
+            "steps are not random, see with_ddim"
         )
     scheduler.set_timesteps(steps, device=pipe.device)
-    fitted = fit_picture(
-        pictures.to(pipe.device, torch.float32), pipe.decoder.side, pipe.decoder.side
-    )
+    side = pipe.decoder.side
+    fitted = fit_picture(pictures.to(pipe.device, torch.float32), side, side)
     z = pipe.encode_images(fitted)
     latents = pipe.encode_latents(fitted)
-    noise = [
-        _backwards(pipe, scheduler, x, e, rounds)
-        for x, e in zip(latents.split(PICTURE_ROWS), z.split(PICTURE_ROWS), strict=True)
-    ]
-    return Inverted(z, torch.cat(noise))
+    to_noise = partial(_latents_to_noise, pipe, scheduler, rounds)
+    return Inverted(z, in_batches(to_noise, PICTURE_ROWS, latents, z))
 
 
-def _backwards(
+def _latents_to_noise(
     pipe: Pipeline,
     scheduler: Any,
+    rounds: int,
     latents: Float[Tensor, "c m h w"],
     z: Float[Tensor, "c d"],
-    rounds: int,
 ) -> Float[Tensor, "c m h w"]:
     latents = latents.to(pipe.latent_dtype)
     z = z.to(pipe.dtype)
-    little = torch.full_like(latents[:1], 1e-3)  # too little to be clipped
+    # Small enough that the scheduler does not clip it.
+    small = torch.full_like(latents[:1], 1e-3)
     for t in scheduler.timesteps.flip(0):
-        wanted = latents
-        gain = scheduler.step(torch.zeros_like(little), t, little).prev_sample / little
+        target = latents
+        # The factor by which a step scales latents.
+        gain = scheduler.step(torch.zeros_like(small), t, small).prev_sample / small
         for _ in range(rounds):
-            output = pipe.decoder.predict(latents.to(pipe.dtype), t, z)[:, : latents.shape[1]].to(
-                latents
-            )
-            latents = latents + (wanted - scheduler.step(output, t, latents).prev_sample) / gain
+            output = pipe.decoder.predict(latents.to(pipe.dtype), t, z)
+            # A learned variance follows the prediction. DDIM does not use it.
+            output = output[:, : latents.shape[1]].to(latents)
+            error = target - scheduler.step(output, t, latents).prev_sample
+            latents = latents + error / gain
     return latents.float() / scheduler.init_noise_sigma
 
 
@@ -186,8 +224,12 @@ def variations(
     guidance: float = GUIDANCE,
     steps: int | None = None,
 ) -> Float[Tensor, "k n 3 h w"]:
-    """n further pictures of each of k pictures' embeddings, from its own noise and with new noise at each step: the more, the larger `eta`
-    (section 3.1). Raises InputError as `Pipeline.decode` does."""
+    """Draw n variations of each of k pictures: same embedding, same initial noise (section 3.1).
+
+    Each step adds new noise. The larger `eta`, the more noise, and the more the pictures differ.
+
+    Raises InputError if n is below 1, and as `Pipeline.decode` does.
+    """
     at_least("n", n, 1)
     return pipe.decode(
         there.z[:, None].expand(-1, n, -1),
@@ -209,10 +251,10 @@ def interpolate(
     guidance: float = GUIDANCE,
     steps: int | None = None,
 ) -> Float[Tensor, "k s 3 hh ww"]:
-    """Pictures on the way from each of k pictures (weight 0) to its partner (1): `slerp` between the embeddings (section 3.2).
+    """Blend each of k pictures (weight 0) into its partner (weight 1), by `slerp` (section 3.2).
 
-    The noise goes along, so that the ends are the two pictures, or is the given one all the way: then the ends are other pictures of the
-    same embeddings.
+    By default, the noise is interpolated like the embeddings, so the ends are the two pictures. A
+    given `noise` is used for all weights; the ends are then other pictures of the same embeddings.
     """
     share = weights[None].to(first.z)
     z = slerp(first.z[:, None], second.z[:, None], share)
@@ -221,5 +263,6 @@ def interpolate(
         between = flat.unflatten(2, first.noise.shape[1:])
     else:
         between = noise[:, None]
-    still = torch.Generator()  # nothing is drawn
-    return pipe.decode(z, noise=between, generator=still, guidance=guidance, steps=steps)
+    # The noise is given and eta is 0, so nothing is drawn from it.
+    unused = torch.Generator()
+    return pipe.decode(z, noise=between, generator=unused, guidance=guidance, steps=steps)

@@ -1,4 +1,4 @@
-"""From a folder on disk to the networks of an unCLIP stack."""
+"""Load the networks of an unCLIP stack from folders on disk."""
 
 import json
 from pathlib import Path
@@ -15,16 +15,17 @@ from ..pictures import Preprocess
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
 
-TEXT = 77  # tokens that KandinskyPipeline pads texts to
+TEXT_LENGTH = 77  # tokens that KandinskyPipeline pads texts to
 
 
 def load_parts(
-    found: ModelFiles, device: torch.device, dtype: torch.dtype, offload: bool
+    files: ModelFiles, device: torch.device, dtype: torch.dtype, offload: bool
 ) -> dict[str, Any]:
-    """The networks, schedulers, tokenizer and image processor of a stack, as `Pipeline` names them.
+    """Load the networks, schedulers, tokenizer and image processor, named as `Pipeline`'s fields.
 
-    Part by part and not as pipelines: quieter, every weight comes in the asked precision, whichever it was stored in, and no more than one
-    part waits in the CPU's memory at a time. Raises InputError where the device has not enough memory left.
+    They are loaded part by part and not as pipelines: this is quieter, every weight gets the same
+    precision whichever it was stored in, and at most one part waits in the CPU's memory at a time.
+    Raises InputError if the device has too little free memory.
     """
     import diffusers
     from transformers import (
@@ -33,30 +34,12 @@ def load_parts(
         CLIPVisionModelWithProjection,
     )
 
-    folders = _folders(found)
-    sizes = {part: gigabytes(folder, dtype) for part, folder in folders.items()}
-    early = sizes["text_encoder"] + sizes["prior"]
-    needed = max(early, sum(sizes.values()) - early) if offload else sum(sizes.values())
-    free = (
-        torch.cuda.mem_get_info(device)[0] / 1e9
-        if device.type == "cuda"
-        else psutil.virtual_memory().available / 1e9
-    )
-    if needed > free:
-        raise InputError(
-            f"model {found.name!r} needs {needed:.1f} GB for its weights in {str(dtype).removeprefix('torch.')}, and {device} "
-            f"has {free:.1f} GB free; a dtype of half precision or offload=True need less"
-        )
-    wait = torch.device("cpu") if offload else device
-    prior = found.prior
-    eyes = next(
-        (
-            each
-            for each in ("image_processor", "feature_extractor")
-            if (found.image_encoder / each).is_dir()
-        ),
-        "",
-    )
+    folders = _network_folders(files)
+    _check_memory(files.name, folders, device, dtype, offload)
+    # With offloading, the networks of the second half wait on the CPU.
+    waiting = torch.device("cpu") if offload else device
+    prior = files.prior
+    scheduler = "prior_scheduler" if files.pipeline_classes[0] == "UnCLIPPipeline" else "scheduler"
     with hide_progress_bars():
         parts = {
             "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
@@ -64,91 +47,135 @@ def load_parts(
                 CLIPTextModelWithProjection, folders["text_encoder"], device, dtype
             ),
             "image_encoder": load_frozen(
-                CLIPVisionModelWithProjection, folders["image_encoder"], wait, dtype
+                CLIPVisionModelWithProjection, folders["image_encoder"], waiting, dtype
             ),
-            "preprocess": Preprocess.read(found.image_encoder / eyes),
+            "preprocess": Preprocess.read(_processor_folder(files.image_encoder)),
             "prior": load_frozen(diffusers.PriorTransformer, folders["prior"], device, dtype),
-            "prior_scheduler": _scheduler(
-                prior
-                / (
-                    "prior_scheduler"
-                    if found.pipeline_classes[0] == "UnCLIPPipeline"
-                    else "scheduler"
-                )
-            ),
+            "prior_scheduler": _load_scheduler(prior / scheduler),
         }
-        parts["decoder"] = _decoder(found, wait, device, dtype, parts)
+        parts["decoder"] = _load_decoder(files, waiting, device, dtype, parts)
     if offload:
-        parts["stages"] = Offloader(
-            device,
-            (parts["text_encoder"], parts["prior"]),
-            (parts["image_encoder"], *parts["decoder"].networks),
+        parts["offloader"] = Offloader(
+            device=device,
+            prior=(parts["text_encoder"], parts["prior"]),
+            pictures=(parts["image_encoder"], *parts["decoder"].networks),
         )
     return parts
 
 
-def _folders(found: ModelFiles) -> dict[str, Path]:
-    """Of every network that stays: the second text encoder of Kandinsky 2.1 reads the empty text once and goes."""
-    eyes = found.image_encoder / "image_encoder"
-    kept = [
+def _network_folders(files: ModelFiles) -> dict[str, Path]:
+    """Return the folder of every network that stays in memory.
+
+    The second text encoder of Kandinsky 2.1 is not among them: it reads the empty text once.
+    """
+    image_encoder = files.image_encoder / "image_encoder"
+    networks = [
         part
-        for part in DECODERS[found.pipeline_classes[1]]
+        for part in DECODERS[files.pipeline_classes[1]]
         if part not in ("tokenizer", "text_encoder") and "scheduler" not in part
     ]
     return {
-        "text_encoder": found.prior / "text_encoder",
-        "image_encoder": eyes if eyes.is_dir() else found.image_encoder,
-        "prior": found.prior / "prior",
-        **{part: found.decoder / part for part in kept},
+        "text_encoder": files.prior / "text_encoder",
+        "image_encoder": image_encoder if image_encoder.is_dir() else files.image_encoder,
+        "prior": files.prior / "prior",
+        **{part: files.decoder / part for part in networks},
     }
 
 
-def _scheduler(folder: Path) -> Any:
+def _processor_folder(folder: Path) -> Path:
+    """Return the folder of the image encoder's processor, whose name depends on the pipeline."""
+    for name in ("image_processor", "feature_extractor"):
+        if (folder / name).is_dir():
+            return folder / name
+    return folder
+
+
+def _check_memory(
+    name: str, folders: dict[str, Path], device: torch.device, dtype: torch.dtype, offload: bool
+) -> None:
+    """Raise InputError if the weights do not fit into the device's free memory."""
+    sizes = {part: gigabytes(folder, dtype) for part, folder in folders.items()}
+    total = sum(sizes.values())
+    first_half = sizes["text_encoder"] + sizes["prior"]
+    needed = max(first_half, total - first_half) if offload else total
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0] / 1e9
+    else:
+        free = psutil.virtual_memory().available / 1e9
+    if needed > free:
+        raise InputError(
+            f"model {name!r} needs {needed:.1f} GB for its weights in "
+            f"{str(dtype).removeprefix('torch.')}, and {device} has {free:.1f} GB free; a dtype of "
+            "half precision or offload=True need less"
+        )
+
+
+def _load_scheduler(folder: Path) -> Any:
     import diffusers
 
-    return getattr(
-        diffusers, json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
-    ).from_pretrained(folder)
+    config = json.loads((folder / "scheduler_config.json").read_text())
+    return getattr(diffusers, config["_class_name"]).from_pretrained(folder)
 
 
-def _decoder(
-    found: ModelFiles,
-    wait: torch.device,
+def _load_decoder(
+    files: ModelFiles,
+    waiting: torch.device,
     device: torch.device,
     dtype: torch.dtype,
     parts: dict[str, Any],
 ) -> Decoder:
-    """The decoder, told the empty text where it reads one."""
-    from diffusers import UNet2DConditionModel, UNet2DModel, VQModel
+    """Load the decoder onto `waiting`. One that also reads texts keeps the encoded empty text."""
+    folder = files.decoder
+    pipeline_class = files.pipeline_classes[1]
+    if pipeline_class == "UnCLIPPipeline":
+        return _load_karlo(folder, waiting, device, dtype, parts)
+    from diffusers import UNet2DConditionModel, VQModel
 
-    folder = found.decoder
-    if found.pipeline_classes[1] == "UnCLIPPipeline":
-        from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+    empty_text = ()
+    if pipeline_class == "KandinskyPipeline":
+        empty_text = _encode_empty_text(folder, device, dtype)
+    unet = load_frozen(UNet2DConditionModel, folder / "unet", waiting, dtype)
+    movq = load_frozen(VQModel, folder / "movq", waiting, dtype)
+    scheduler = _load_scheduler(folder / "scheduler")
+    if empty_text:
+        return Kandinsky21(unet, scheduler, movq, *empty_text)
+    return Kandinsky22(unet, scheduler, movq)
 
-        told = parts["tokenizer"]([""], padding="max_length", return_tensors="pt").to(device)
-        said = parts["text_encoder"](told.input_ids)
-        return Karlo(
-            load_frozen(UNet2DConditionModel, folder / "decoder", wait, dtype),
-            _scheduler(folder / "decoder_scheduler"),
-            load_frozen(UnCLIPTextProjModel, folder / "text_proj", wait, dtype),
-            load_frozen(UNet2DModel, folder / "super_res_first", wait, dtype),
-            load_frozen(UNet2DModel, folder / "super_res_last", wait, dtype),
-            _scheduler(folder / "super_res_scheduler"),
-            said.text_embeds,
-            said.last_hidden_state,
-            told.attention_mask.bool(),
-        )
-    text = ()
-    if found.pipeline_classes[1] == "KandinskyPipeline":
-        from diffusers.pipelines.kandinsky.text_encoder import MultilingualCLIP
-        from transformers import AutoTokenizer
 
-        words = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        told = words([""], padding="max_length", max_length=TEXT, return_tensors="pt").to(device)
-        text = load_frozen(MultilingualCLIP, folder / "text_encoder", device, dtype)(
-            told.input_ids, told.attention_mask
-        )
-    unet = load_frozen(UNet2DConditionModel, folder / "unet", wait, dtype)
-    movq = load_frozen(VQModel, folder / "movq", wait, dtype)
-    scheduler = _scheduler(folder / "scheduler")
-    return Kandinsky21(unet, scheduler, movq, *text) if text else Kandinsky22(unet, scheduler, movq)
+def _encode_empty_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """Encode the empty text with the text encoder of Kandinsky 2.1's decoder."""
+    from diffusers.pipelines.kandinsky.text_encoder import MultilingualCLIP
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokens = tokenizer([""], padding="max_length", max_length=TEXT_LENGTH, return_tensors="pt").to(
+        device
+    )
+    encoder = load_frozen(MultilingualCLIP, folder / "text_encoder", device, dtype)
+    return encoder(tokens.input_ids, tokens.attention_mask)
+
+
+def _load_karlo(
+    folder: Path,
+    waiting: torch.device,
+    device: torch.device,
+    dtype: torch.dtype,
+    parts: dict[str, Any],
+) -> Karlo:
+    """Load Karlo's decoder, whose empty text the prior's text encoder reads."""
+    from diffusers import UNet2DConditionModel, UNet2DModel
+    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+
+    tokens = parts["tokenizer"]([""], padding="max_length", return_tensors="pt").to(device)
+    encoded = parts["text_encoder"](tokens.input_ids)
+    return Karlo(
+        unet=load_frozen(UNet2DConditionModel, folder / "decoder", waiting, dtype),
+        scheduler=_load_scheduler(folder / "decoder_scheduler"),
+        text_proj=load_frozen(UnCLIPTextProjModel, folder / "text_proj", waiting, dtype),
+        super_first=load_frozen(UNet2DModel, folder / "super_res_first", waiting, dtype),
+        super_last=load_frozen(UNet2DModel, folder / "super_res_last", waiting, dtype),
+        super_scheduler=_load_scheduler(folder / "super_res_scheduler"),
+        pooled=encoded.text_embeds,
+        tokens=encoded.last_hidden_state,
+        mask=tokens.attention_mask.bool(),
+    )

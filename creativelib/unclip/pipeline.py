@@ -112,7 +112,7 @@ class Pipeline:
         ]
 
     def token_ids(self, texts: Sequence[str]) -> Int[Tensor, "k l"]:
-        """Tokenize and pad texts. Raises InputError for a text that is too long: nothing is cut off."""
+        """Tokenize and pad texts. Raises InputError for a text that is too long; none is cut."""
         return self._tokenize(texts).ids
 
     def encode_text(self, prompts: Sequence[str]) -> TextCondition:
@@ -126,8 +126,8 @@ class Pipeline:
     ) -> TextCondition:
         """Encode a text k times, each time with one of k vectors for the token at `position`.
 
-        The token ids stay as they are, so pooling still finds the true end of the text, whichever rule
-        the text encoder pools by.
+        The token ids stay as they are, so pooling still finds the true end of the text, whichever
+        rule the text encoder pools by.
         """
 
         def splice(_module: nn.Module, _inputs: object, rows: Tensor) -> Tensor:
@@ -161,17 +161,17 @@ class Pipeline:
     ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition.
 
-        noise: one generator draws all noise, as KandinskyV22PriorPipeline does. k generators give each
-            condition its own, so that it gets the embeddings it would get alone. Or `Noise`.
+        noise: one generator draws all noise, as KandinskyV22PriorPipeline does. k generators give
+            each condition its own, so that it gets the embeddings it would get alone. Or `Noise`.
         sampling: guidance and steps.
         denoised_fn: changes each step's x0_pred, see `steering.guidance`.
         resample_fn: lets samples go on as copies of others, see `steering.guidance`.
         start: start at given embeddings instead of at noise.
-        negative: what guidance leads away from instead of the empty prompt (negative prompting): one
-            condition, or one for each of k.
+        negative: what guidance leads away from instead of the empty prompt (negative prompting):
+            one condition, or one for each of k.
 
-        Raises InputError unless n >= 1 and generators number 1 or k, for another number of negatives,
-        and for a negative with guidance of 1 or less, which would ignore it.
+        Raises InputError unless n >= 1 and generators number 1 or k, for another number of
+        negatives, and for a negative with guidance of 1 or less, which would ignore it.
         Source: DALL-E 2, arXiv 2204.06125, section 2.2.
         """
         at_least("n", n, 1)
@@ -179,8 +179,8 @@ class Pipeline:
         k = len(cond.pooled)
         if negative is not None and len(negative.pooled) not in (1, k):
             raise InputError(
-                f"negative holds {len(negative.pooled)} conditions; expected one, or one for each of "
-                f"the {k}"
+                f"negative holds {len(negative.pooled)} conditions; expected one, or one for each "
+                f"of the {k}"
             )
         self._onload("prior")
         if not isinstance(noise, Noise):
@@ -216,17 +216,17 @@ class Pipeline:
         The same generator state gives the same picture.
 
         generator: one for all pictures, or one for each of k rows.
-        guidance, steps: by default `decode_defaults`. Guidance above 1 is classifier-free guidance away
-            from the embedding of the blank picture, as in KandinskyV22Pipeline.
+        guidance, steps: by default `decode_defaults`. Guidance above 1 is classifier-free guidance
+            away from the embedding of the blank picture, as in KandinskyV22Pipeline.
         denoised_fn: changes each step's clean latents (k, n, m, h, w), see `steering.guidance`.
         negative: embeddings that guidance leads away from instead.
         noise: x_T of unit scale, see `latent.ddim_inversion`, instead of noise from the generator.
-        eta: share of new noise that DDIM adds at each step (Song et al., arXiv 2010.02502, eq. 16): 0
-            adds none, 1 as much as DDPM.
+        eta: share of new noise that DDIM adds at each step (Song et al., arXiv 2010.02502, eq. 16):
+            0 adds none, 1 as much as DDPM.
 
-        Raises InputError unless steps >= 1 and generators number 1 or k, for a negative with guidance
-        of 1 or less, for noise of another shape than the latents', and for an eta out of [0, 1] or
-        above 0 with a scheduler that has none.
+        Raises InputError unless steps >= 1 and generators number 1 or k, for a negative with
+        guidance of 1 or less, for noise of another shape than the latents', and for an eta out of
+        [0, 1] or above 0 with a scheduler that has none.
         """
         default_guidance, default_steps = self.decode_defaults
         guidance = default_guidance if guidance is None else guidance
@@ -303,8 +303,8 @@ class Pipeline:
     def _blank(self) -> Float[Tensor, "1 d"]:
         """The embedding that guidance leads away from.
 
-        Either learned by the decoder, or what diffusers calls the zero embedding: that of zeros after
-        normalization, so of a picture in CLIP's mean color.
+        Either learned by the decoder, or what diffusers calls the zero embedding: that of zeros
+        after normalization, so of a picture in CLIP's mean color.
         """
         learned = self.decoder.blank()
         if learned is not None:
@@ -352,8 +352,8 @@ class Pipeline:
 
     def _encode_ids(self, texts: TokenIds) -> TextCondition:
         self._onload("prior")
-        # A causal encoder needs no padding. The bundled model keeps it: sums over another length round
-        # differently, and the book's stored outputs would all move by a little.
+        # A causal encoder needs no padding. The bundled model keeps it: sums over another length
+        # round differently, and the book's stored outputs would all move by a little.
         length = texts.ids.shape[1] if self.has_truth else texts.used
         with short_attention(self.device):
             output = self.text_encoder(texts.ids[:, :length])
@@ -379,18 +379,19 @@ def load(
 ) -> Pipeline:
     """Load a stack.
 
-    name_or_path: a name (see `models.names.MODELS`), a folder that holds `prior/` and `decoder/`, or a
-        pair of these parts, each a folder or a hub's id such as
+    name_or_path: a name (see `models.names.MODELS`), a folder that holds `prior/` and `decoder/`,
+        or a pair of these parts, each a folder or a hub's id such as
         "kandinsky-community/kandinsky-2-2-prior".
     device: by default a CUDA GPU if there is one.
     dtype: by default float32 for bundled models, else that of `models.networks.default_dtype`.
-    revision: the hub's, for both parts or for each its own. `Pipeline.revisions` says what was loaded.
-    offload: the networks that draw and look at pictures wait in the CPU's memory while the text encoder
-        and the prior work, and the other way round: slower, and for small GPUs.
+    revision: the hub's, for both parts or for each its own. `Pipeline.revisions` says what was
+        loaded.
+    offload: the networks that draw and look at pictures wait in the CPU's memory while the text
+        encoder and the prior work, and the other way round: slower, and for small GPUs.
 
     Raises InputError for an unknown model or device, folders that hold something else, and damaged
-    bundled files, before anything slow is imported; and for a model that is larger than what is free on
-    the device, before it is loaded.
+    bundled files, before anything slow is imported; and for a model that is larger than what is
+    free on the device, before it is loaded.
     """
     files = locate(name_or_path, revision)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

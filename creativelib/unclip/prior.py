@@ -1,8 +1,8 @@
 """The diffusion prior: from a text's condition to image embeddings (DALL-E 2, arXiv 2204.06125).
 
-The schedule is laid out beforehand. Its steps are those of diffusers' UnCLIPScheduler, but with noise
-that is given and without a question to the GPU on the way, so that a whole sampling can be recorded
-as one CUDA graph.
+The schedule is laid out beforehand. Its steps are those of diffusers' UnCLIPScheduler, but with
+noise that is given and without a question to the GPU on the way, so that a whole sampling can be
+recorded as one CUDA graph.
 """
 
 import copy
@@ -97,8 +97,8 @@ def expand_generators(
 class PriorSchedule:
     """Coefficients of every step from noise to a clean embedding (DDPM, arXiv 2006.11239, eq. 7).
 
-    A step takes x_t to x0_coef * x0_pred + xt_coef * x_t + sigma * noise. The coefficients lie on the
-    CPU, where multiplying by them costs a GPU nothing; the timesteps lie on the device.
+    A step takes x_t to x0_coef * x0_pred + xt_coef * x_t + sigma * noise. The coefficients lie on
+    the CPU, where multiplying by them costs a GPU nothing; the timesteps lie on the device.
     """
 
     timesteps: Sequence[Tensor]
@@ -119,9 +119,9 @@ class PriorSchedule:
         config = scheduler.config
         if config.prediction_type != "sample" or config.variance_type != "fixed_small_log":
             raise InputError(
-                f"the prior's scheduler predicts {config.prediction_type!r} with a variance of type "
-                f"{config.variance_type!r}; expected 'sample' and 'fixed_small_log', as in all "
-                "Kandinsky priors"
+                f"the prior's scheduler predicts {config.prediction_type!r} with a variance of "
+                f"type {config.variance_type!r}; expected 'sample' and 'fixed_small_log', as in "
+                "all Kandinsky priors"
             )
         scheduler = copy.deepcopy(scheduler)
         scheduler.set_timesteps(steps)

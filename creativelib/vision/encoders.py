@@ -1,4 +1,4 @@
-"""Frozen encoders that turn a picture into tokens, one for each patch: CLIP's and DINOv2's, through transformers' own classes."""
+"""Frozen encoders that turn a picture into one token per patch: CLIP's and DINOv2's."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from torch.nn.functional import normalize
 
 from ..errors import InputError
 from ..models.hub import snapshot
-from ..models.location import verify
-from ..models.names import MODELS
-from ..models.networks import hide_progress_bars, load_frozen, usable_device
+from ..models.location import bundled, check_stack
+from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
 from ..pictures import Preprocess
 
-ROWS = 64  # pictures encoded at once
-# Where the bundled encoders lie below the bundled model's folder: the network, and its preprocessing.
-BUNDLED = {"clip": ("prior/image_encoder", "prior/image_processor"), "dino": ("dino", "dino")}
+BATCH_PICTURES = 64  # pictures encoded at once
+# Parts of a bundled stack that hold an encoder's network and its preprocessing.
+ENCODERS = {"clip": ("prior/image_encoder", "prior/image_processor"), "dino": ("dino", "dino")}
+# Classes of transformers by the model type in config.json.
 CLASSES = {
     "clip_vision_model": "CLIPVisionModelWithProjection",
     "clip": "CLIPVisionModelWithProjection",
@@ -29,8 +29,10 @@ CLASSES = {
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What an encoder makes of n pictures: `tokens`, the class token first, then one for each patch; `whole`, a unit vector for the picture
-    as a whole."""
+    """Encoder output for n pictures.
+
+    `tokens` holds the class token, then one token per patch. `pooled` is a unit vector per picture.
+    """
 
     tokens: Float[Tensor, "n l d"]
     pooled: Float[Tensor, "n e"]
@@ -44,6 +46,13 @@ class Encoder:
     model: Any
     preprocess: Preprocess
 
+    def __repr__(self) -> str:
+        side = self.preprocess.crop
+        return (
+            f"Encoder({self.name!r}: {describe_weights(self.model)})\n"
+            f"  pictures of {side} x {side}, tokens of {self.width}"
+        )
+
     @classmethod
     def load(
         cls,
@@ -52,48 +61,46 @@ class Encoder:
         revision: str | None = None,
         stack: str = "menagerie",
     ) -> "Encoder":
-        """The "clip" or "dino" of a bundled stack, a folder with config.json, weights in safetensors and preprocessor_config.json
-        of a CLIP or DINOv2, or an id on the hub such as "facebook/dinov2-small", there at a `revision`. In float32.
+        """Load an encoder in float32.
 
-        Raises InputError for an unknown device, name or stack, another kind of model, other weights than safetensors, and damaged
-        bundled files.
+        name_or_path: "clip" or "dino" for those of a bundled `stack`; a folder with config.json,
+            weights in safetensors and preprocessor_config.json of a CLIP or a DINOv2; or an id on
+            the hub such as "facebook/dinov2-small".
+        revision: the hub's.
+
+        Raises InputError for an unknown device, name or stack, for another kind of model, for
+        weights in another format, and for damaged bundled files.
         """
         import transformers
 
-        if stack not in MODELS or MODELS[stack].folder is None:
-            bundled = ", ".join(name for name, model in MODELS.items() if model.folder is not None)
-            raise InputError(f"stack is {stack!r}; expected {bundled}")
-        where = usable_device(device)
-        root = MODELS[stack].folder
-        if str(name_or_path) in BUNDLED and root is not None:
-            verify(root)
-            folder, about = (root / part for part in BUNDLED[str(name_or_path)])
+        check_stack(stack)
+        device = usable_device(device)
+        name = str(name_or_path)
+        if name in ENCODERS:
+            root = bundled(stack=stack)
+            folder, processor = (root / part for part in ENCODERS[name])
+        elif Path(name_or_path).is_dir():
+            folder = Path(name_or_path)
+            processor = folder
         else:
-            folder = about = (
-                Path(name_or_path)
-                if Path(name_or_path).is_dir()
-                else snapshot(str(name_or_path), revision).folder
-            )
-        if (
-            not (folder / "config.json").is_file()
-            or not (about / "preprocessor_config.json").is_file()
-        ):
+            folder = snapshot(name, revision).folder
+            processor = folder
+        files = (folder / "config.json", processor / "preprocessor_config.json")
+        if not all(file.is_file() for file in files):
             raise InputError(
-                f"encoder is {str(name_or_path)!r}; expected {', '.join(BUNDLED)}, and a folder and an id on the hub with "
-                "config.json and preprocessor_config.json"
+                f"encoder is {name!r}; expected {', '.join(ENCODERS)}, or a folder or an id on the "
+                "hub with config.json and preprocessor_config.json"
             )
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+        kind = json.loads(files[0].read_text()).get("model_type")
         if kind not in CLASSES:
-            raise InputError(
-                f"encoder {str(name_or_path)!r} is a {kind!r}; expected {', '.join(CLASSES)}"
-            )
+            raise InputError(f"encoder {name!r} is a {kind!r}; expected {', '.join(CLASSES)}")
         if not any(folder.glob("model*.safetensors")):
             raise InputError(
-                f"encoder {str(name_or_path)!r} has no weights in safetensors; expected a model with them"
+                f"encoder {name!r} has no weights in safetensors; expected a model with them"
             )
         with hide_progress_bars():
-            model = load_frozen(getattr(transformers, CLASSES[kind]), folder, where)
-        return cls(str(name_or_path), model, Preprocess.read(about))
+            model = load_frozen(getattr(transformers, CLASSES[kind]), folder, device)
+        return cls(name, model, Preprocess.read(processor))
 
     @property
     def device(self) -> torch.device:
@@ -104,18 +111,22 @@ class Encoder:
         return self.model.config.hidden_size
 
     def encode(self, pictures: Float[Tensor, "n 3 h w"]) -> Encoded:
-        """Encode pictures in [0, 1] of any size. The tokens are those after the last layer's norm, which CLIP itself applies to the class
-        token alone; the whole is CLIP's image embedding, or DINOv2's class token."""
-        parts = [self._encode(part) for part in pictures.split(ROWS)]
+        """Encode pictures in [0, 1] of any size.
+
+        The tokens are those after the last layer's norm, which CLIP itself applies to the class
+        token alone. `pooled` is CLIP's image embedding, or DINOv2's class token.
+        """
+        parts = [self._encode(part) for part in pictures.split(BATCH_PICTURES)]
         return Encoded(
             torch.cat([part.tokens for part in parts]), torch.cat([part.pooled for part in parts])
         )
 
     def _encode(self, pictures: Float[Tensor, "n 3 h w"]) -> Encoded:
         output = self.model(self.preprocess(pictures.to(self.device).float()))
+        tokens = output.last_hidden_state
         if hasattr(output, "image_embeds"):
             return Encoded(
-                self.model.vision_model.post_layernorm(output.last_hidden_state),
+                self.model.vision_model.post_layernorm(tokens),
                 normalize(output.image_embeds, dim=-1),
             )
-        return Encoded(output.last_hidden_state, normalize(output.last_hidden_state[:, 0], dim=-1))
+        return Encoded(tokens, normalize(tokens[:, 0], dim=-1))

@@ -1,4 +1,7 @@
-"""The judge: a second CLIP that nothing is optimised against. An optimised embedding fools the CLIP it was optimised on."""
+"""The judge: a second CLIP that nothing is optimized against.
+
+An optimized embedding fools the CLIP it was optimized on.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +15,12 @@ from torch.nn.functional import interpolate, normalize
 
 from ..errors import InputError
 from ..models.hub import snapshot
-from ..models.location import verify
-from ..models.names import MODELS
-from ..models.networks import usable_device
+from ..models.location import bundled
+from ..models.networks import describe_weights, usable_device
 from ..pictures import fit_picture
 
-ROWS = 128  # pictures embedded at once
-# The files of weights in open_clip's order: the first one there is read.
+BATCH_PICTURES = 128  # pictures embedded at once
+# open_clip reads the first of these files of weights that exists.
 WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -26,19 +28,28 @@ WEIGHTS = (
     "open_clip_pytorch_model.pth",
     "model.safetensors",
 )
+SAFE_WEIGHTS = tuple(name for name in WEIGHTS if name.endswith(".safetensors"))
+# "random" interpolation is for training; open_clip uses bicubic otherwise.
+INTERPOLATIONS = ("bicubic", "random")
+RESIZE_MODES = ("shortest", "squash")
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """A CLIP of open_clip's classes with its tokenizer. `size`, `mean` and `std` are those of its preprocessing; `squash`: it sees all of a
-    picture that is not square, pressed into a square, in place of its centre."""
+    """A CLIP of open_clip's classes with its tokenizer and its preprocessing."""
 
     model: Any
     tokenizer: Any
+    # Side of the pictures that the model takes, in pixels.
     size: int
+    # Mean and standard deviation of each color channel.
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    # Whether a picture that is not square is pressed into a square instead of cut to its center.
     squash: bool
+
+    def __repr__(self) -> str:
+        return f"Judge({describe_weights(self.model)})\n  pictures of {self.size} x {self.size}"
 
     @classmethod
     def load(
@@ -47,66 +58,55 @@ class Judge:
         device: str | torch.device = "cpu",
         revision: str | None = None,
     ) -> "Judge":
-        """The bundled judge by name, a folder that open_clip's `local-dir:` reads, or an id on the hub such as
-        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", there at a `revision`. In float32.
+        """Load a judge in float32.
 
-        Raises InputError for an unknown device, damaged bundled files, and where there is no open_clip_config.json, no weights in
-        safetensors that fit it, or a preprocessing that is not this one.
+        name_or_path: "menagerie" for the bundled one, a folder that open_clip's `local-dir:` reads,
+            or an id on the hub such as "laion/CLIP-ViT-B-32-laion2B-s34B-b79K".
+        revision: the hub's.
+
+        Raises InputError for an unknown device, for damaged bundled files, and for a model without
+        open_clip_config.json, without weights in safetensors that fit it, with code of its own, or
+        with another preprocessing.
         """
         import open_clip
 
-        where = usable_device(device)
-        bundled = MODELS["menagerie"].folder
-        if str(name_or_path) == "menagerie" and bundled is not None:
-            verify(bundled)
-            name_or_path = bundled / "judge"
-        folder = (
-            Path(name_or_path)
-            if Path(name_or_path).is_dir()
-            else snapshot(str(name_or_path), revision).folder
-        )
-        told = f"judge is {str(name_or_path)!r}"
-        if not (folder / "open_clip_config.json").is_file():
-            raise InputError(
-                f"{told}, without open_clip_config.json; expected 'menagerie', and a folder and an id on the hub with it"
-            )
-        # open_clip hands what stands there on to transformers.
-        if "trust_remote_code" in (folder / "open_clip_config.json").read_text():
-            raise InputError(
-                f"{told}, which wants to run code of its own; expected a model without trust_remote_code"
-            )
-        taken = next((name for name in WEIGHTS if (folder / name).is_file()), "no file")
-        if not taken.endswith(".safetensors"):
-            raise InputError(
-                f"{told}, with {taken} as weights; expected {', '.join(n for n in WEIGHTS if n.endswith('.safetensors'))}"
-            )
+        device = usable_device(device)
+        if str(name_or_path) == "menagerie":
+            name_or_path = bundled("judge")
+        if Path(name_or_path).is_dir():
+            folder = Path(name_or_path)
+        else:
+            folder = snapshot(str(name_or_path), revision).folder
+        name = f"judge is {str(name_or_path)!r}"
+        _check_files(name, folder)
         try:
-            model: Any = open_clip.create_model(f"local-dir:{folder}", device=where)
+            model: Any = open_clip.create_model(f"local-dir:{folder}", device=device)
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
             raise InputError(
-                f"{told}, which cannot be loaded ({str(error).strip().partition(chr(10))[0]}); expected a model of "
-                "open_clip's with its weights and its tokenizer"
+                f"{name}, which cannot be loaded ({reason}); expected a model of open_clip's with "
+                "its weights and its tokenizer"
             ) from None
-        about = model.visual.preprocess_cfg
-        height, width = (about["size"],) * 2 if isinstance(about["size"], int) else about["size"]
-        # "random" holds for training only.
+        config = model.visual.preprocess_cfg
+        size = config["size"]
+        height, width = (size, size) if isinstance(size, int) else size
         if (
             height != width
-            or about["interpolation"] not in ("bicubic", "random")
-            or about["resize_mode"] not in ("shortest", "squash")
+            or config["interpolation"] not in INTERPOLATIONS
+            or config["resize_mode"] not in RESIZE_MODES
         ):
             raise InputError(
-                f"{told}, which sees {height} x {width} pixels, {about['interpolation']}, {about['resize_mode']}; allowed "
-                "are squares, bicubic, shortest or squash"
+                f"{name}, which takes {height} x {width} pixels, {config['interpolation']}, "
+                f"{config['resize_mode']}; expected a square, bicubic, shortest or squash"
             )
         return cls(
-            model.float().eval().requires_grad_(False),
-            tokenizer,
-            height,
-            tuple(about["mean"]),
-            tuple(about["std"]),
-            about["resize_mode"] == "squash",
+            model=model.float().eval().requires_grad_(False),
+            tokenizer=tokenizer,
+            size=height,
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+            squash=config["resize_mode"] == "squash",
         )
 
     @property
@@ -114,31 +114,47 @@ class Judge:
         return next(self.model.parameters()).device
 
     def encode_images(self, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """Unit embeddings of pictures in [0, 1]."""
+        """Embed pictures in [0, 1] as unit vectors."""
         mean, std = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.mean, self.std)
         )
+        size = (self.size, self.size)
         parts = []
-        for part in pictures.split(ROWS):
+        for part in pictures.split(BATCH_PICTURES):
             part = part.to(self.device).float()
             if self.squash:
-                part = interpolate(
-                    part, (self.size, self.size), mode="bicubic", antialias=True
-                ).clamp(0, 1)
-            parts.append(
-                self.model.encode_image((fit_picture(part, self.size, self.size) - mean) / std)
-            )
+                part = interpolate(part, size, mode="bicubic", antialias=True).clamp(0, 1)
+            pixels = fit_picture(part, self.size, self.size)
+            parts.append(self.model.encode_image((pixels - mean) / std))
         return normalize(torch.cat(parts), dim=-1)
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Unit embeddings of prompts."""
-        return normalize(
-            self.model.encode_text(self.tokenizer(list(prompts)).to(self.device)), dim=-1
-        )
+        """Embed prompts as unit vectors."""
+        tokens = self.tokenizer(list(prompts)).to(self.device)
+        return normalize(self.model.encode_text(tokens), dim=-1)
 
     def classify(
         self, pictures: Float[Tensor, "n 3 h w"], prompts: Sequence[str]
     ) -> Int[Tensor, " n"]:
-        """For each picture the number of the prompt that it is most like."""
+        """Find the index of the most similar prompt for each picture."""
         return (self.encode_images(pictures) @ self.encode_text(prompts).T).argmax(1)
+
+
+def _check_files(name: str, folder: Path) -> None:
+    """Raise InputError unless a folder has a configuration and weights that are safe to load."""
+    config = folder / "open_clip_config.json"
+    if not config.is_file():
+        raise InputError(
+            f"{name}, without open_clip_config.json; expected 'menagerie', or a folder or an id on "
+            "the hub with it"
+        )
+    # open_clip passes this setting on to transformers, which would run the model's own code.
+    if "trust_remote_code" in config.read_text():
+        raise InputError(
+            f"{name}, which wants to run code of its own; expected a model without "
+            "trust_remote_code"
+        )
+    weights = next((file for file in WEIGHTS if (folder / file).is_file()), "no file")
+    if weights not in SAFE_WEIGHTS:
+        raise InputError(f"{name}, with {weights} as weights; expected {', '.join(SAFE_WEIGHTS)}")

@@ -1,4 +1,4 @@
-"""Questions about pictures, and who can answer them: a BLIP, BLIP-2 or SmolVLM model, or any CLIP over a list of words."""
+"""Ask a BLIP, BLIP-2 or SmolVLM model, or a CLIP with a list of words, about pictures."""
 
 import json
 from collections.abc import Sequence
@@ -14,34 +14,35 @@ from torch.nn.functional import normalize
 from ..english import article
 from ..errors import InputError
 from ..models.hub import snapshot
-from ..models.location import verify
-from ..models.names import MODELS
-from ..models.networks import default_dtype, hide_progress_bars, usable_device
+from ..models.location import bundled
+from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
 from ..unclip.pipeline import Pipeline
 
-ROWS = 64  # pictures asked about at once
+BATCH_PICTURES = 64  # pictures asked about at once
 STYLE_QUESTION = "what style is this picture?"
 
 
 def what_kind(category: str) -> str:
-    """ConceptLab's question (arXiv 2308.02669), which names what a picture of the category shows."""
+    """Return ConceptLab's question for what a picture of a category shows (arXiv 2308.02669)."""
     return f"what kind of {category} is in this photo?"
 
 
 def is_a(category: str) -> str:
+    """Return the question whether a picture shows a category; its answers are yes and no."""
     return f"is this {article(category)}?"
 
 
 def what_color(category: str) -> str:
+    """Return the question for the color of a category's member."""
     return f"what color is the {category}?"
 
 
 @runtime_checkable
 class Vqa(Protocol):
-    """Whoever answers questions about pictures in [0, 1]."""
+    """A model that answers questions about pictures in [0, 1]."""
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """One short answer in lower case for each picture."""
+        """Give one short answer in lower case for each picture."""
         ...
 
 
@@ -52,6 +53,9 @@ class BlipVqa:
     model: Any
     processor: Any
 
+    def __repr__(self) -> str:
+        return _describe(self)
+
     @classmethod
     def load(
         cls,
@@ -60,30 +64,39 @@ class BlipVqa:
         dtype: torch.dtype | None = None,
         revision: str | None = None,
     ) -> "BlipVqa":
-        """The bundled model by name, a folder, or an id on the hub such as "Salesforce/blip-vqa-base", there at a `revision`.
+        """Load a BLIP.
 
-        In float32 on a CPU and in float16 elsewhere unless told otherwise. Raises InputError for an unknown device, damaged bundled
-        files, and where no BlipForQuestionAnswering in safetensors is found.
+        name_or_path: "menagerie" for the bundled one, a folder, or an id on the hub such as
+            "Salesforce/blip-vqa-base".
+        dtype: by default float32 on a CPU and float16 elsewhere.
+        revision: the hub's.
+
+        Raises InputError for an unknown device, for damaged bundled files, and if there is no
+        BlipForQuestionAnswering in safetensors.
         """
         from transformers import BlipForQuestionAnswering, BlipProcessor
 
-        bundled = MODELS["menagerie"].folder
-        if str(name_or_path) == "menagerie" and bundled is not None:
-            verify(bundled)
-            name_or_path = bundled / "vqa"
-        where = usable_device(device)
-        dtype = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
-        return cls(
-            *_read(BlipForQuestionAnswering, BlipProcessor, name_or_path, revision, where, dtype)
+        if str(name_or_path) == "menagerie":
+            name_or_path = bundled("vqa")
+        device = usable_device(device)
+        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
+        model, processor = _load(
+            model_class=BlipForQuestionAnswering,
+            processor_class=BlipProcessor,
+            name_or_path=name_or_path,
+            revision=revision,
+            device=device,
+            dtype=dtype,
         )
+        return cls(model, processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """One short answer for each picture. Raises InputError for an empty question."""
-        ids = self.processor.tokenizer(_asked(question), return_tensors="pt").input_ids.to(
-            self.model.device
-        )
+        """Give one short answer for each picture. Raises InputError for an empty question."""
+        _check_question(question)
+        tokens = self.processor.tokenizer(question, return_tensors="pt")
+        ids = tokens.input_ids.to(self.model.device)
         answers = []
-        for part in pictures.detach().split(ROWS):
+        for part in pictures.detach().split(BATCH_PICTURES):
             pixels = self.processor.image_processor(
                 images=list(part.float().cpu()), do_rescale=False, return_tensors="pt"
             ).pixel_values
@@ -98,10 +111,16 @@ class BlipVqa:
 
 @dataclass(frozen=True, eq=False)
 class Blip2Vqa:
-    """A `Blip2ForConditionalGeneration` with its processor (Li et al., arXiv 2301.12597): ConceptLab's own choice, of 4 billion weights."""
+    """A `Blip2ForConditionalGeneration` with its processor (Li et al., arXiv 2301.12597).
+
+    ConceptLab uses it; the model has 4 billion weights.
+    """
 
     model: Any
     processor: Any
+
+    def __repr__(self) -> str:
+        return _describe(self)
 
     @classmethod
     def load(
@@ -111,52 +130,58 @@ class Blip2Vqa:
         dtype: torch.dtype | None = None,
         revision: str | None = None,
     ) -> "Blip2Vqa":
-        """A folder, or an id on the hub, there at a `revision`.
+        """Load a BLIP-2 from a folder or from the hub, there at a `revision`.
 
-        In `loading.default_dtype` unless told otherwise. Raises InputError for an unknown device, and where no
-        Blip2ForConditionalGeneration in safetensors is found.
+        `dtype` is by default that of `models.networks.default_dtype`. Raises InputError for an
+        unknown device, and if there is no Blip2ForConditionalGeneration in safetensors.
         """
         from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
-        where = usable_device(device)
-        return cls(
-            *_read(
-                Blip2ForConditionalGeneration,
-                Blip2Processor,
-                name_or_path,
-                revision,
-                where,
-                dtype or default_dtype(where),
-            )
+        device = usable_device(device)
+        model, processor = _load(
+            model_class=Blip2ForConditionalGeneration,
+            processor_class=Blip2Processor,
+            name_or_path=name_or_path,
+            revision=revision,
+            device=device,
+            dtype=dtype or default_dtype(device),
         )
+        return cls(model, processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """One short answer for each picture, asked in the form the model was trained with. Raises InputError for an empty question."""
-        told = f"Question: {_asked(question)} Answer:"
+        """Give one short answer for each picture. Raises InputError for an empty question.
+
+        The prompt has the form that the model was trained with.
+        """
+        _check_question(question)
+        prompt = f"Question: {question} Answer:"
         answers = []
-        for part in pictures.detach().float().cpu().split(ROWS):
+        for part in pictures.detach().float().cpu().split(BATCH_PICTURES):
             inputs = self.processor(
-                images=list(part), text=[told] * len(part), do_rescale=False, return_tensors="pt"
+                images=list(part), text=[prompt] * len(part), do_rescale=False, return_tensors="pt"
             )
             out = self.model.generate(
                 **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
             )
-            # A language model without an encoder repeats what it was told.
-            new = (
-                out
-                if self.model.config.text_config.is_encoder_decoder
-                else out[:, inputs.input_ids.shape[1] :]
-            )
-            answers += self.processor.tokenizer.batch_decode(new, skip_special_tokens=True)
+            # A language model without an encoder repeats the prompt.
+            if not self.model.config.text_config.is_encoder_decoder:
+                out = out[:, inputs.input_ids.shape[1] :]
+            answers += self.processor.tokenizer.batch_decode(out, skip_special_tokens=True)
         return [answer.strip().lower() for answer in answers]
 
 
 @dataclass(frozen=True, eq=False)
 class SmolVlmVqa:
-    """A `SmolVLMForConditionalGeneration` with its processor (Marafioti et al., arXiv 2504.05299): a small chat model."""
+    """A `SmolVLMForConditionalGeneration` with its processor (Marafioti et al., arXiv 2504.05299).
+
+    It is a small chat model.
+    """
 
     model: Any
     processor: Any
+
+    def __repr__(self) -> str:
+        return _describe(self)
 
     @classmethod
     def load(
@@ -166,47 +191,55 @@ class SmolVlmVqa:
         dtype: torch.dtype | None = None,
         revision: str | None = None,
     ) -> "SmolVlmVqa":
-        """A folder, or an id on the hub, there at a `revision`.
+        """Load a SmolVLM from a folder or from the hub, there at a `revision`.
 
-        In `loading.default_dtype` unless told otherwise. Raises InputError for an unknown device, where no
-        SmolVLMForConditionalGeneration in safetensors is found, and without the package num2words, which its processor asks for.
+        `dtype` is by default that of `models.networks.default_dtype`. Raises InputError for an
+        unknown device, if there is no SmolVLMForConditionalGeneration in safetensors, and without
+        the package num2words, which its processor needs.
         """
         from transformers import SmolVLMForConditionalGeneration, SmolVLMProcessor
 
-        where = usable_device(device)
-        return cls(
-            *_read(
-                SmolVLMForConditionalGeneration,
-                SmolVLMProcessor,
-                name_or_path,
-                revision,
-                where,
-                dtype or default_dtype(where),
-            )
+        device = usable_device(device)
+        model, processor = _load(
+            model_class=SmolVLMForConditionalGeneration,
+            processor_class=SmolVLMProcessor,
+            name_or_path=name_or_path,
+            revision=revision,
+            device=device,
+            dtype=dtype or default_dtype(device),
         )
+        return cls(model, processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """One short answer for each picture, without a full stop. Raises InputError for an empty question."""
+        """Give one short answer, without a full stop, for each picture.
+
+        Raises InputError for an empty question.
+        """
+        _check_question(question)
         content = [
             {"type": "image"},
-            {"type": "text", "text": f"{_asked(question)} Answer with one or two words."},
+            {"type": "text", "text": f"{question} Answer with one or two words."},
         ]
-        told = self.processor.apply_chat_template(
+        prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
-        # Otherwise every picture, however small, is enlarged to 2048 pixels and read as 16 tiles of 512 and one of the whole. That is for
-        # small print on large pages: what a picture shows is seen in the whole.
-        whole = {"do_image_splitting": False, "size": self.processor.image_processor.max_image_size}
+        # By default every picture, however small, is enlarged to 2048 pixels and read as 16 tiles
+        # of 512 pixels and one of the whole. Tiles are for small print on large pages; these
+        # questions need the whole alone.
+        one_tile = {
+            "do_image_splitting": False,
+            "size": self.processor.image_processor.max_image_size,
+        }
+        # The model takes a tile of zeros for padding and leaves it out. Gray of exactly 0.5 becomes
+        # zeros, and no 8-bit value is that gray.
+        pixels = (pictures.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
         answers = []
-        # In 8 bits no picture is of the grey that becomes 0 everywhere, which the model takes for padding and leaves out.
-        for part in (
-            (pictures.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).split(ROWS)
-        ):
+        for part in pixels.split(BATCH_PICTURES):
             inputs = self.processor(
                 images=[[picture] for picture in part],
-                text=[told] * len(part),
+                text=[prompt] * len(part),
                 return_tensors="pt",
-                **whole,
+                **one_tile,
             )
             out = self.model.generate(
                 **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8, do_sample=False
@@ -219,43 +252,56 @@ class SmolVlmVqa:
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotVqa:
-    """CLIP in place of a VQA model: of `words`, the one whose prompt lies nearest the picture. Also answers "is this a {word}?"."""
+    """A CLIP in place of a VQA model: it answers with the word whose prompt is nearest the picture.
+
+    It also answers yes or no to "is this a {word}?".
+    """
 
     pipe: Pipeline
+    # The possible answers, at least two.
     words: Sequence[str]
+    # The prompt around a word.
     template: str = "a photo of a {}"
 
+    def __repr__(self) -> str:
+        encoder = self.pipe.image_encoder
+        side = self.pipe.preprocess.crop
+        return (
+            f"ZeroShotVqa({self.pipe.name!r}: {describe_weights(encoder)})\n"
+            f"  pictures of {side} x {side}, {len(self.words)} words"
+        )
+
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """Raises InputError for fewer than two words, and for "is this a ...?" with something that is none of them."""
+        """Answer with one of the words, or with yes or no, for each picture.
+
+        Raises InputError if there are fewer than two words, and for "is this a ...?" with another
+        word.
+        """
         if len(self.words) < 2:
             raise InputError(f"words is {list(self.words)}; expected at least two to choose from")
-        text = normalize(
-            self.pipe.encode_text(
-                [self.template.format(word) for word in self.words]
-            ).pooled.float(),
-            dim=-1,
-        )
-        nearest = (
-            (normalize(self.pipe.encode_images(pictures), dim=-1) @ text.T).argmax(-1).tolist()
-        )
+        prompts = [self.template.format(word) for word in self.words]
+        text = normalize(self.pipe.encode_text(prompts).pooled.float(), dim=-1)
+        images = normalize(self.pipe.encode_images(pictures), dim=-1)
+        nearest = (images @ text.T).argmax(-1).tolist()
         found = [str(self.words[i]) for i in nearest]
         if not question.lower().startswith("is this "):
             return found
-        asked = (
-            question.lower()
-            .removeprefix("is this ")
-            .rstrip("? ")
-            .removeprefix("an ")
-            .removeprefix("a ")
-        )
-        if asked not in self.words:
+        word = question.lower().removeprefix("is this ").rstrip("? ")
+        word = word.removeprefix("an ").removeprefix("a ")
+        if word not in self.words:
             raise InputError(
-                f"question is {question!r}, which asks for none of the words; expected {', '.join(self.words)}"
+                f"question is {question!r}, which asks for none of the words; expected "
+                f"{', '.join(self.words)}"
             )
-        return ["yes" if word == asked else "no" for word in found]
+        return ["yes" if each == word else "no" for each in found]
 
 
-def _read(
+def _describe(vqa: BlipVqa | Blip2Vqa | SmolVlmVqa) -> str:
+    side = vqa.model.config.vision_config.image_size
+    return f"{type(vqa).__name__}({describe_weights(vqa.model)})\n  pictures of {side} x {side}"
+
+
+def _load(
     model_class: Any,
     processor_class: Any,
     name_or_path: str | Path,
@@ -263,18 +309,23 @@ def _read(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Any, Any]:
-    """A frozen model and its processor from a folder, or else from the hub; of weights only safetensors, which hold no code."""
-    folder = (
-        Path(name_or_path)
-        if Path(name_or_path).is_dir()
-        else snapshot(str(name_or_path), revision).folder
-    )
+    """Load a frozen model and its processor from a folder, or else from the hub.
+
+    Weights are read from safetensors alone, which hold no code. Raises InputError if there are none
+    of this class.
+    """
+    if Path(name_or_path).is_dir():
+        folder = Path(name_or_path)
+    else:
+        folder = snapshot(str(name_or_path), revision).folder
     name = model_class.__name__
-    file = folder / "config.json"
-    # transformers would load another class's files as well, and fill what they lack with random numbers.
-    if not file.is_file() or name not in (json.loads(file.read_text()).get("architectures") or []):
+    config = folder / "config.json"
+    classes = json.loads(config.read_text()).get("architectures") if config.is_file() else []
+    # transformers would load another class's files as well, and fill gaps with random numbers.
+    if name not in (classes or []):
         raise InputError(
-            f"vqa is {str(name_or_path)!r}, which holds no {name}; expected a folder and an id on the hub with one"
+            f"vqa is {str(name_or_path)!r}, which holds no {name}; expected a folder or an id on "
+            "the hub with one"
         )
     try:
         with hide_progress_bars():
@@ -284,13 +335,12 @@ def _read(
             )
     except (OSError, ValueError, ImportError) as error:
         raise InputError(
-            f"vqa is {str(name_or_path)!r}, which cannot be loaded ({str(error).strip()}); expected a folder and an id on "
-            f"the hub with a {name} in safetensors and its processor"
+            f"vqa is {str(name_or_path)!r}, which cannot be loaded ({str(error).strip()}); "
+            f"expected a folder or an id on the hub with a {name} in safetensors and its processor"
         ) from None
     return model.to(device).eval().requires_grad_(False), processor
 
 
-def _asked(question: str) -> str:
+def _check_question(question: str) -> None:
     if not question.strip():
         raise InputError(f"question is {question!r}; expected a text such as 'is this a pet?'")
-    return question

@@ -1,4 +1,7 @@
-"""The Menagerie: a procedural world of small pictures whose factors, and so whose exact probabilities, are known."""
+"""The Menagerie: a procedural world of small pictures with exactly known probabilities.
+
+Every picture is drawn from discrete factors, and the distribution of the factors is known.
+"""
 
 from functools import cache
 
@@ -11,16 +14,21 @@ __all__ = ["CATEGORIES", "Category", "Given", "Truth", "category", "truth"]
 
 
 def category(name: str) -> Category:
-    """A category by its name. Raises InputError for a name the world does not have."""
-    for found in CATEGORIES:
-        if found.name == name:
-            return found
-    raise InputError(
-        f"category {name!r} is not in the Menagerie; expected {', '.join(c.name for c in CATEGORIES)}"
-    )
+    """Return the category called `name`.
+
+    Raises InputError if the Menagerie has no such category.
+    """
+    for candidate in CATEGORIES:
+        if candidate.name == name:
+            return candidate
+    expected = ", ".join(candidate.name for candidate in CATEGORIES)
+    raise InputError(f"category {name!r} is not in the Menagerie; expected {expected}")
 
 
 @cache
 def truth(name: str) -> Truth:
-    """The exact distribution of a category's factors."""
+    """Return the exact distribution of a category's factors.
+
+    Raises InputError if the Menagerie has no such category.
+    """
     return Truth.of(category(name))

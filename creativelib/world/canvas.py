@@ -17,12 +17,14 @@ Color = str | tuple[float, float, float] | Float[Tensor, "m 3"]
 class Canvas:
     """Some rows of a batch of pictures of one category, and the brushes to paint them.
 
-    A category's `draw` asks `by` for the rows that share a factor's value and paints a part on them only. Parts are painted
-    over each other; each gets a dark outline. Nothing here knows about styles except how wide lines are: paint (three
-    channels), cover, ink and mark are kept apart in `layers`, and `styles.compose` turns them into a picture.
+    A category's `draw` asks `by` for the rows that share a factor's value and paints a part on
+    these rows only. Later parts cover earlier ones, and each gets a dark outline. The canvas knows
+    nothing about styles except the width of lines: it keeps paint (three channels), cover, ink and
+    mark apart in `layers`, and `styles.compose` turns them into a picture.
 
-    color: (m, 3) the main colour of each picture, in [0, 1].
-    p: (m, h, w, 2) points in the subject's frame, x right, y up; the picture spans about -1..1.
+    rows: (m,) the rows of the batch that this canvas paints.
+    color: (m, 3) the main color of each picture, in [0, 1].
+    p: (m, h, w, 2) points in the subject's frame, x right, y up; a picture spans about -1..1.
     layers: (n, 6, h, w) of all n pictures.
     """
 
@@ -35,6 +37,11 @@ class Canvas:
         line: Float[Tensor, "n"],
         color: Float[Tensor, "n 3"],
     ):
+        """Start with empty layers.
+
+        `pixel` is the width over which edges blend and `line` is half the width of outlines, both
+        in units of `p`.
+        """
         n, h, w, _ = p.shape
         self.factors = {factor.name: factor for factor in factors}
         self._values = {factor.name: values[:, i] for i, factor in enumerate(factors)}
@@ -54,14 +61,18 @@ class Canvas:
         return sub
 
     def window(self, x: XY, y: XY) -> "Canvas":
-        """This canvas cut to the pixels that can show these ranges of the subject's frame, for speed. A shape first kept in
-        a window is unknown outside it."""
-        (origin, beside), (below, _) = (
-            row.unbind(1) for row in self._p[self.rows, :2, :2].unbind(1)
-        )
+        """Cut this canvas to the pixels that can show a rectangle of the subject's frame.
+
+        `x` and `y` are (low, high) ranges. A brush is faster in a window. A shape first kept in a
+        window is undefined outside of it.
+        """
+        first = self._p[self.rows, :2, :2]
+        origin = first[:, 0, 0]
+        step_right = first[:, 0, 1] - origin
+        step_down = first[:, 1, 0] - origin
         corners = origin.new_tensor([[x[0], x[0], x[1], x[1]], [y[0], y[1], y[0], y[1]]])
         pixels = torch.linalg.solve(
-            torch.stack([below - origin, beside - origin], -1), corners - origin[..., None]
+            torch.stack([step_down, step_right], -1), corners - origin[..., None]
         )
         top, left = pixels.amin((0, 2)).sub(1).clamp_min(0).int().tolist()
         bottom, right = pixels.amax((0, 2)).add(3).clamp_min(1).int().tolist()
@@ -73,14 +84,16 @@ class Canvas:
 
     @cached_property
     def p(self) -> Points:
+        """Points of this canvas's rows in the subject's frame."""
         return self._p[self.rows]
 
     @property
     def color(self) -> Float[Tensor, "m 3"]:
+        """Main color of each of this canvas's rows."""
         return self._color[self.rows]
 
     def by(self, factor: str) -> Iterator[tuple[str, "Canvas"]]:
-        """Each value of a factor that occurs here, with the canvas of its rows."""
+        """Yield each value of a factor that occurs here, with the canvas of its rows."""
         column = self._values[factor][self.rows]
         for i, value in enumerate(self.factors[factor].values):
             rows = self.rows[column == i]
@@ -88,7 +101,10 @@ class Canvas:
                 yield value, self._sub(rows)
 
     def where(self, factor: str, *values: str) -> Iterator["Canvas"]:
-        """The canvas of the rows whose factor has one of these values: one or none."""
+        """Yield the canvas of the rows whose factor has one of these values, if there are any.
+
+        At most one canvas comes, so a `for` loop works as an `if`.
+        """
         wanted = [list(self.factors[factor].values).index(v) for v in values]
         column = self._values[factor][self.rows]
         rows = self.rows[torch.isin(column, column.new_tensor(wanted))]
@@ -96,56 +112,64 @@ class Canvas:
             yield self._sub(rows)
 
     def put(self, spot: str, factor: str, places: Mapping[str, tuple[float, float]]) -> None:
-        """Name a place that depends on a factor: `put("head", "body", {"round": (0.4, 0.3), ...})`."""
+        """Name a place that depends on a factor.
+
+        For example, where the head sits on each body:
+
+            canvas.put("head", "body", {"round": (0.4, 0.3), "tall": (0.2, 0.5)})
+        """
         for value, sub in self.by(factor):
-            self._spots.setdefault(spot, self._p.new_zeros(len(self._p), 2))[sub.rows] = (
-                self._p.new_tensor(places[value])
-            )
+            spots = self._spots.setdefault(spot, self._p.new_zeros(len(self._p), 2))
+            spots[sub.rows] = self._p.new_tensor(places[value])
 
     def at(self, spot: str) -> Points:
-        """Points seen from a named place."""
+        """Return the points relative to a named place."""
         return self.p - self._spots[spot][self.rows][:, None, None]
 
     def keep(self, name: str, d: Distance) -> Distance:
-        """Remember a shape, so that patterns can be cut to it."""
-        self._shapes.setdefault(
-            name, torch.full(self._p.shape[:3], 9.0, device=d.device, dtype=d.dtype)
-        )[self.rows] = d
+        """Remember a shape under a name, so that patterns can be cut to it, and return it."""
+        outside = torch.full(self._p.shape[:3], 9.0, device=d.device, dtype=d.dtype)
+        self._shapes.setdefault(name, outside)[self.rows] = d
         return d
 
     def shape(self, name: str) -> Distance:
+        """Return the shape that `keep` stored under a name."""
         return self._shapes[name][self.rows]
 
     def shade(self, amount: float) -> Float[Tensor, "m 3"]:
-        """The main colour made darker (amount < 0) or lighter (amount > 0); 1 is white."""
+        """Make the main color darker (amount < 0; -1 is black) or lighter (> 0; 1 is white)."""
         return self.color * (1 + amount) if amount < 0 else self.color + (1 - self.color) * amount
 
     def _rgb(self, color: Color) -> Float[Tensor, "m 3"]:
         if isinstance(color, str):
             color = COLORS[color]
-        return (
-            color
-            if isinstance(color, Tensor)
-            else self._p.new_tensor(color).expand(len(self.rows), 3)
-        )
+        if isinstance(color, Tensor):
+            return color
+        return self._p.new_tensor(color).expand(len(self.rows), 3)
 
     def _alpha(self, d: Distance) -> Distance:
-        """The share of each pixel that is inside."""
+        """Compute the share of each pixel that is inside."""
         return (0.5 - d / self._pixel[self.rows]).clamp(0, 1)
 
     def _touched(self, alpha: Float[Tensor, "m h w"]) -> tuple[slice, slice]:
-        """The smallest window that holds every pixel with alpha > 0 in any picture: all that a brush has to change."""
-        seen = alpha.amax(0) > 0
+        """Find the smallest window of rows and columns with alpha > 0 in any picture.
+
+        A brush has to change nothing outside of it.
+        """
+        covered = alpha.amax(0) > 0
         return tuple(
-            slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
-            for at in (seen.any(1).nonzero(), seen.any(0).nonzero())
+            slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0)
+            for index in (covered.any(1).nonzero(), covered.any(0).nonzero())
         )  # pyright: ignore[reportReturnType]
 
     def paint(self, d: Distance, color: Color | None = None, outline: float = 1.0) -> None:
-        """Fill a shape (default: the main colour) and draw its outline; `outline` scales the line, 0 draws none."""
+        """Fill a shape with a color (default: the main color) and draw its outline.
+
+        `outline` scales the width of the line; 0 draws none.
+        """
         rgb = self.color if color is None else self._rgb(color)
         line = self._line[self.rows] * outline
-        # Paint reaches under the outer half of the outline, so that coloured ink finds its colour there.
+        # Paint reaches under the outer half of the outline, so that colored ink finds its color.
         reach = self._alpha(d - line) if outline else self._alpha(d)
         y, x = self._touched(reach)
         d = d[:, y, x]
@@ -161,7 +185,10 @@ class Canvas:
         layers[self.rows] = new
 
     def pattern(self, d: Distance, color: Color | None = None) -> None:
-        """Marks without outline on what is painted already (default: a darker main colour)."""
+        """Draw marks without outline on painted parts.
+
+        By default, the marks are a darker main color, or a lighter one if that is dark.
+        """
         rgb = self._pattern_color() if color is None else self._rgb(color)
         alpha = self._alpha(d)
         y, x = self._touched(alpha)
@@ -173,12 +200,12 @@ class Canvas:
         layers[self.rows] = new
 
     def _pattern_color(self) -> Float[Tensor, "m 3"]:
-        """Dark marks on light colours, light marks on dark ones."""
+        """Choose dark marks for light colors and light marks for dark ones."""
         luminance = self.color @ self.color.new_tensor([0.3, 0.59, 0.11])
         return torch.where((luminance < 0.3)[:, None], self.shade(0.5), self.shade(-0.45))
 
     def ink(self, d: Distance) -> None:
-        """Solid ink without fill: pupils, mouths, strings, seams."""
+        """Draw solid ink without fill: pupils, mouths, strings, seams."""
         alpha = self._alpha(d)
         y, x = self._touched(alpha)
         ink = self.layers[:, 4, y, x]

@@ -1,4 +1,4 @@
-"""Captions for pictures, and what a caption says about the factors."""
+"""Captions for pictures, and the facts that a caption states."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,9 @@ from .distribution import Given
 from .factors import COLORS
 from .plan import Category
 
-# Shares of the ways to name a picture's subject. A wild picture is named by its category alone only as often as the truth
-# has wild pictures (see `bare_wild`); else CLIP would learn that "a pet" means a hybrid.
+# Shares of the kinds of captions by how they name a picture's subject. Among captions with the
+# bare category, wild pictures are as rare as in the truth (see `bare_wild`). Otherwise CLIP would
+# learn that "a pet" means a hybrid.
 SPECIES = 0.50
 SPECIES_AND_PARTS = 0.08
 BARE = 0.15
@@ -18,8 +19,11 @@ PARTS = 0.27
 
 
 def bare_wild(wild: float, truth: float = 0.03) -> float:
-    """The share of bare captions among wild pictures that makes wild pictures `truth` of all bare ones, when `wild` of all
-    pictures are wild."""
+    """Compute the share of wild pictures that get a bare caption.
+
+    With this share, a fraction `truth` of all bare captions belongs to wild pictures when a
+    fraction `wild` of all pictures is wild.
+    """
     return BARE * truth / (1 - truth) * (1 - wild) / wild
 
 
@@ -31,7 +35,12 @@ def subject(
     color: bool,
     pattern: bool,
 ) -> str:
-    """ "orange striped cat with long ears and a bushy tail": what a caption says is on the picture."""
+    """Compose the subject of a caption.
+
+    An example is "orange striped cat with long ears and a bushy tail". `parts` names the factors
+    that follow "with"; `color` and `pattern` say whether these stand before the noun. The noun is
+    the species, or the category if `species` is None.
+    """
     words = [values["color"]] if color else []
     words += [category.factor("pattern").values[values["pattern"]]] if pattern else []
     words.append(species or category.name)
@@ -48,7 +57,11 @@ def caption(
     rng: random.Random,
     bare_if_wild: float = BARE,
 ) -> str:
-    """A random caption for a picture. `species` None: a wild picture; `style` None: an unnamed style."""
+    """Draw a random caption for a picture.
+
+    `species` is None for a wild picture and `style` is None for an unnamed style. `bare_if_wild`
+    is the share of wild pictures that get a bare caption (see `bare_wild`).
+    """
     structural = [f.name for f in category.factors if f.structural]
     if species is None:
         kind = "bare" if rng.random() < bare_if_wild else "parts"
@@ -57,14 +70,14 @@ def caption(
             ["species", "species and parts", "bare", "parts"],
             [SPECIES, SPECIES_AND_PARTS, BARE, PARTS],
         )[0]
-    parts = (
-        rng.sample(structural, rng.randint(1, min(4, len(structural)))) if "parts" in kind else []
-    )
+    parts = []
+    if "parts" in kind:
+        parts = rng.sample(structural, rng.randint(1, min(4, len(structural))))
     text = subject(
-        category,
-        values,
-        species if kind.startswith("species") else None,
-        parts,
+        category=category,
+        values=values,
+        species=species if kind.startswith("species") else None,
+        parts=parts,
         color=color_visible and rng.random() < 0.4,
         pattern=rng.random() < 0.15,
     )
@@ -75,7 +88,7 @@ def caption(
 
 
 def words(categories: Sequence[Category]) -> list[str]:
-    """Every word a caption can hold, sorted."""
+    """List every word that a caption can hold, sorted."""
     text = ["a an of with and picture the in style image", *styles.NAMES, *COLORS]
     for category in categories:
         text += [category.name, *category.species]
@@ -84,7 +97,10 @@ def words(categories: Sequence[Category]) -> list[str]:
 
 
 def parse(text: str, categories: Sequence[Category]) -> Given:
-    """What a caption says. Raises ValueError if it names no category or species."""
+    """Read the facts that a caption states.
+
+    Raises ValueError if the caption names no category or species.
+    """
     padded = f" {text.lower()} "
     style = next((name for name in styles.NAMES if f" {name} of " in padded), None)
     rest = padded.split(f" {style} of ", 1)[1] if style else padded
@@ -96,10 +112,12 @@ def parse(text: str, categories: Sequence[Category]) -> Given:
         values = {}
         phrases = [phrase.strip() for phrase in tail.split(" and ")] if tail else []
         for factor in category.factors:
-            said = phrases if factor.structural else head.split()
+            stated = phrases if factor.structural else head.split()
             values.update(
-                (factor.name, value) for value, phrase in factor.values.items() if phrase in said
+                (factor.name, value) for value, phrase in factor.values.items() if phrase in stated
             )
-        return Given(category.name, species, values, style)
+        return Given(category=category.name, species=species, values=values, style=style)
     names = [name for c in categories for name in (c.name, *c.species)]
-    raise ValueError(f"text {text!r} names nothing of the world; expected {', '.join(names)}")
+    raise ValueError(
+        f"text {text!r} names nothing in the Menagerie; expected one of {', '.join(names)}"
+    )

@@ -20,10 +20,12 @@ COLORS: dict[str, tuple[float, float, float]] = {
 
 @dataclass(frozen=True)
 class Factor:
-    """One discrete property. `values` maps each value to the words a caption uses for it ("a bushy tail")."""
+    """One discrete property."""
 
     name: str
+    # The words that a caption uses for each value, such as "bushy": "a bushy tail".
     values: Mapping[str, str]
+    # Whether the factor changes the form. Pattern and color change only the surface.
     structural: bool = True
 
 

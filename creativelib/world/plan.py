@@ -1,4 +1,4 @@
-"""What a category is: a body plan of discrete factors, a table of named species, and a way to draw any combination."""
+"""Categories: a body plan of factors, a table of named species, and a function that draws."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,11 +9,18 @@ from .factors import Factor, Species
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of thing. Its species are equally common."""
+    """A kind of thing. Its species are equally common.
+
+    Raises ValueError if a species lacks a factor, gives it a value that the factor does not have,
+    or gives probabilities that do not sum to 1.
+    """
 
     name: str
+    # The last factor is the color, the one before it the pattern.
     factors: tuple[Factor, ...]
+    # For each species' name its table over the factors.
     species: Mapping[str, Species]
+    # Paints any combination of the factors' values, not only those of the species.
     draw: Callable[[Canvas], None]
 
     def __post_init__(self) -> None:
@@ -27,9 +34,11 @@ class Category:
                     or not set(table) <= set(factor.values)
                 ):
                     raise ValueError(
-                        f"{self.name} species {name!r}: factor {factor.name!r} has the table {entry!r}; "
-                        f"expected probabilities that sum to 1 over {list(factor.values)}"
+                        f"{self.name} species {name!r}: factor {factor.name!r} has the table "
+                        f"{entry!r}; expected probabilities that sum to 1 over "
+                        f"{list(factor.values)}"
                     )
 
     def factor(self, name: str) -> Factor:
+        """Return the factor called `name`."""
         return next(f for f in self.factors if f.name == name)

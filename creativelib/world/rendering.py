@@ -9,7 +9,8 @@ from .canvas import Canvas
 from .factors import COLORS
 from .plan import Category
 
-# Nuisance, uniform in these ranges: place, size, tilt (degrees), width, brightness of the subject, tint of the background.
+# Nuisance variables, uniform in these ranges: the subject's place, size, tilt (degrees), width and
+# brightness, and the tint of the background.
 POSE: dict[str, tuple[float, float]] = {
     "x": (-0.10, 0.10),
     "y": (-0.08, 0.08),
@@ -26,13 +27,13 @@ POSE: dict[str, tuple[float, float]] = {
 def sample_pose(
     n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "n 9"]:
-    """Random pose; its columns are those of `POSE`."""
+    """Draw n random poses. The columns are those of `POSE`."""
     low, high = torch.tensor(list(POSE.values()), device=device).T
     return low + (high - low) * torch.rand(n, len(POSE), generator=generator, device=device)
 
 
 def screen(size: int, device: torch.device | str = "cpu") -> Float[Tensor, "h w 2"]:
-    """Pixel centres in -1..1, x right, y up."""
+    """Compute the centers of the pixels in -1..1, x right, y up."""
     line = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
     y, x = torch.meshgrid(-line, line, indexing="ij")
     return torch.stack([x, y], -1)
@@ -47,8 +48,9 @@ def render(
 ) -> Float[Tensor, "n 3 h w"]:
     """Draw pictures of one category.
 
-    factors: (n, f) value indices in the order of `category.factors`. style: (n, 5) indices into `styles.FACTORS`.
-    pose: (n, 9), see `POSE`. Returns pictures in [0, 1] of `size` pixels a side.
+    factors: (n, f) value indices in the order of `category.factors`. style: (n, 5) indices into
+    `styles.FACTORS`. pose: (n, 9), see `POSE`. Returns pictures in [0, 1] with `size` pixels a
+    side.
     """
     device = pose.device
     x, y, scale, tilt, width, shade = pose[:, :6].unbind(1)
@@ -57,18 +59,23 @@ def render(
     c = torch.deg2rad(tilt).cos()
     s = torch.deg2rad(tilt).sin()
     turn = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], -2)
-    p = (
-        torch.einsum("nhwi,nij->nhwj", p, turn)
-        / (scale[:, None] * torch.stack([width, torch.ones_like(width)], 1))[:, None, None]
-    )
-    weights = torch.tensor(list(styles.LINE.values()), device=device)[style[:, 3]]
+    stretch = scale[:, None] * torch.stack([width, torch.ones_like(width)], 1)
+    p = torch.einsum("nhwi,nij->nhwj", p, turn) / stretch[:, None, None]
+    line = torch.tensor(list(styles.LINE.values()), device=device)[style[:, 3]]
     softness = torch.tensor(list(styles.SOFTNESS.values()), device=device)[style[:, 4]]
-    color_at = [f.name for f in category.factors].index("color")
-    # Where a style hides the colour everything is drawn in gray, so that no trace of it is left.
+    color_column = [f.name for f in category.factors].index("color")
+    # Where a style hides the color, draw everything in gray, so that no trace of the color is left.
     factors = factors.clone()
-    factors[~styles.color_visible(style), color_at] = list(COLORS).index("gray")
-    color = torch.tensor(list(COLORS.values()), device=device)[factors[:, color_at]]
+    factors[~styles.color_visible(style), color_column] = list(COLORS).index("gray")
+    color = torch.tensor(list(COLORS.values()), device=device)[factors[:, color_column]]
     color = (color * shade[:, None]).clamp(0, 1)
-    canvas = Canvas(category.factors, factors, p, 2 / size / scale * softness, weights, color)
+    canvas = Canvas(
+        factors=category.factors,
+        values=factors,
+        p=p,
+        pixel=2 / size / scale * softness,
+        line=line,
+        color=color,
+    )
     category.draw(canvas)
     return styles.compose(canvas.layers, style, styles.ground(style, pose[:, 6:9], points))

@@ -1,4 +1,4 @@
-"""Random scenes of the whole world: everything a picture is drawn from and captioned by."""
+"""Random scenes of the whole world: the facts from which pictures are drawn and captioned."""
 
 import random
 from dataclasses import dataclass
@@ -11,22 +11,25 @@ from . import CATEGORIES, captions, styles, truth
 from .rendering import render, sample_pose
 
 MAX_FACTORS = max(len(c.factors) for c in CATEGORIES)
+# Share of pictures in a random point of the style space, which mostly has no name.
 UNNAMED_STYLES = 0.10
+# Share of photos among the other pictures.
 PHOTO = 0.40
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """n pictures' worth of facts.
+    """The facts behind n pictures."""
 
-    category: (n,) index into CATEGORIES. factors: (n, f) value indices, -1 beyond a category's factors. species: (n,) index
-    into the category's species, -1 for the wild. style: (n, 5) indices into styles.FACTORS. pose: (n, 9), see render.POSE.
-    """
-
+    # (n,) indices into CATEGORIES.
     category: Int[Tensor, "n"]
+    # (n, f) value indices, -1 beyond a category's factors.
     factors: Int[Tensor, "n f"]
+    # (n,) indices into the category's species, -1 for the wild.
     species: Int[Tensor, "n"]
+    # (n, 5) indices into styles.FACTORS.
     style: Int[Tensor, "n 5"]
+    # (n, 9) nuisance variables in the units of rendering.POSE.
     pose: Float[Tensor, "n 9"]
 
     def __len__(self) -> int:
@@ -34,16 +37,20 @@ class Scenes:
 
     def __getitem__(self, rows: "slice | Tensor") -> "Scenes":
         return Scenes(
-            self.category[rows],
-            self.factors[rows],
-            self.species[rows],
-            self.style[rows],
-            self.pose[rows],
+            category=self.category[rows],
+            factors=self.factors[rows],
+            species=self.species[rows],
+            style=self.style[rows],
+            pose=self.pose[rows],
         )
 
 
 def sample_styles(n: int, generator: torch.Generator | None = None) -> Int[Tensor, "n 5"]:
-    """Photos most often, the other named styles alike, and some points of the style space without a name."""
+    """Draw random styles.
+
+    Photos are the most frequent and the other named styles are equally likely. A share of
+    `UNNAMED_STYLES` is uniform over the whole style space.
+    """
     named = torch.tensor([styles.index(name) for name in styles.NAMES])
     shares = torch.tensor([PHOTO] + [(1 - PHOTO) / (len(named) - 1)] * (len(named) - 1))
     style = named[torch.multinomial(shares, n, replacement=True, generator=generator)]
@@ -60,7 +67,11 @@ def sample_scenes(
     wild: float | None = None,
     category: str | None = None,
 ) -> Scenes:
-    """Random scenes; `wild` replaces the truth's 3 % of wild pictures; `category` None mixes all alike."""
+    """Draw random scenes.
+
+    `wild` replaces the truth's 3 % of wild pictures. If `category` is None, all categories are
+    equally likely. Raises ValueError if there is no such category.
+    """
     which = torch.randint(len(CATEGORIES), (n,), generator=generator)
     if category is not None:
         which = torch.full((n,), [c.name for c in CATEGORIES].index(category))
@@ -69,42 +80,61 @@ def sample_scenes(
     for i, kind in enumerate(CATEGORIES):
         rows = (which == i).nonzero()[:, 0]
         if len(rows):
-            drawn, component = truth(kind.name).sample(len(rows), generator, wild)
-            factors[rows, : drawn.shape[1]] = drawn
+            values, component = truth(kind.name).sample(len(rows), generator, wild)
+            factors[rows, : values.shape[1]] = values
             species[rows] = torch.where(component == len(kind.species), -1, component)
-    return Scenes(which, factors, species, sample_styles(n, generator), sample_pose(n, generator))
+    return Scenes(
+        category=which,
+        factors=factors,
+        species=species,
+        style=sample_styles(n, generator),
+        pose=sample_pose(n, generator),
+    )
 
 
 def draw(scenes: Scenes, size: int = 64) -> Float[Tensor, "n 3 h w"]:
-    """Render scenes of mixed categories; pictures in [0, 1]."""
+    """Draw scenes of mixed categories as pictures in [0, 1] with `size` pixels a side."""
     pictures = scenes.pose.new_empty(len(scenes), 3, size, size)
     for i, kind in enumerate(CATEGORIES):
         rows = (scenes.category == i).nonzero()[:, 0]
         if len(rows):
             part = scenes[rows]
             pictures[rows] = render(
-                kind, part.factors[:, : len(kind.factors)], part.style, part.pose, size
+                kind,
+                factors=part.factors[:, : len(kind.factors)],
+                style=part.style,
+                pose=part.pose,
+                size=size,
             )
     return pictures
 
 
 def style_names(style: Int[Tensor, "n 5"]) -> list[str | None]:
-    """The named style of each row, None where it has no name."""
+    """Name the style of each row. The entry is None if the style has no name."""
     names = {tuple(styles.index(name)): name for name in styles.NAMES}
     return [names.get(tuple(row)) for row in style.tolist()]
 
 
 def caption(scenes: Scenes, rng: random.Random, wild: float) -> list[str]:
-    """A random caption for each scene of a set in which `wild` of all scenes are wild."""
+    """Draw a random caption for each scene of a set whose share of wild scenes is `wild`."""
     bare = captions.bare_wild(wild)
     visible = styles.color_visible(scenes.style).tolist()
     names = style_names(scenes.style)
-    out = []
-    for i, (c, row, s) in enumerate(
-        zip(scenes.category.tolist(), scenes.factors.tolist(), scenes.species.tolist(), strict=True)
-    ):
-        kind = CATEGORIES[c]
-        values = {f.name: list(f.values)[v] for f, v in zip(kind.factors, row, strict=False)}
-        species = list(kind.species)[s] if s >= 0 else None
-        out.append(captions.caption(kind, values, species, names[i], visible[i], rng, bare))
-    return out
+    categories = scenes.category.tolist()
+    factors = scenes.factors.tolist()
+    species = scenes.species.tolist()
+    texts = []
+    for i in range(len(scenes)):
+        kind = CATEGORIES[categories[i]]
+        values = {f.name: list(f.values)[v] for f, v in zip(kind.factors, factors[i], strict=False)}
+        text = captions.caption(
+            category=kind,
+            values=values,
+            species=list(kind.species)[species[i]] if species[i] >= 0 else None,
+            style=names[i],
+            color_visible=visible[i],
+            rng=rng,
+            bare_if_wild=bare,
+        )
+        texts.append(text)
+    return texts

@@ -1,4 +1,4 @@
-"""Contact sheets of a category: its species, wild members, its styles. `plots.grid` draws them."""
+"""Contact sheets of a category: its species, wild members and styles."""
 
 from dataclasses import dataclass
 
@@ -14,51 +14,63 @@ from .rendering import render, sample_pose
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures in [0, 1] with a title for each ("" for none), how many go in a row, and the words for who cannot see them."""
+    """Pictures to lay out in a grid, with their words."""
 
+    # Pictures in [0, 1].
     pictures: Float[Tensor, "n 3 h w"]
+    # A title for each picture, "" for none.
     titles: list[str]
+    # Number of pictures in a row.
     columns: int
+    # Alternative text for readers who cannot see the pictures.
     alt: str
 
 
 def species(category: str, each: int = 4, seed: int = 0, size: int = 64) -> Sheet:
-    """`each` members of every species in a row, all within its table, in photo style."""
+    """Draw `each` members of every species in a row, all within its table, in photo style."""
     generator = torch.Generator().manual_seed(seed)
     kind = named(category)
-    known = truth(category)
+    mixture = truth(category)
     factors = []
     for i, name in enumerate(kind.species):
-        members, _ = known.sample(20 * each, generator, given=Given(category, name))
-        factors.append(
-            members[~known.outside(members)[:, i].any(1)][:each]
-        )  # the leak makes about one in eight an outsider
+        members, _ = mixture.sample(20 * each, generator, given=Given(category, name))
+        # The leak puts about one member in eight outside its species' table. Draw 20 times as many
+        # as needed, so that enough are inside.
+        inside = ~mixture.outside(members)[:, i].any(1)
+        factors.append(members[inside][:each])
     titles = [name if i == 0 else "" for name in kind.species for i in range(each)]
-    alt = f"Contact sheet of the category {category}, {each} pictures for each species: {', '.join(kind.species)}."
-    return Sheet(
-        _draw(category, torch.cat(factors), ["photo"], generator, size),
-        titles,
-        each * max(1, 12 // each),
-        alt,
+    alt = (
+        f"Contact sheet of the category {category}, {each} pictures for each species: "
+        f"{', '.join(kind.species)}."
     )
+    pictures = _draw(category, torch.cat(factors), names=["photo"], generator=generator, size=size)
+    return Sheet(pictures=pictures, titles=titles, columns=each * max(1, 12 // each), alt=alt)
 
 
 def wild(category: str, count: int = 24, seed: int = 0, size: int = 64) -> Sheet:
-    """Members that combine all values of all factors freely, in photo style."""
+    """Draw members that combine all values of all factors freely, in photo style."""
     generator = torch.Generator().manual_seed(seed)
     factors, _ = truth(category).sample(count, generator, wild=1.0)
     names = [f.name for f in named(category).factors]
-    alt = f"Contact sheet of {count} wild members of the category {category}: {', '.join(names[:-1])} and {names[-1]} combined at random."
-    return Sheet(_draw(category, factors, ["photo"], generator, size), [""] * count, 8, alt)
+    alt = (
+        f"Contact sheet of {count} wild members of the category {category}: "
+        f"{', '.join(names[:-1])} and {names[-1]} combined at random."
+    )
+    pictures = _draw(category, factors, names=["photo"], generator=generator, size=size)
+    return Sheet(pictures=pictures, titles=[""] * count, columns=8, alt=alt)
 
 
 def in_styles(category: str, each: int = 6, seed: int = 0, size: int = 64) -> Sheet:
-    """The same `each` members in every named style, a row for each style."""
+    """Draw the same `each` members in every named style, a row for each style."""
     generator = torch.Generator().manual_seed(seed)
     factors, _ = truth(category).sample(each, generator)
     titles = [name if i == 0 else "" for name in styles.NAMES for i in range(each)]
-    alt = f"Contact sheet of {each} members of the category {category}, a row in each of the styles {', '.join(styles.NAMES)}."
-    return Sheet(_draw(category, factors, list(styles.NAMES), generator, size), titles, each, alt)
+    alt = (
+        f"Contact sheet of {each} members of the category {category}, "
+        f"a row in each of the styles {', '.join(styles.NAMES)}."
+    )
+    pictures = _draw(category, factors, names=list(styles.NAMES), generator=generator, size=size)
+    return Sheet(pictures=pictures, titles=titles, columns=each, alt=alt)
 
 
 def _draw(
@@ -68,9 +80,13 @@ def _draw(
     generator: torch.Generator,
     size: int,
 ) -> Float[Tensor, "m 3 h w"]:
-    """The same members, in the same poses, in each of the styles."""
+    """Draw the same members, in the same poses, in each of the named styles."""
+    kind = named(category)
     pose = sample_pose(len(factors), generator)
-    style = torch.tensor([styles.index(name) for name in names])[:, None].expand(
-        -1, len(factors), -1
+    indices = torch.tensor([styles.index(name) for name in names])
+    return torch.cat(
+        [
+            render(kind, factors, style=style, pose=pose, size=size)
+            for style in indices[:, None].expand(-1, len(factors), -1)
+        ]
     )
-    return torch.cat([render(named(category), factors, rows, pose, size) for rows in style])

@@ -1,4 +1,7 @@
-"""Styles: points in a small space of discrete style factors, six of them named, and the last step of drawing."""
+"""Styles: points in a small space of discrete style factors, and the last step of drawing.
+
+Six of the points have names.
+"""
 
 from dataclasses import dataclass
 
@@ -22,17 +25,23 @@ NAMES: dict[str, tuple[str, ...]] = {
     "blueprint": ("blue", "empty", "strong", "thin", "crisp"),
     "pop art": ("dots", "solid", "strong", "thick", "crisp"),
 }
+# Half the width of outlines in the subject's frame.
 LINE = {"thin": 0.020, "medium": 0.030, "thick": 0.050}
+# Pixels over which an edge blends.
 SOFTNESS = {"crisp": 1.0, "soft": 2.2}
 
 
 def index(name: str) -> list[int]:
-    """The style factors of a named style as indices."""
+    """Return the style factors of a named style as indices."""
     return [values.index(v) for values, v in zip(FACTORS.values(), NAMES[name], strict=True)]
 
 
 def color_visible(style: Int[Tensor, "n 5"]) -> Tensor:
-    """Whether a style shows the subject's colour: filled with it, or drawn in glowing ink of that colour."""
+    """Tell whether each style shows the subject's color.
+
+    A style shows it if it fills with the color or draws in glowing ink of the color. Returns (n,)
+    booleans.
+    """
     fill = style[:, 1]
     ink = style[:, 2]
     return (fill <= 1) | (ink == FACTORS["ink"].index("glow"))
@@ -40,20 +49,26 @@ def color_visible(style: Int[Tensor, "n 5"]) -> Tensor:
 
 @dataclass(frozen=True)
 class Ground:
+    """The picture behind the subject."""
+
     picture: Float[Tensor, "n 3 h w"]
-    dark: Float[Tensor, "n 1 1 1"]  # 1 where ink must be light
+    # 1 where the ground is dark, so that ink must be light; otherwise 0.
+    dark: Float[Tensor, "n 1 1 1"]
 
 
 def ground(
     style: Int[Tensor, "n 5"], background: Float[Tensor, "n 3"], screen: Float[Tensor, "h w 2"]
 ) -> Ground:
-    """What lies behind the subject. `background` (n, 3) in [0, 1] tints it; `screen` holds points in -1..1, y up."""
+    """Draw the ground behind the subject.
+
+    `background` (n, 3) in [0, 1] tints it. `screen` holds points in -1..1, y up.
+    """
     picture = background.new_empty(len(style), 3, *screen.shape[:2])
+    x, y = screen.unbind(-1)
     for i, kind in enumerate(FACTORS["ground"]):
         rows = (style[:, 0] == i).nonzero()[:, 0]
-        picture[rows] = _ground(kind, background[rows, :, None, None], *screen.unbind(-1)).clamp(
-            0, 1
-        )
+        tint = background[rows, :, None, None]
+        picture[rows] = _ground(kind, tint=tint, x=x, y=y).clamp(0, 1)
     dark = ((style[:, 0] == 2) | (style[:, 0] == 3)).to(picture)[:, None, None, None]
     return Ground(picture, dark)
 
@@ -70,18 +85,16 @@ def _ground(
             return (0.05 + 0.07 * tint).expand(-1, -1, *y.shape)
         case "blue":
             cell = 0.25
-            lines = torch.minimum(
-                (x - cell * (x / cell).round()).abs(), (y - cell * (y / cell).round()).abs()
-            )
-            return (
-                tint.new_tensor([0.13, 0.30, 0.62])[:, None, None] * (0.85 + 0.25 * tint)
-                + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
-            )
+            across = (x - cell * (x / cell).round()).abs()
+            along = (y - cell * (y / cell).round()).abs()
+            lines = torch.minimum(across, along)
+            paper = tint.new_tensor([0.13, 0.30, 0.62])[:, None, None] * (0.85 + 0.25 * tint)
+            return paper + 0.10 * (0.016 - lines).clamp_min(0) / 0.016
         case _:
             row = (y / 0.22).round()
             u = x - 0.11 * (row % 2)
-            far = ((u - 0.22 * (u / 0.22).round()).square() + (y - 0.22 * row).square()).sqrt()
-            spot = (0.5 - (far - 0.062) / 0.03).clamp(0, 1)
+            distance = ((u - 0.22 * (u / 0.22).round()).square() + (y - 0.22 * row).square()).sqrt()
+            spot = (0.5 - (distance - 0.062) / 0.03).clamp(0, 1)
             return (0.25 + 0.75 * tint) + (1 - tint) * 0.75 * spot
 
 
@@ -95,10 +108,8 @@ def _fill(
             return base + 0.62 * (paint - base)
         case "gray":
             gray = (paint * paint.new_tensor([0.3, 0.59, 0.11])[:, None, None]).sum(1, keepdim=True)
-            return (
-                torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray)
-                - 0.16 * mark * (1 - 2 * dark)
-            ).expand_as(paint)
+            tone = torch.where(dark > 0, 0.10 + 0.45 * gray, 0.62 + 0.36 * gray)
+            return (tone - 0.16 * mark * (1 - 2 * dark)).expand_as(paint)
         case _:
             return base + 0.30 * mark * torch.where(dark > 0, 1 - base, -base)
 
@@ -117,7 +128,11 @@ def _line(kind: str, paint: Tensor, base: Tensor, dark: Tensor) -> Float[Tensor,
 def compose(
     layers: Float[Tensor, "n 6 h w"], style: Int[Tensor, "n 5"], behind: Ground
 ) -> Float[Tensor, "n 3 h w"]:
-    """Turn painted layers (paint, cover, ink, mark; see `Canvas`) into pictures in [0, 1]."""
+    """Turn painted layers into pictures in [0, 1].
+
+    The layers are paint (three channels), cover, ink and mark; see `Canvas`. `behind` is the ground
+    under them.
+    """
     paint, cover, ink, mark = layers.split([3, 1, 1, 1], 1)
     base = behind.picture
     dark = behind.dark
@@ -125,15 +140,16 @@ def compose(
     line = torch.empty_like(paint)
     for i, kind in enumerate(FACTORS["fill"]):
         rows = (style[:, 1] == i).nonzero()[:, 0]
-        fill[rows] = _fill(kind, paint[rows], mark[rows], base[rows], dark[rows])
+        fill[rows] = _fill(
+            kind, paint=paint[rows], mark=mark[rows], base=base[rows], dark=dark[rows]
+        )
     for i, kind in enumerate(FACTORS["ink"]):
         rows = (style[:, 2] == i).nonzero()[:, 0]
-        line[rows] = _line(kind, paint[rows], base[rows], dark[rows])
+        line[rows] = _line(kind, paint=paint[rows], base=base[rows], dark=dark[rows])
     picture = base + cover * (fill - base)
     picture = picture + ink * (line - picture)
-    shining = ((style[:, 2] == FACTORS["ink"].index("glow")) & (dark[:, 0, 0, 0] > 0)).nonzero()[
-        :, 0
-    ]
-    halo = avg_pool2d(avg_pool2d((ink * line)[shining], 5, 1, 2), 5, 1, 2)
-    picture[shining] += 0.55 * halo * (1 - ink[shining])
+    glows = (style[:, 2] == FACTORS["ink"].index("glow")) & (dark[:, 0, 0, 0] > 0)
+    rows = glows.nonzero()[:, 0]
+    halo = avg_pool2d(avg_pool2d((ink * line)[rows], 5, 1, 2), 5, 1, 2)
+    picture[rows] += 0.55 * halo * (1 - ink[rows])
     return picture.clamp(0, 1)

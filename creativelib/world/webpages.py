@@ -1,7 +1,9 @@
 """Pages: sets of pictures that share hidden facts, as the pictures of a web page do.
 
-Semantica (arXiv 2405.14857) learns from pairs of pictures of one page. Here the page's facts are known, and so is the exact
-distribution of its pictures: `truth(page.shared.category).log_prob(factors, page.shared)`.
+Semantica (arXiv 2405.14857) learns from pairs of pictures of one page. Here the page's facts are
+known, and so is the exact distribution of its pictures:
+
+    truth(page.shared.category).log_prob(factors, page.shared)
 """
 
 from collections.abc import Iterator
@@ -20,31 +22,30 @@ from .scenes import MAX_FACTORS, PHOTO, UNNAMED_STYLES, Scenes, sample_styles, s
 
 @dataclass(frozen=True)
 class Page:
-    """Pictures of one category and what they share.
-
-    shared: the category, the values of some factors, and the style's name if the style is shared and has one.
-    same_style: whether all pictures have one style, named or not.
-    """
+    """Pictures of one category and the facts that they share."""
 
     scenes: Scenes
+    # The category, the values of some factors, and the style's name if it is shared and has one.
     shared: Given
+    # Whether all pictures have one style, named or not.
     same_style: bool
 
 
 def pages(
     size: int = 8, generator: torch.Generator | None = None, wild: float | None = None
 ) -> Iterator[Page]:
-    """Endless random pages of `size` pictures.
+    """Yield endless random pages of `size` pictures.
 
-    Half of the pages share the style, and each shares some of its factors: any number from one to all is as likely. What is
-    shared is read off a picture drawn from the truth, and the rest is drawn from the truth given what is shared. So over
-    many pages pictures are distributed as the truth says. `wild` replaces the truth's 3 % of wild pictures.
+    Half of the pages share the style. Each page shares some of its factors, and any number from one
+    to all is equally likely. The shared values come from a picture drawn from the truth, and the
+    rest is drawn from the truth given the shared values. So over many pages, pictures follow the
+    truth. `wild` replaces the truth's 3 % of wild pictures.
     """
     while True:
         which = int(torch.randint(len(CATEGORIES), (1,), generator=generator))
         kind = CATEGORIES[which]
-        known = truth(CATEGORIES[which].name)
-        model = known.sample(1, generator, wild)[0][0].tolist()
+        mixture = truth(kind.name)
+        model = mixture.sample(1, generator, wild)[0][0].tolist()
         count = int(torch.randint(1, len(kind.factors) + 1, (1,), generator=generator))
         chosen = torch.randperm(len(kind.factors), generator=generator)[:count].tolist()
         values = {kind.factors[j].name: list(kind.factors[j].values)[model[j]] for j in chosen}
@@ -55,30 +56,26 @@ def pages(
             else sample_styles(size, generator)
         )
         factors = torch.full((size, MAX_FACTORS), -1)
-        factors[:, : len(kind.factors)], species = known.sample(
-            size, generator, wild, Given(kind.name, values=values)
+        factors[:, : len(kind.factors)], component = mixture.sample(
+            size, generator, wild=wild, given=Given(kind.name, values=values)
         )
-        species = torch.where(species == len(kind.species), -1, species)
         scenes = Scenes(
-            torch.full((size,), which), factors, species, style, sample_pose(size, generator)
+            category=torch.full((size,), which),
+            factors=factors,
+            species=torch.where(component == len(kind.species), -1, component),
+            style=style,
+            pose=sample_pose(size, generator),
         )
-        yield Page(
-            scenes,
-            Given(
-                kind.name, values=values, style=style_names(style[:1])[0] if same_style else None
-            ),
-            same_style,
-        )
+        name = style_names(style[:1])[0] if same_style else None
+        yield Page(scenes, Given(kind.name, values=values, style=name), same_style)
 
 
 def style_log_prob(style: Int[Tensor, "n 5"]) -> Float[Tensor, " n"]:
-    """The log-probability in nats of styles as `sample_styles` draws them."""
+    """Compute the log-probability in nats of styles as `sample_styles` draws them."""
     named = [PHOTO] + [(1 - PHOTO) / (len(styles.NAMES) - 1)] * (len(styles.NAMES) - 1)
     share = dict(zip((tuple(styles.index(name)) for name in styles.NAMES), named, strict=True))
-    anywhere = (
-        UNNAMED_STYLES
-        / torch.tensor([len(values) for values in styles.FACTORS.values()]).prod().item()
-    )
+    count = torch.tensor([len(values) for values in styles.FACTORS.values()]).prod().item()
+    anywhere = UNNAMED_STYLES / count
     return torch.tensor(
         [anywhere + (1 - UNNAMED_STYLES) * share.get(tuple(row), 0.0) for row in style.tolist()],
         dtype=torch.float64,
@@ -86,10 +83,12 @@ def style_log_prob(style: Int[Tensor, "n 5"]) -> Float[Tensor, " n"]:
 
 
 def shared_by(scenes: Scenes) -> tuple[Float[Tensor, " s"], Float[Tensor, ""]]:
-    """What may be known about a page from k of its scenes: the posterior of each set of shared factors (the bits of its number say which,
-    number 0 is impossible), and of a shared style.
+    """Infer from k scenes of a page which facts the page shares.
 
-    A set S is possible if the k agree on it, and then p(S | scenes) is as p(S) p(x_S) ^ (1 - k): to agree on what is rare says more.
+    Returns the posterior of each set of shared factors and that of a shared style. Bit j of a set's
+    index says whether it holds factor j; index 0, the empty set, is impossible. A set S is possible
+    if the k scenes agree on it, and then p(S | scenes) is proportional to p(S) p(x_S)^(1 - k):
+    agreement on a rare value says more than on a frequent one.
     """
     k = len(scenes)
     kind = CATEGORIES[int(scenes.category[0])]
@@ -109,9 +108,12 @@ def shared_by(scenes: Scenes) -> tuple[Float[Tensor, " s"], Float[Tensor, ""]]:
 
 
 def continued(scenes: Scenes, n: int, generator: torch.Generator | None = None) -> Scenes:
-    """n more scenes of a page of which some are known, exactly as likely as they are: the best that variations of them can be."""
+    """Draw n more scenes of a page from their exact distribution given some of its scenes.
+
+    No variations of these scenes can match the page better.
+    """
     kind = CATEGORIES[int(scenes.category[0])]
-    known = truth(CATEGORIES[int(scenes.category[0])].name)
+    mixture = truth(kind.name)
     sets, style = shared_by(scenes)
     chosen = torch.multinomial(sets, n, replacement=True, generator=generator)
     factors = torch.full((n, MAX_FACTORS), -1)
@@ -123,9 +125,15 @@ def continued(scenes: Scenes, n: int, generator: torch.Generator | None = None) 
             for j, f in enumerate(kind.factors)
             if number >> j & 1
         }
-        drawn, component = known.sample(len(rows), generator, given=Given(kind.name, values=values))
-        factors[rows, : len(kind.factors)] = drawn
+        factors[rows, : len(kind.factors)], component = mixture.sample(
+            len(rows), generator, given=Given(kind.name, values=values)
+        )
         species[rows] = torch.where(component == len(kind.species), -1, component)
     same = torch.rand(n, generator=generator) < style
-    ways = torch.where(same[:, None], scenes.style[:1], sample_styles(n, generator))
-    return Scenes(scenes.category[:1].expand(n), factors, species, ways, sample_pose(n, generator))
+    return Scenes(
+        category=scenes.category[:1].expand(n),
+        factors=factors,
+        species=species,
+        style=torch.where(same[:, None], scenes.style[:1], sample_styles(n, generator)),
+        pose=sample_pose(n, generator),
+    )

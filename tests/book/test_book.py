@@ -1,4 +1,4 @@
-"""The rendered book: it builds without a warning, its links lead somewhere, its pictures are described."""
+"""The rendered book: it builds without a warning, and its links and pictures have no faults."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book, built from nothing with warnings as errors."""
+    """Build the book from nothing with warnings as errors."""
     out = tmp_path_factory.mktemp("book")
     command = [
         Path(sys.executable).parent / "jupyter-book",
@@ -38,7 +38,7 @@ def test_pages_have_no_faults(site: Path):
     assert pages.faults(site) == []
 
 
-def test_pages_bring_their_repairs_along(site: Path):
+def test_pages_include_our_own_style_and_script(site: Path):
     intro = (site / "book" / "intro.html").read_text()
     assert "book.css" in intro and "a11y.js" in intro
 
@@ -68,7 +68,7 @@ def test_faults_of_pages_are_found(tmp_path: Path, body: str, fault: str):
     assert fault in found if fault else found == ""
 
 
-def test_model_card_says_what_is_missing(card, tmp_path: Path):
+def test_model_card_names_missing_results(card, tmp_path: Path):
     assert card.page(tmp_path, tmp_path / "models.json").count(card.MISSING) == 3
 
 
@@ -166,14 +166,10 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(
     page = measurements.page().replace("\u2060", "")
     assert "| steering: valid | 80 (79 to 81) | % | at least 70 | yes |" in page
     assert "| way | valid, % | surprisal, nats | valid, worst seed, % |" in page
-    assert (
-        "| lora; none | 50 (49–51) | 99 (98–100) |  |" in page
-        and "| lora; both | 60 (59–61) |  | 40 (39–41) |" in page
-    )
-    assert (
-        "`benchmarks/steering/runs.py ablation` on a laptop" in page
-        and page.count(measurements.MISSING) == len(measurements.MAKERS) - 1
-    )
+    assert "| lora; none | 50 (49–51) | 99 (98–100) |  |" in page
+    assert "| lora; both | 60 (59–61) |  | 40 (39–41) |" in page
+    assert "`benchmarks/steering/runs.py ablation` on a laptop" in page
+    assert page.count(measurements.MISSING) == len(measurements.MAKERS) - 1
 
 
 def test_no_metric_of_the_methods_is_left_out_of_their_tables(measurements):

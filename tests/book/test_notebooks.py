@@ -1,4 +1,4 @@
-"""The notebooks as they are stored; running them is nbval's part."""
+"""The notebooks as they are stored; nbval runs them."""
 
 import copy
 import json
@@ -42,7 +42,7 @@ GOOD = {
 
 
 def faults_with(tmp_path: Path, change) -> str:
-    """The faults of a good notebook after a change to its cells."""
+    """Find the faults of a good notebook after a change to its cells."""
     notebook = copy.deepcopy(GOOD)
     change(notebook["cells"])
     file = tmp_path / "x.ipynb"

@@ -1,4 +1,4 @@
-"""What must hold for every notebook of the book, read from its file alone."""
+"""Checks of the book's notebooks, from their files alone."""
 
 import json
 import re
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 LIVE = {"skip-execution", "nbval-skip"}
-UNCOMPARED = "nbval-ignore-output"  # run by nbval, but its words may be others on another processor
-LARGEST = 2 * 2**20
+# nbval runs these cells without comparing their outputs, which may differ between processors.
+UNCOMPARED = "nbval-ignore-output"
+LARGEST_FILE = 2 * 2**20
 LONGEST_CELL = 30
 LONGEST_LINE = 88  # what a page shows without scrolling
 SHORTEST_ALT = 20
-# Where a notebook was run is nobody's business, and means nothing elsewhere.
+# A path of the machine that ran the notebook is private, and means nothing elsewhere.
 LOCAL_PATH = re.compile(r"(?:/home/|/root/|/Users/|/tmp/|/mnt/|/workspace/|[A-Z]:\\\\Users)")
 WARNING = re.compile(r"\b(?:\w*Warning\b|WARNING)")
 MARKDOWN_PICTURE = re.compile(r"!\[(.*?)\]\(")
@@ -23,30 +24,33 @@ Cell = dict[str, Any]
 
 
 def read(file: Path) -> list[Cell]:
-    """The notebook's cells."""
+    """Read a notebook's cells."""
     return json.loads(file.read_text(encoding="utf-8"))["cells"]
 
 
 def source(cell: Cell) -> str:
+    """Join the lines of a cell's source."""
     return "".join(cell["source"])
 
 
 def code_cells(cells: list[Cell]) -> list[Cell]:
-    """Code cells that hold something."""
+    """List the code cells that are not empty."""
     return [cell for cell in cells if cell["cell_type"] == "code" and source(cell).strip()]
 
 
 def faults(file: Path) -> list[str]:
-    """Everything that is wrong with a notebook, one line each."""
+    """List everything that is wrong with a notebook, one line each."""
     cells = read(file)
     code = code_cells(cells)
     found = []
-    if file.stat().st_size > LARGEST:
-        found.append(f"{file.stat().st_size / 2**20:.1f} MiB; expected {LARGEST / 2**20:.0f}")
-    # Live controls need a reader's kernel: nbconvert and nbval pass over cells with these tags, which then have nothing to show.
+    if file.stat().st_size > LARGEST_FILE:
+        size = file.stat().st_size / 2**20
+        found.append(f"{size:.1f} MiB; expected at most {LARGEST_FILE / 2**20:.0f}")
+    # Live controls need a reader's kernel. nbconvert and nbval skip cells with these tags, so they
+    # must have no outputs.
     live = [cell for cell in code if set(cell["metadata"].get("tags", ())) >= LIVE]
     if any(cell["execution_count"] or cell["outputs"] for cell in live):
-        found.append("a live cell was executed and keeps what it found")
+        found.append("a live cell was executed and keeps its outputs")
     code = [cell for cell in code if cell not in live]
     if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
         found.append("code cells were not executed once each, in order, in a fresh kernel")
@@ -64,7 +68,7 @@ def faults(file: Path) -> list[str]:
 
 
 def cell_faults(cell: Cell) -> list[str]:
-    """What is wrong with one code cell and its outputs."""
+    """List what is wrong with one code cell and its outputs."""
     found = []
     if len(source(cell).splitlines()) > LONGEST_CELL:
         found.append(f"more than {LONGEST_CELL} lines")
@@ -72,7 +76,7 @@ def cell_faults(cell: Cell) -> list[str]:
         found.append(f"a line of more than {LONGEST_LINE} characters")
     tags = cell["metadata"].get("tags", [])
     if UNCOMPARED in tags and "print(" in source(cell) and "assert " not in source(cell):
-        found.append("what it prints is not compared, and no assert holds what the text claims")
+        found.append("its output is not compared, and no assert checks what the text claims")
     raises = "raises-exception" in tags
     for output in cell["outputs"]:
         data = output.get("data", {})
@@ -100,11 +104,12 @@ def cell_faults(cell: Cell) -> list[str]:
 
 
 def alt(cell: Cell) -> str:
+    """Read the alt text of a cell's picture from the cell's metadata."""
     return cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "").strip()
 
 
 def bare_pictures(text: str) -> list[str]:
-    """Pictures in Markdown or HTML that no words describe."""
+    """List the pictures in Markdown or HTML that have no alt text."""
     markdown = [
         match.group() for match in MARKDOWN_PICTURE.finditer(text) if not match.group(1).strip()
     ]

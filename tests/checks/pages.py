@@ -1,4 +1,4 @@
-"""What must hold for the rendered pages: every local link, picture and fragment leads somewhere, every picture is described."""
+"""Checks of the rendered pages: local links and fragments have targets, pictures alt texts."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -8,11 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Page(HTMLParser):
-    """One page's ids, links, and pictures with their alt texts (None where the attribute is missing)."""
+    """A parsed page."""
 
     text: str
     ids: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
+    # Addresses with alt texts, None where the attribute is missing.
     pictures: list[tuple[str, str | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -29,7 +30,10 @@ class Page(HTMLParser):
 
 
 def faults(root: Path) -> list[str]:
-    """Everything that is wrong with the pages below a folder, one line each. Other machines are not asked."""
+    """List everything that is wrong with the pages below a folder, one line each.
+
+    Links to other machines are not followed.
+    """
     root = root.resolve()
     pages = {
         file: Page(file.read_text(encoding="utf-8"))
@@ -39,7 +43,7 @@ def faults(root: Path) -> list[str]:
     found = []
     for file, page in pages.items():
         name = file.relative_to(root)
-        # Without an alt text of its own a code cell's picture gets its file's path.
+        # Without a written alt text, a code cell's picture gets its file's path.
         for picture, alt in page.pictures:
             if not alt or not alt.strip() or "_images/" in alt:
                 found.append(f"{name}: picture {picture[:60]} has the alt text {alt!r}")

@@ -49,8 +49,8 @@ def test_a_concept_can_be_settled(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(
         concepts,
         "settle",
-        lambda pipe, word, concept, lists, seed, progress: (
-            asked.append((word, lists, seed)) or concept
+        lambda pipe, word, concept, negatives, seed, progress: (
+            asked.append((word, negatives, seed)) or concept
         ),
     )
     report = concepts.learn(pipe, "pet", tmp_path, ["cat"], CONFIG, seed=3, count=1, settled=True)
@@ -59,7 +59,7 @@ def test_a_concept_can_be_settled(pipe, tmp_path, monkeypatch):
         concepts.learn(pipe, "pet", tmp_path, ["cat"], CONFIG, style=True, settled=True)
 
 
-def test_learning_goes_on_where_it_was(pipe, learned):
+def test_learning_resumes(pipe, learned):
     before = load(learned, pipe).tensors["vectors"]
     report = concepts.learn(pipe, "pet", learned, ["cat"], CONFIG, count=1)
     assert torch.equal(load(learned, pipe).tensors["vectors"], before) and report["count"] == 1
@@ -115,7 +115,8 @@ def test_a_family_is_kept_after_every_generation(pipe, learned, tmp_path):
 def test_a_concept_is_drawn_in_a_prompt(pipe, learned, tmp_path):
     report = concepts.draw(pipe, learned, "a red {}", tmp_path / "drawn", count=1)
     assert report["prompt"] == "a red {}" and len(report["pictures"]) == 3
-    assert concepts.draw(pipe, learned, "{}", tmp_path / "alone", count=1)["prompt"] == "{}"
+    alone = concepts.draw(pipe, str(learned), "{}", str(tmp_path / "alone"), count=1)
+    assert alone["prompt"] == "{}" and (tmp_path / "alone" / "gallery.png").is_file()
     for prompt in ("a red pet", "{} {}"):
         with pytest.raises(InputError, match="template is"):
             concepts.draw(pipe, learned, prompt, tmp_path / "drawn")
@@ -124,20 +125,20 @@ def test_a_concept_is_drawn_in_a_prompt(pipe, learned, tmp_path):
 
 
 def test_bad_input_comes_before_any_work(pipe, menagerie, tmp_path):
-    for bad, said in (
+    for bad, words in (
         ({"word": " "}, "word is ' '"),
         ({"count": 0}, "count is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"negatives": ["cat " * 20]}, "at most"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=words):
             concepts.learn(pipe, **{"word": "pet", "out": tmp_path / "out"} | bad)
     with pytest.raises(InputError, match="never saw: 'zebroid'"):
         concepts.learn(menagerie, "pet", tmp_path / "out", ["zebroid"])
     assert not (tmp_path / "out").exists()
 
 
-def test_truth_is_told_where_there_is_one(menagerie, tmp_path):
+def test_the_report_has_the_truth_where_it_is_known(menagerie, tmp_path):
     report = concepts.learn(menagerie, "pet", tmp_path, ["cat"], replace(CONFIG, steps=1), count=1)
     assert (
         set(report["truth"]) >= {"valid", "novel_in_form", "log_prob"}

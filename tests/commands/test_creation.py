@@ -1,4 +1,4 @@
-"""The main job and its command, on the random stack."""
+"""`create` and its command, on the random stack."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from PIL import Image
 
 from creativelib.commands import cli
 from creativelib.commands.creation import create, find_subject
-from creativelib.commands.report import describe, summarise
+from creativelib.commands.report import describe, summarize
 from creativelib.concept import TokenConcept
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
@@ -30,8 +30,8 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make(stack, tmp_path):
-    def made(**settings):
-        usual = {
+    def run(**settings):
+        defaults = {
             "prompt": "a photo of a pet",
             "out": tmp_path / "out",
             "count": 3,
@@ -39,9 +39,9 @@ def make(stack, tmp_path):
             "device": "cpu",
             "config": CONFIG,
         }
-        return create(**usual | settings)
+        return create(**defaults | settings)
 
-    return made
+    return run
 
 
 def test_everything_is_written(make, tmp_path):
@@ -141,7 +141,7 @@ def test_oracle_fields_where_there_is_a_truth(pipe, monkeypatch):
     )
     assert [row["valid"] for row in rows] == [True, True, False]
     assert [row["log_prob"] for row in rows] == [-3.0, None, -5.0]
-    summary = summarise(rows)
+    summary = summarize(rows)
     assert (
         summary["valid"] == pytest.approx(2 / 3)
         and summary["novel_in_form"] == pytest.approx(1 / 3)
@@ -160,7 +160,7 @@ def test_oracle_fields_where_there_is_a_truth(pipe, monkeypatch):
         (["a pet", "--out", "OUT", "--model", "nobody/nothing"], "is not whole in the cache"),
         (["a pet", "--out", "OUT", "--model", "STACK", "--device", "banana"], "device is 'banana'"),
         (["a pet", "--out", "FILE/below"], "out is .* cannot be written"),
-        (["a " * 30 + "pet", "--out", "OUT", "--model", "STACK"], "31 tokens; at most 14"),
+        (["a " * 30 + "pet", "--out", "OUT", "--model", "STACK"], "31 tokens; expected at most 14"),
     ],
 )
 def test_bad_input_ends_the_command_with_2_and_one_line(stack, tmp_path, capsys, arguments, words):
@@ -200,7 +200,7 @@ def test_the_command_runs(stack, tmp_path, monkeypatch, capsys):
 
 
 def test_no_traceback_from_the_shell(tmp_path):
-    code = "from creativelib.cli import main; main()"
+    code = "from creativelib.commands.cli import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", code, "create", "", "--out", str(tmp_path)],
         capture_output=True,

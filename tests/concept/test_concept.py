@@ -1,4 +1,4 @@
-"""Where a concept's vector goes, and that it comes back from disk."""
+"""Concepts of every kind: what they change in the text or the prior, and saving and loading."""
 
 import copy
 from dataclasses import replace
@@ -18,35 +18,33 @@ def test_a_fresh_concept_is_its_word(pipe):
     ]:
         cond = TokenConcept.init(pipe, word).condition(pipe, "a photo of a {}")
         plain = pipe.encode_text([prompt])
-        assert torch.allclose(cond.pooled, plain.pooled, atol=1e-5) and torch.allclose(
-            cond.tokens, plain.tokens, atol=1e-5
-        )
+        assert torch.allclose(cond.pooled, plain.pooled, atol=1e-5)
+        assert torch.allclose(cond.tokens, plain.tokens, atol=1e-5)
         assert torch.equal(cond.mask, plain.mask)
 
 
 def test_only_the_last_word_is_replaced(pipe):
-    """Causal attention: tokens before the replaced one do not see it."""
+    """Attention is causal, so tokens before the replaced one do not see it."""
     concept = TokenConcept(
         "musical instrument", torch.randn(1, 16, generator=torch.Generator().manual_seed(0)), 1.0
     )
     cond = concept.condition(pipe, "a {} with long ears")
     plain = pipe.encode_text(["a musical instrument with long ears"])
     same = torch.isclose(cond.tokens, plain.tokens, atol=1e-5).all(-1)[0]
-    assert same.tolist()[:4] == [True, True, True, False]  # start, a, musical, the concept
+    # The start, a, musical; the concept.
+    assert same.tolist()[:4] == [True, True, True, False]
 
 
 def test_a_feature_stands_behind_its_subject(pipe):
-    """Everything up to "with" is as in the plain text; the concept and what follows is not."""
+    """All tokens up to "with" are as in the plain text; the concept and the end are not."""
     concept = TokenConcept(
-        "pet", torch.randn(1, 16, generator=torch.Generator().manual_seed(0)), 1.0, "feature"
+        "pet", torch.randn(1, 16, generator=torch.Generator().manual_seed(0)), 1.0, kind="feature"
     )
     cond = concept.condition(pipe, "a photo of a {}")
     plain = pipe.encode_text(["a photo of a pet with pet"])
     same = torch.isclose(cond.tokens, plain.tokens, atol=1e-5).all(-1)[0]
-    assert same.tolist()[:9] == [True] * 7 + [
-        False,
-        False,
-    ]  # start, a, photo, of, a, pet, with; the concept, end
+    # The start, a, photo, of, a, pet, with; the concept, the end.
+    assert same.tolist()[:9] == [True] * 7 + [False] * 2
     fresh = TokenConcept.init(pipe, "pet", kind="feature").condition(pipe, "a photo of a {}")
     assert torch.allclose(fresh.pooled, plain.pooled, atol=1e-5)
 
@@ -58,7 +56,7 @@ def test_the_vector_of_another_word_makes_that_word(pipe):
 
 
 def test_pooling_stays_at_the_end_of_the_text(pipe):
-    """The last token's state is pooled, whatever the vector is."""
+    """The last token's state is pooled for any vector."""
     concept = TokenConcept(
         "pet", torch.randn(3, 16, generator=torch.Generator().manual_seed(1)) * 50, 1.0
     )
@@ -109,8 +107,8 @@ def test_save_and_load(pipe, tmp_path, kind):
         (lambda pipe: TokenConcept.init(pipe, " "), "0 tokens"),
         (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a photo"), "exactly one"),
         (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a {} or {}"), "exactly one"),
-        (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a car{}"), "word of its own"),
-        (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "{}s"), "word of its own"),
+        (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "a car{}"), "separate word"),
+        (lambda pipe: TokenConcept.init(pipe, "pet").condition(pipe, "{}s"), "separate word"),
     ],
 )
 def test_bad_input(pipe, call, words):
@@ -119,14 +117,13 @@ def test_bad_input(pipe, call, words):
 
 
 def test_an_adjective_stands_before_the_whole_word(pipe):
-    concept = TokenConcept("musical instrument", torch.zeros(1, 16), 1.0, "adjective")
+    concept = TokenConcept("musical instrument", torch.zeros(1, 16), 1.0, kind="adjective")
     cond = concept.condition(pipe, "a photo of a {}")
     plain = pipe.encode_text(["a photo of a instrument musical instrument"])
     same = torch.isclose(cond.tokens, plain.tokens, atol=1e-5).all(-1)[0]
-    assert (
-        same.tolist()[:8] == [True] * 5 + [False] * 3
-    )  # start, a, photo, of, a; the concept, musical, instrument
-    red = TokenConcept("pet", TokenConcept.init(pipe, "red").vectors, 1.0, "adjective")
+    # The start, a, photo, of, a; the concept, musical, instrument.
+    assert same.tolist()[:8] == [True] * 5 + [False] * 3
+    red = TokenConcept("pet", TokenConcept.init(pipe, "red").vectors, 1.0, kind="adjective")
     assert torch.allclose(
         red.condition(pipe, "a photo of a {}").pooled,
         pipe.encode_text(["a photo of a red pet"]).pooled,
@@ -135,7 +132,7 @@ def test_an_adjective_stands_before_the_whole_word(pipe):
 
 
 def test_fresh_adapters_change_nothing(pipe):
-    concept = LoraConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0), rank=3)
+    concept = LoraConcept.init(pipe, "pet", k=2, generator=torch.Generator().manual_seed(0), rank=3)
     seeds = [torch.Generator().manual_seed(i) for i in (1, 2)]
     z = concept.sample(
         pipe, "a photo of a {}", 3, noise=seeds, sampling=PriorSampling(guidance=2.0)
@@ -154,8 +151,8 @@ def test_fresh_adapters_change_nothing(pipe):
 
 
 def test_adapters_equal_changed_weights(pipe):
-    """W + up @ down in the weights themselves is what an adapter does."""
-    concept = LoraConcept.init(pipe, "pet", 1, torch.Generator().manual_seed(0), rank=2)
+    """An adapter equals weights W + up @ down."""
+    concept = LoraConcept.init(pipe, "pet", k=1, generator=torch.Generator().manual_seed(0), rank=2)
     generator = torch.Generator().manual_seed(3)
     concept = concept.with_tensors(
         {
@@ -181,15 +178,14 @@ def test_adapters_equal_changed_weights(pipe):
 
 def test_adapters_leave_the_model_alone(pipe):
     names = set(pipe.prior.state_dict())
-    concept = LoraConcept.init(pipe, "pet", 1, torch.Generator().manual_seed(0))
+    concept = LoraConcept.init(pipe, "pet", k=1, generator=torch.Generator().manual_seed(0))
     assert set(pipe.prior.state_dict()) == names
-    assert (
-        concept.prior.positional_embedding is pipe.prior.positional_embedding
-    )  # the copy costs no memory
+    # The copy shares the weights, so it costs no memory.
+    assert concept.prior.positional_embedding is pipe.prior.positional_embedding
 
 
-def test_free_embeddings_begin_where_the_prior_puts_the_word(pipe):
-    concept = EmbeddingConcept.init(pipe, "pet", 3, torch.Generator().manual_seed(0))
+def test_free_embeddings_begin_at_samples_of_the_word(pipe):
+    concept = EmbeddingConcept.init(pipe, "pet", k=3, generator=torch.Generator().manual_seed(0))
     drawn = pipe.sample_prior(
         pipe.encode_text(["a photo of a pet"]), 3, noise=torch.Generator().manual_seed(0)
     )[0]
@@ -201,7 +197,7 @@ def test_free_embeddings_begin_where_the_prior_puts_the_word(pipe):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_saved_and_loaded(pipe, tmp_path, kind):
-    concept = init(pipe, kind, "pet", 2, torch.Generator().manual_seed(0))
+    concept = init(pipe, kind, "pet", k=2, generator=torch.Generator().manual_seed(0))
     concept = concept.with_tensors({name: value + 0.1 for name, value in concept.tensors.items()})
     concept.save(tmp_path)
     again = load(tmp_path, pipe)
@@ -223,15 +219,21 @@ def test_rows_of_two_concepts_are_mixed(pipe):
     ("call", "words"),
     [
         (lambda pipe: LoraConcept.init(pipe, "pet", 1), "generator is None"),
-        (lambda pipe: LoraConcept.init(pipe, "pet", 1, torch.Generator(), rank=0), "rank is 0"),
         (
-            lambda pipe: LoraConcept.init(pipe, "pet", 1, torch.Generator()).condition(
+            lambda pipe: LoraConcept.init(pipe, "pet", k=1, generator=torch.Generator(), rank=0),
+            "rank is 0",
+        ),
+        (
+            lambda pipe: LoraConcept.init(pipe, "pet", k=1, generator=torch.Generator()).condition(
                 pipe, "a photo"
             ),
             "exactly one",
         ),
         (lambda pipe: EmbeddingConcept.init(pipe, "pet", 1), "generator is None"),
-        (lambda pipe: EmbeddingConcept.init(pipe, "pet", 0, torch.Generator()), "k is 0"),
+        (
+            lambda pipe: EmbeddingConcept.init(pipe, "pet", k=0, generator=torch.Generator()),
+            "k is 0",
+        ),
         (lambda pipe: init(pipe, "verb", "pet"), "kind is 'verb'"),
     ],
 )
@@ -241,17 +243,17 @@ def test_bad_input_of_other_kinds(pipe, call, words):
 
 
 def test_only_token_concepts_are_read_without_a_model(pipe, tmp_path):
-    init(pipe, "embedding", "pet", 1, torch.Generator().manual_seed(0)).save(tmp_path)
-    with pytest.raises(InputError, match="kind 'embedding'; expected subject, feature, adjective"):
+    init(pipe, "embedding", "pet", k=1, generator=torch.Generator().manual_seed(0)).save(tmp_path)
+    with pytest.raises(InputError, match="kind 'embedding'; expected one of subject"):
         TokenConcept.load(tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_some_of_the_concepts_draw_what_they_did_among_all(pipe, kind):
+def test_selected_concepts_draw_what_they_drew_among_all(pipe, kind):
     def seeded(*seeds):
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    three = init(pipe, kind, "pet", 3, torch.Generator().manual_seed(0))
+    three = init(pipe, kind, "pet", k=3, generator=torch.Generator().manual_seed(0))
     three = three.with_tensors(
         {
             name: value

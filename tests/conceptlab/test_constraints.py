@@ -1,4 +1,4 @@
-"""Prior constraints: the paper's equations restated with loops, directions, the cache, and calibration."""
+"""Prior constraints against the paper's equations in loops; directions, cache, and calibration."""
 
 import math
 
@@ -42,7 +42,8 @@ def test_the_loss_is_equation_3_with_the_maximum_and_both_clamps(seed, p, m, wei
     floor = -0.1
     present = torch.ones(2, m, dtype=torch.bool)
     found = (
-        1.0 * Negative(negative, present, floor, largest) + weight * Positive(positive, ceiling)
+        1.0 * Negative(negative, present, floor=floor, use_max=largest)
+        + weight * Positive(positive, ceiling)
     )(z).total
     for i in range(2):
         by_hand = 0.0
@@ -55,7 +56,7 @@ def test_the_loss_is_equation_3_with_the_maximum_and_both_clamps(seed, p, m, wei
         assert found[i].item() == pytest.approx(by_hand, abs=1e-9)
 
 
-def test_mixing_is_equation_5_and_heeds_weights():
+def test_mixing_is_equation_5_with_weights():
     z = random(0, 2, 3, 8)
     targets = random(1, 2, 4, 8)
     weights = torch.tensor([0.7, 0.1, 0.1, 0.1], dtype=torch.float64)
@@ -81,7 +82,7 @@ def test_each_concept_has_its_own_negatives_and_some_none(pipe):
     assert negative_term(words, "a {}", [[], []], floor=-1.0).loss(z[:2]).tolist() == [0, 0]
 
 
-def test_where_clamped_nothing_pulls():
+def test_beyond_a_clamp_the_gradient_is_0():
     text = normalize(random(1, 1, 8), dim=-1)
     present = torch.ones(1, 1, dtype=torch.bool)
     for term in (Positive(text, ceiling=-1.0), Negative(text[None], present, floor=1.0)):
@@ -111,33 +112,33 @@ def test_gradients_reach_the_concepts_vectors_only(pipe):
     before = [p.clone() for part in (pipe.text_encoder, pipe.prior) for p in part.parameters()]
     first, *_, last = optimize(pipe, concept, term, steps=12, lr=0.05, n=4)
     after = [p for part in (pipe.text_encoder, pipe.prior) for p in part.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)) and all(
-        p.grad is None for p in after
-    )
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(p.grad is None for p in after)
     assert not torch.equal(first.concept.tensors["vectors"], last.concept.tensors["vectors"])
-    assert all(not text.requires_grad for text in words.known.values())
+    assert all(not text.requires_grad for text in words.cache.values())
 
 
 def test_every_prompt_is_encoded_once(pipe):
     words = TextEmbeddings(pipe)
     first = words("a photo of a {}", ["cat", "pet", "cat"])
-    assert torch.equal(first[0], first[2]) and list(words.known) == [
+    assert torch.equal(first[0], first[2])
+    assert list(words.cache) == [
         "a photo of a cat",
         "a photo of a pet",
     ]
-    kept = words.known["a photo of a cat"]
+    cached = words.cache["a photo of a cat"]
     words("a photo of a {}", ["cat", "plant"])
-    assert words.known["a photo of a cat"] is kept and len(words.known) == 3
+    assert words.cache["a photo of a cat"] is cached and len(words.cache) == 3
     assert words("a {}", []).shape == (0, 16)
     assert torch.allclose(first.norm(dim=1), torch.ones(3), atol=1e-6)
 
 
 def test_each_template_has_its_own_objective(pipe):
-    seen = []
+    ceilings = []
 
     class Notes(Positive):
         def loss(self, z):
-            seen.append(self.ceiling)
+            ceilings.append(self.ceiling)
             return super().loss(z)
 
     text = TextEmbeddings(pipe)("a {}", ["cat"])
@@ -146,14 +147,19 @@ def test_each_template_has_its_own_objective(pipe):
             pipe,
             TokenConcept.init(pipe, "pet"),
             [Notes(text, 0.1), Notes(text, 0.2)],
-            ["a {}", "a photo of a {}"],
+            templates=["a {}", "a photo of a {}"],
             steps=3,
             n=1,
         )
     )
-    assert seen == [0.1, 0.2, 0.1]
+    assert ceilings == [0.1, 0.2, 0.1]
     with pytest.raises(InputError, match="objective is a list of 1"):
-        optimize(pipe, TokenConcept.init(pipe, "pet"), [Notes(text)], ["a {}", "a photo of a {}"])
+        optimize(
+            pipe,
+            TokenConcept.init(pipe, "pet"),
+            [Notes(text)],
+            templates=["a {}", "a photo of a {}"],
+        )
 
 
 def test_thresholds_are_the_models_own(menagerie):
@@ -166,8 +172,6 @@ def test_thresholds_are_the_models_own(menagerie):
         like = (
             normalize(z, dim=-1) @ TextEmbeddings(menagerie)("a photo of a {}", ["pet", "chair"]).T
         )
-    # An ordinary pet is as like a pet as counts, and not enough like a chair to be pushed away from it.
-    assert (
-        like[:, 0].median() == pytest.approx(found.ceiling, abs=0.03)
-        and like[:, 1].median() < found.floor
-    )
+    # A typical pet reaches the ceiling for pets, and stays below the floor for chairs.
+    assert like[:, 0].median() == pytest.approx(found.ceiling, abs=0.03)
+    assert like[:, 1].median() < found.floor

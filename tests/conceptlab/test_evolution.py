@@ -1,4 +1,4 @@
-"""Mixing and evolution: what is optimised, what weights do, who descends from whom, and that a family can be kept."""
+"""Mixing and evolution: the objective, weights, descent, and saving a family."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ def seeded(seed=0):
 
 @pytest.fixture
 def founders(pipe):
-    return TokenConcept.init(pipe, "pet", 5, seeded())
+    return TokenConcept.init(pipe, "pet", k=5, generator=seeded())
 
 
 def test_a_mixture_is_learned_from_image_embeddings_of_pictures(menagerie):
-    """Fails for the released code's swapped pair, which leads to the parents' texts instead."""
+    """The released code swaps the pair, and so leads to the parents' texts instead."""
     parents = torch.stack(
         [
             TokenConcept.init(menagerie, word).sample(
@@ -57,21 +57,27 @@ def test_a_mixture_is_learned_from_image_embeddings_of_pictures(menagerie):
     assert near(of_pictures) > near(plain) + 0.05 and near(of_pictures) > near(of_texts)
 
 
-def test_what_is_seen_are_the_pictures_embeddings(pipe, founders):
+def test_picture_embeddings_are_those_of_decoded_samples(pipe, founders):
     found = picture_embeddings(pipe, founders, generator=seeded(), config=SHORT)
     again = seeded()
     z = founders.sample(pipe, "a photo of a {}", 2, noise=again)
-    assert torch.equal(
-        found, pipe.encode_images(pipe.decode(z, generator=again))
-    ) and found.shape == (5, 2, 16)
+    assert torch.equal(found, pipe.encode_images(pipe.decode(z, generator=again)))
+    assert found.shape == (5, 2, 16)
 
 
 def test_mixing_is_the_loop_over_equation_5(pipe):
     parents = torch.randn(2, 3, 2, 16, generator=seeded())
-    found = mix(pipe, "pet", parents, [2.0, 1.0, 1.0], SHORT)
+    found = mix(pipe, "pet", parents, weights=[2.0, 1.0, 1.0], config=SHORT)
     term = Similarity(parents.flatten(1, 2), torch.tensor([0.25, 0.25, 0.125, 0.125, 0.125, 0.125]))
     *_, last = optimize(
-        pipe, TokenConcept.init(pipe, "pet", 2, seeded()), term, ["a photo of a {}"], 3, 0.05, 0, 1
+        pipe,
+        TokenConcept.init(pipe, "pet", k=2, generator=seeded()),
+        term,
+        templates=["a photo of a {}"],
+        steps=3,
+        lr=0.05,
+        seed=0,
+        n=1,
     )
     assert torch.allclose(found.tensors["vectors"], last.concept.tensors["vectors"], atol=1e-6)
 
@@ -80,7 +86,7 @@ def test_weights_choose_between_parents(pipe):
     parents = torch.randn(1, 2, 2, 16, generator=seeded())
     config = replace(SHORT, steps=40, samples=4)
     z = {
-        heavy: mix(pipe, "pet", parents, [1.0 - heavy, heavy], config).sample(
+        heavy: mix(pipe, "pet", parents, weights=[1.0 - heavy, heavy], config=config).sample(
             pipe, "a photo of a {}", 32, noise=seeded(1)
         )[0]
         for heavy in (0.0, 1.0)
@@ -94,7 +100,7 @@ def test_weights_choose_between_parents(pipe):
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0]])
 def test_bad_weights(pipe, weights):
     with pytest.raises(InputError, match="weights is"):
-        mix(pipe, "pet", torch.randn(1, 2, 2, 16), weights, SHORT)
+        mix(pipe, "pet", torch.randn(1, 2, 2, 16), weights=weights, config=SHORT)
 
 
 def test_the_youngest_have_children_until_one_is_left(pipe, founders):
@@ -109,14 +115,13 @@ def test_the_youngest_have_children_until_one_is_left(pipe, founders):
         ((2, 3), 1),
         ((5, 6), 2),
     ]
-    assert torch.equal(
-        family.members[3].concept.tensors["vectors"], founders.vectors[3:4]
-    ) and family.last_generation() == [7]
+    assert torch.equal(family.members[3].concept.tensors["vectors"], founders.vectors[3:4])
+    assert family.last_generation() == [7]
     with pytest.raises(InputError, match="single youngest"):
         evolve(pipe, family, SHORT)
 
 
-def test_a_family_is_kept(pipe, founders, tmp_path):
+def test_a_family_is_saved_and_loaded(pipe, founders, tmp_path):
     family = evolve(pipe, Family.of(founders.select([0, 1])), SHORT)
     family.save(tmp_path / "family")
     again = Family.load(tmp_path / "family", pipe)
@@ -139,7 +144,7 @@ def test_a_child_stands_below_its_parents():
         family_tree(torch.rand(2, 3, 8, 8), [()])
 
 
-def test_a_mixture_carries_something_of_both_parents_in_every_way_of_drawing(menagerie):
+def test_a_mixture_carries_something_of_both_parents_in_every_style(menagerie):
     parents = torch.stack(
         [
             picture_embeddings(menagerie, TokenConcept.init(menagerie, word), generator=seeded())[0]
@@ -150,11 +155,9 @@ def test_a_mixture_carries_something_of_both_parents_in_every_way_of_drawing(men
     z = child.sample(menagerie, "a photo of a {}", 16, noise=seeded(1))[0]
     near = torch.stack([cosine_similarity(z[:, None], each, dim=-1).mean(1) for each in parents])
     apart = cosine_similarity(parents[0][:, None], parents[1], dim=-1).mean()
-    assert (
-        near.min() > apart + 0.1
-    )  # each child is nearer to both parents than these are to each other
+    # Each child is nearer to both parents than these are to each other.
+    assert near.min() > apart + 0.1
     texts = menagerie.encode_text(["a photo of a pet", "a pencil sketch of a pet"]).pooled
     sketch = child.sample(menagerie, "a pencil sketch of a {}", 16, noise=seeded(1))[0]
-    assert (
-        cosine_similarity(sketch, texts[1], dim=-1) > cosine_similarity(sketch, texts[0], dim=-1)
-    ).float().mean() > 0.9
+    to_photo, to_sketch = (cosine_similarity(sketch, text, dim=-1) for text in texts)
+    assert (to_sketch > to_photo).float().mean() > 0.9

@@ -1,4 +1,4 @@
-"""Learning concepts: what is asked, what is forbidden, when it ends, and that a run cut off goes on."""
+"""Learning concepts: questions, negatives, the end of a run, and interrupted runs."""
 
 from dataclasses import replace
 
@@ -24,10 +24,10 @@ LOOSE = Thresholds(1.0, -1.0)
 
 
 class Says:
-    """A VQA that answers what it was told to, once for each concept's pictures, over and over."""
+    """A VQA that repeats a list of answers, one for each concept's pictures."""
 
-    def __init__(self, *said):
-        self.said = said
+    def __init__(self, *answers):
+        self.answers = answers
         self.questions = []
         self.count = 0
 
@@ -36,7 +36,7 @@ class Says:
         concepts = range(self.count, self.count + len(pictures) // CONFIG.pictures_per_question)
         self.count = concepts.stop
         return [
-            self.said[i % len(self.said)]
+            self.answers[i % len(self.answers)]
             for i in concepts
             for _ in range(CONFIG.pictures_per_question)
         ]
@@ -60,14 +60,13 @@ class Says:
         ("iris", "iris"),
     ],
 )
-def test_answers_are_cleaned(menagerie, said, word):
+def test_answers_are_normalized(menagerie, said, word):
     assert answers.normalize_answer(said, menagerie) == word
 
 
 def test_a_plural_that_the_model_knows_stays(pipe):
-    assert (
-        answers.normalize_answer("some ears", pipe) == "ears"
-    )  # "ear" is no word of the tiny model
+    """ "ear" is not a word of the tiny model."""
+    assert answers.normalize_answer("some ears", pipe) == "ears"
 
 
 @pytest.mark.parametrize(
@@ -80,11 +79,13 @@ def test_a_plural_that_the_model_knows_stays(pipe):
         ("dog", 0.5, KNOWN),
     ],
 )
-def test_answers_are_judged(word, similarity, verdict):
-    assert answers.verdict(word, similarity, "pet", ("dog",), floor=0.2) == verdict
+def test_answers_get_a_verdict(word, similarity, verdict):
+    assert (
+        answers.verdict(word, similarity, category="pet", negatives=("dog",), floor=0.2) == verdict
+    )
 
 
-def test_what_the_vqa_names_is_forbidden_from_then_on(pipe):
+def test_words_that_the_vqa_names_become_negatives(pipe):
     vqa = Says("a cat", "plant", "cat", "instrument", "cat", "red")
     result = learn_concept(
         pipe, "pet", config=replace(CONFIG, patience=9), vqa=vqa, thresholds=LOOSE
@@ -96,11 +97,9 @@ def test_what_the_vqa_names_is_forbidden_from_then_on(pipe):
         (6, 0, "cat", KNOWN),
         (6, 1, "instrument", ADDED),
     ]
-    assert (
-        set(vqa.questions) == {"what kind of pet is in this photo?"}
-        and result.steps == 9
-        and result.ask_seconds > 0
-    )
+    assert set(vqa.questions) == {"what kind of pet is in this photo?"}
+    assert result.steps == 9
+    assert result.ask_seconds > 0
 
 
 def test_an_answer_too_long_for_the_text_encoder_is_not_added(pipe):
@@ -108,17 +107,16 @@ def test_an_answer_too_long_for_the_text_encoder_is_not_added(pipe):
     result = learn_concept(pipe, "pet", config=CONFIG, vqa=Says(long), thresholds=LOOSE)
     assert {answer.verdict for answer in result.history} == {LONG} and result.negatives == ((), ())
     with pytest.raises(InputError, match="too long for the text encoder"):
-        iter_learn(pipe, "pet", [long], CONFIG, thresholds=LOOSE)
+        iter_learn(pipe, "pet", negatives=[long], config=CONFIG, thresholds=LOOSE)
 
 
 def test_every_step_is_yielded_once(pipe):
     runs = list(iter_learn(pipe, "pet", config=CONFIG, vqa=Says("cat"), thresholds=LOOSE))
-    assert [run.optimizer_state.index for run in runs] == list(range(len(runs))) and [
-        run.ended for run in runs
-    ].index(True) == len(runs) - 1
+    assert [run.optimizer_state.index for run in runs] == list(range(len(runs)))
+    assert [run.ended for run in runs].index(True) == len(runs) - 1
 
 
-def test_a_concept_of_which_nothing_new_is_said_ends(pipe):
+def test_a_concept_without_new_answers_ends(pipe):
     runs = list(
         iter_learn(
             pipe,
@@ -144,12 +142,12 @@ def test_a_concept_of_which_nothing_new_is_said_ends(pipe):
     assert ended[-1].ended and ended[-1].optimizer_state.index == 3
 
 
-def test_words_come_one_at_a_time(pipe):
+def test_scheduled_negatives_are_added_one_at_a_time(pipe):
     result = learn_concept(
         pipe,
         "pet",
-        ["red"],
-        replace(CONFIG, patience=9),
+        negatives=["red"],
+        config=replace(CONFIG, patience=9),
         scheduled_negatives=["cat", "plant"],
         thresholds=LOOSE,
     )
@@ -157,60 +155,68 @@ def test_words_come_one_at_a_time(pipe):
     assert [answer.step for answer in result.history] == [3, 3, 6, 6]
 
 
-def test_what_is_forbidden_is_left(menagerie):
+def test_concepts_move_away_from_negatives(menagerie):
     config = LearnConfig(concepts=1, steps=60, templates=("a photo of a {}",))
-    result = learn_concept(menagerie, "pet", ["cat", "dog"], config)
+    result = learn_concept(menagerie, "pet", negatives=["cat", "dog"], config=config)
     z = result.concept.sample(
         menagerie, "a photo of a {}", 16, noise=torch.Generator().manual_seed(1)
     )[0]
-    usual = menagerie.sample_prior(
+    typical = menagerie.sample_prior(
         menagerie.encode_text(["a photo of a pet"]), 16, noise=torch.Generator().manual_seed(1)
     )[0]
     text = torch.nn.functional.normalize(
         menagerie.encode_text([f"a photo of a {w}" for w in ("cat", "dog", "pet")]).pooled, dim=-1
     )
-    new, old = (torch.nn.functional.normalize(x, dim=-1) @ text.T for x in (z, usual))
-    assert (
-        new[:, :2].amax(1).mean() < old[:, :2].amax(1).mean() - 0.05
-        and new[:, 2].mean() > old[:, 2].mean() - 0.05
-    )
+    new, old = (torch.nn.functional.normalize(x, dim=-1) @ text.T for x in (z, typical))
+    assert new[:, :2].amax(1).mean() < old[:, :2].amax(1).mean() - 0.05
+    assert new[:, 2].mean() > old[:, 2].mean() - 0.05
     assert result.negatives == (("cat", "dog"),) and not result.history
 
 
-def test_each_concept_goes_as_it_would_alone(pipe):
-    both = learn_concept(pipe, "pet", ["cat"], CONFIG, thresholds=LOOSE)
-    one = learn_concept(pipe, "pet", ["cat"], replace(CONFIG, concepts=1), thresholds=LOOSE)
+def test_each_concept_moves_as_it_would_alone(pipe):
+    both = learn_concept(pipe, "pet", negatives=["cat"], config=CONFIG, thresholds=LOOSE)
+    one = learn_concept(
+        pipe, "pet", negatives=["cat"], config=replace(CONFIG, concepts=1), thresholds=LOOSE
+    )
     assert torch.allclose(
         both.concept.tensors["vectors"][0], one.concept.tensors["vectors"][0], atol=1e-5
     )
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
-def test_a_run_cut_off_goes_on_to_the_same_result(pipe, tmp_path, stop_at):
+def test_an_interrupted_run_resumes_to_the_same_result(pipe, tmp_path, stop_at):
     def vqa():
         return Says("cat")
 
     config = replace(CONFIG, patience=9)
     file = tmp_path / "run.safetensors"
-    whole = learn_concept(pipe, "pet", config=config, vqa=vqa(), thresholds=LOOSE)
+    full = learn_concept(pipe, "pet", config=config, vqa=vqa(), thresholds=LOOSE)
     runs = iter_learn(pipe, "pet", config=config, vqa=vqa(), thresholds=LOOSE, checkpoint=file)
     for run in runs:
         if run.optimizer_state.index == stop_at:
             break
     runs.close()
     again = learn_concept(pipe, "pet", config=config, vqa=vqa(), thresholds=LOOSE, checkpoint=file)
-    assert torch.equal(again.concept.tensors["vectors"], whole.concept.tensors["vectors"])
-    assert again.negatives == whole.negatives and again.history == whole.history
+    assert torch.equal(again.concept.tensors["vectors"], full.concept.tensors["vectors"])
+    assert again.negatives == full.negatives and again.history == full.history
     finished = learn_concept(
         pipe, "pet", config=config, vqa=vqa(), thresholds=LOOSE, checkpoint=file
     )
-    assert torch.equal(finished.concept.tensors["vectors"], whole.concept.tensors["vectors"])
+    assert torch.equal(finished.concept.tensors["vectors"], full.concept.tensors["vectors"])
     with pytest.raises(InputError, match="other settings"):
-        learn_concept(pipe, "pet", ["cat"], config, vqa=vqa(), thresholds=LOOSE, checkpoint=file)
+        learn_concept(
+            pipe,
+            "pet",
+            negatives=["cat"],
+            config=config,
+            vqa=vqa(),
+            thresholds=LOOSE,
+            checkpoint=file,
+        )
 
 
 def test_bad_input(pipe):
-    with pytest.raises(InputError, match="coming is"):
+    with pytest.raises(InputError, match="scheduled_negatives is"):
         iter_learn(pipe, "pet", scheduled_negatives=["cat"], vqa=Says("cat"))
     for name, value in (
         ("concepts", 0),

@@ -1,4 +1,4 @@
-"""Protocols: all cells once, resumed after a kill, shared among processes, never mixed up with another's results."""
+"""Protocols: all cells once, resumed after a kill, sharded, extended, made anew when changed."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,23 +22,24 @@ def made(cell: Cell) -> dict:
     return {"score": len(cell.method) + cell.seed}
 
 
+def noting(asked: list):
+    """Make a `make` that records the cells it was asked for."""
+
+    def make(cell: Cell) -> dict:
+        asked.append(cell)
+        return made(cell)
+
+    return make
+
+
 def test_a_row_for_each_cell_in_a_file_of_json_lines(tmp_path):
-    rows = list(run_protocol(SMALL, made, tmp_path / "deep" / "rows.jsonl"))
-    assert len(rows) == 8 and {(r["method"], r["category"], r["seed"]) for r in rows} == {
-        (m, c, s) for m in SMALL.methods for c in SMALL.categories for s in range(2)
-    }
-    lines = [
-        json.loads(line) for line in (tmp_path / "deep" / "rows.jsonl").read_text().splitlines()
-    ]
-    assert lines[0] == {
-        "protocol": {
-            "methods": ["plain", "steering"],
-            "categories": ["pet", "plant"],
-            "seeds": 2,
-            "pictures": 3,
-        }
-    }
-    assert lines[1:] == rows == read_rows(SMALL, tmp_path / "deep" / "rows.jsonl")
+    file = tmp_path / "deep" / "rows.jsonl"
+    rows = list(run_protocol(SMALL, made, str(file)))
+    cells = {(row["method"], row["category"], row["seed"]) for row in rows}
+    wanted = {(m, c, s) for m in SMALL.methods for c in SMALL.categories for s in range(2)}
+    assert len(rows) == 8 and cells == wanted
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines == rows == read_rows(SMALL, file)
 
 
 def test_any_beginning_compares_all_methods():
@@ -47,14 +49,42 @@ def test_any_beginning_compares_all_methods():
 def test_what_is_there_is_not_made_again(tmp_path):
     file = tmp_path / "rows.jsonl"
     asked = []
-
-    def once(cell):
-        asked.append(cell)
-        return made(cell)
-
-    first = run_protocol(SMALL, once, file)
+    first = run_protocol(SMALL, noting(asked), file)
     part = [next(first) for _ in range(3)]
-    assert list(run_protocol(SMALL, once, file))[:3] == part and len(asked) == len(set(asked)) == 8
+    assert list(run_protocol(SMALL, noting(asked), file))[:3] == part
+    assert len(asked) == len(set(asked)) == 8
+
+
+@pytest.mark.parametrize(
+    ("larger", "new"),
+    [
+        (replace(SMALL, methods=("plain", "steering", "mine")), 4),
+        (replace(SMALL, seeds=3), 4),
+        (replace(SMALL, categories=("pet",)), 0),
+    ],
+)
+def test_a_method_or_a_seed_more_continues_from_the_finished_file(tmp_path, larger, new):
+    file = tmp_path / "rows.jsonl"
+    rows = list(run_protocol(SMALL, made, file))
+    asked = []
+    extended = list(run_protocol(larger, noting(asked), file))
+    assert len(asked) == new and len(extended) == len(larger.cells())
+    assert all(row in extended for row in rows if row["category"] in larger.categories)
+    assert read_rows(SMALL, file) == rows
+
+
+def test_a_changed_method_is_made_anew(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    list(run_protocol(SMALL, made, file, identity=lambda cell: {"settings": 1}))
+
+    def changed(cell: Cell) -> dict:
+        return {"settings": 2 if cell.method == "steering" else 1}
+
+    asked = []
+    rows = list(run_protocol(SMALL, noting(asked), file, identity=changed))
+    assert {cell.method for cell in asked} == {"steering"} and len(asked) == 4
+    assert [row["identity"]["settings"] for row in rows] == [1, 2] * 4
+    assert read_rows(SMALL, file) == rows
 
 
 @given(st.integers(1, 200))
@@ -63,48 +93,49 @@ def test_a_line_cut_short_is_made_again(tmp_path_factory, cut):
     rows = list(run_protocol(SMALL, made, file))
     whole = file.read_bytes()
     file.write_bytes(whole[:-cut])
-    assert list(run_protocol(SMALL, made, file)) == rows and sorted(
-        file.read_bytes().splitlines()
-    ) == sorted(whole.splitlines())
+    assert list(run_protocol(SMALL, made, file)) == rows
+    assert sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
 
 
 def test_a_killed_process_loses_the_cell_it_was_at(tmp_path):
     file = tmp_path / "rows.jsonl"
     code = (
-        "import sys, time; from pathlib import Path; from creativelib.protocol import Protocol, run\n"
+        "import sys, time\n"
+        "from creativelib.evaluation.protocol import Protocol, run_protocol\n"
         "def slow(cell): time.sleep(0.05); return {'score': 1}\n"
-        f"list(run({SMALL!r}, slow, Path(sys.argv[1])))"
+        f"list(run_protocol({SMALL!r}, slow, sys.argv[1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(file)])
-    while not file.exists() or file.read_bytes().count(b"\n") < 3:
+    while not file.exists() or file.read_bytes().count(b"\n") < 2:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = read_rows(SMALL, file)
-    assert 2 <= len(kept) < 8
+    survived = read_rows(SMALL, file)
+    assert 2 <= len(survived) < 8
     rows = list(run_protocol(SMALL, made, file))
-    assert len(rows) == 8 and all(row in rows for row in kept)
+    assert len(rows) == 8 and all(row in rows for row in survived)
 
 
-def test_shares_together_are_the_whole(tmp_path):
+def test_shards_together_are_the_whole(tmp_path):
     files = [tmp_path / f"{i}.jsonl" for i in range(3)]
     for i, file in enumerate(files):
         list(run_protocol(SMALL, made, file, shard=(i, 3)))
-    assert read_rows(SMALL, *files) == list(run_protocol(SMALL, made, tmp_path / "all.jsonl"))
-    with pytest.raises(InputError, match="share is \\(3, 3\\)"):
+    together = read_rows(SMALL, *files)
+    assert together == list(run_protocol(SMALL, made, tmp_path / "all.jsonl"))
+    asked = []
+    rest = run_protocol(SMALL, noting(asked), tmp_path / "rest.jsonl", known=together[:5])
+    assert list(rest) == together and len(asked) == 3
+    with pytest.raises(InputError, match="shard is \\(3, 3\\)"):
         run_protocol(SMALL, made, files[0], shard=(3, 3))
 
 
-def test_results_of_another_protocol_are_refused(tmp_path):
+@pytest.mark.parametrize("text", ["no json\n", "3\n", '{"protocol": {}}\n'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
     file = tmp_path / "rows.jsonl"
-    list(run_protocol(SMALL, made, file))
-    other = Protocol(("plain",), ("pet",), seeds=2, pictures=3)
-    for use in (lambda: list(run_protocol(other, made, file)), lambda: read_rows(other, file)):
-        with pytest.raises(InputError, match="another protocol"):
+    file.write_text(text)
+    for use in (lambda: run_protocol(SMALL, made, file), lambda: read_rows(SMALL, file)):
+        with pytest.raises(InputError, match="not a row"):
             use()
-    file.write_text("no json\n")
-    with pytest.raises(InputError, match="no JSON"):
-        read_rows(SMALL, file)
 
 
 @pytest.mark.parametrize(

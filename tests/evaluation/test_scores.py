@@ -1,4 +1,4 @@
-"""Scores of a run: everything a number, the truth scored as the truth, and worse runs scored worse."""
+"""Scores of a run: all are finite, and worse runs score worse."""
 
 import math
 
@@ -22,48 +22,53 @@ def seeded(seed):
 
 @pytest.fixture(scope="module")
 def scored(menagerie):
-    """Figures of plain sampling, the world's own pictures, wild ones, noise, and one picture again and again."""
+    """Score five runs: plain sampling, the world's own pictures, wild ones, noise, and copies.
+
+    Copies are of one picture with a little noise.
+    """
     judge = Judge.load()
     oracle = Oracle.load()
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 48)
         reference = Reference.of(menagerie, judge, "pet")
-        usual = prompt_only(menagerie, "pet", 16, generator=seeded(1))
+        plain = prompt_only(menagerie, "pet", 16, generator=seeded(1))
         pictures = {
             "own": draw(sample_scenes(16, seeded(2), category="pet")),
-            "wild": draw(sample_scenes(16, seeded(3), 1.0, "pet")),
+            "wild": draw(sample_scenes(16, seeded(3), wild=1.0, category="pet")),
             "noise": torch.rand(16, 3, 64, 64, generator=seeded(4)),
-            "one": usual.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
+            "one": plain.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
         }
-        runs = {"plain": usual} | {
+        runs = {"plain": plain} | {
             name: Samples(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1))
             for name, x in pictures.items()
         }
         with pytest.warns(FewPicturesWarning, match="FID of 16 pictures"):
             return {
-                name: score(drawn, reference, menagerie, judge, oracle)
+                name: score(drawn, reference, pipe=menagerie, judge=judge, oracle=oracle)
                 for name, drawn in runs.items()
             }
 
 
-def test_more_pictures_than_there_are_floors_of_are_refused_before_any_work(menagerie):
+def test_more_pictures_than_the_floor_has_are_refused_before_any_work(menagerie):
     density = GaussianDensity.fit(torch.randn(40, 8, generator=seeded(5)), pca=0.95)
     reference = Reference(
-        "pet",
-        density,
-        *(torch.zeros(4, 8),) * 3,
-        torch.zeros(8),
-        torch.zeros(2, 8),
-        torch.zeros(8),
-        torch.zeros(2, 8),
+        word="pet",
+        density=density,
+        typical=torch.zeros(4, 8),
+        floor_sample=torch.zeros(4, 8),
+        real=torch.zeros(4, 8),
+        text=torch.zeros(8),
+        members=torch.zeros(2, 8),
+        judge_text=torch.zeros(8),
+        judge_members=torch.zeros(2, 8),
     )
     with pytest.raises(InputError, match="drawn holds 5 pictures; expected at most 4"):
         score(
             Samples(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)),
             reference,
-            menagerie,
-            Judge.load(),
-            Oracle.load(),
+            pipe=menagerie,
+            judge=Judge.load(),
+            oracle=Oracle.load(),
         )
 
 

@@ -1,4 +1,4 @@
-"""The training loop: resume repeats an unbroken run, NaN stops it, checkpoints are whole."""
+"""The training loop: a resumed run repeats an unbroken one, NaN stops it, checkpoints stay good."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def cache(tmp_path, monkeypatch):
 
 
 class Toy(nn.Module):
-    """One matrix where a transformer's blocks keep theirs, which is where Muon looks, and a layer for AdamW."""
+    """One matrix under the name of a transformer's blocks, for Muon, and a layer for AdamW."""
 
     def __init__(self):
         super().__init__()
@@ -77,27 +77,26 @@ def test_muon_takes_inner_weights_and_moves_filters_in_place():
         "block.layers.0.weight",
         "conv.weight",
     }
-    net.conv(net.conv_in(torch.randn(1, 1, 8, 8))).sum().add(
-        net(torch.randn(2, 4)).sum()
-    ).backward()
+    of_filters = net.conv(net.conv_in(torch.randn(1, 1, 8, 8))).sum()
+    of_matrices = net(torch.randn(2, 4)).sum()
+    of_filters.add(of_matrices).backward()
     optimizers.step(1.0)
     assert all((p != before[k]).any() for k, p in net.named_parameters())
 
 
-def test_filters_whose_channels_come_last_in_memory_take_the_same_steps():
-    grown = []
+def test_channels_last_filters_take_the_same_steps():
+    weights = []
     for form in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
         conv = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3)}).to(memory_format=form)
         optimizers = loop.Optimizers(dict(conv.named_parameters()), replace(RECIPE, muon=0.02))
         for step in range(3):
+            x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
             conv.zero_grad()
-            conv["conv"](
-                torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
-            ).square().sum().backward()
+            conv["conv"](x).square().sum().backward()
             optimizers.step(1.0)
-        grown.append(conv["conv"].weight.detach())
-    torch.testing.assert_close(grown[0], grown[1], rtol=1e-4, atol=1e-5)
+        weights.append(conv["conv"].weight.detach())
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
 
 
 def test_nan_names_the_step_and_keeps_the_last_good_state(cache):
@@ -113,7 +112,7 @@ def test_the_rate_rises_then_falls():
     assert all(a > b for a, b in zip(rates[5:], rates[6:], strict=False)) and rates[-1] > 0.02
 
 
-def test_what_the_loss_carries_from_step_to_step_is_resumed():
+def test_tensors_that_the_loss_carries_are_resumed():
     def counting(net, total, fail_at=None):
         own = toy_loss(net, fail_at)
 
@@ -126,29 +125,37 @@ def test_what_the_loss_carries_from_step_to_step_is_resumed():
 
     net = model()
     total = torch.zeros(())
+    recipe = replace(RECIPE, name="carried")
     with pytest.raises(FloatingPointError):
-        train(
-            net, counting(net, total, fail_at=20), replace(RECIPE, name="carried"), {"total": total}
-        )
+        train(net, counting(net, total, fail_at=20), recipe, carried={"total": total})
     again = model()
     fresh = torch.zeros(())
-    train(again, counting(again, fresh), replace(RECIPE, name="carried"), {"total": fresh})
+    train(again, counting(again, fresh), recipe, carried={"total": fresh})
     assert fresh == sum(range(RECIPE.steps))
 
 
 def ticking(monkeypatch, seconds):
-    """A clock that passes so many seconds each time it is looked at."""
+    """Replace the clock by one that advances by so many seconds at each reading."""
     now = iter(range(10**6))
     monkeypatch.setattr(loop.time, "monotonic", lambda: seconds * next(now))
 
 
-def test_minutes_end_a_run_with_its_rate_fallen(monkeypatch):
-    ticking(monkeypatch, 1.0)
+def recorded_rates(monkeypatch):
+    """Record the rates of all steps from now on in the list returned."""
     rates = []
     real = loop.Optimizers.step
-    monkeypatch.setattr(
-        loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate))
-    )
+
+    def recording(self, rate):
+        rates.append(rate)
+        real(self, rate)
+
+    monkeypatch.setattr(loop.Optimizers, "step", recording)
+    return rates
+
+
+def test_minutes_end_a_run_with_a_low_rate(monkeypatch):
+    ticking(monkeypatch, 1.0)
+    rates = recorded_rates(monkeypatch)
     net = model()
     facts = train(net, toy_loss(net), replace(RECIPE, steps=10**6), minutes=1)
     assert facts["steps"] == 60
@@ -156,19 +163,15 @@ def test_minutes_end_a_run_with_its_rate_fallen(monkeypatch):
 
 
 def test_the_first_steps_count_against_the_minutes_but_not_as_pace(monkeypatch):
-    """They compile networks: a rate that fell with them would be low before anything was learned."""
+    """They compile networks. A rate falling with them would be low before anything is learned."""
     ticking(monkeypatch, 10.0)
-    rates = []
-    real = loop.Optimizers.step
-    monkeypatch.setattr(
-        loop.Optimizers, "step", lambda self, rate: (rates.append(rate), real(self, rate))
-    )
+    rates = recorded_rates(monkeypatch)
     net = model()
     train(net, toy_loss(net), replace(RECIPE, steps=10**6, warmup=1), minutes=2)
     assert len(rates) == 12 and min(rates[:3]) > 0.9
 
 
-def test_a_run_that_had_its_minutes_ends_at_once_and_goes_on_with_more(monkeypatch):
+def test_a_run_that_used_its_minutes_ends_at_once_and_resumes_with_more(monkeypatch):
     ticking(monkeypatch, 1.0)
     plan = replace(RECIPE, steps=10**6)
     first = model()

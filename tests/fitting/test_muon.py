@@ -1,4 +1,4 @@
-"""Muon takes the steps of torch's own, up to the latter's bfloat16."""
+"""Muon takes the same steps as torch's own, up to the latter's bfloat16."""
 
 import torch
 from torch import nn
@@ -25,7 +25,8 @@ def test_steps_equal_those_of_torch():
     b = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(5):
         gradient = torch.randn(8, 20)
-        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        ours.grad = gradient.clone()
+        theirs.grad = gradient.clone()
         a.step()
         b.step()
     assert (ours - theirs).norm() < 0.03 * (theirs - start).norm()

@@ -63,32 +63,35 @@ def test_js_lies_between_its_limits_and_is_symmetric():
     far = normal(300, 4, 2, mean=50.0)
     assert gaussian_js(a, a, generator=seeded(0)) == pytest.approx(0, abs=1e-12)
     assert gaussian_js(a, far, generator=seeded(0)) == pytest.approx(math.log(2), abs=1e-6)
-    there = gaussian_js(a, b, generator=seeded(0))
-    back = gaussian_js(b, a, generator=seeded(1))
-    assert there == pytest.approx(back, abs=0.01) and 0 < there < math.log(2)
+    forward = gaussian_js(a, b, generator=seeded(0))
+    backward = gaussian_js(b, a, generator=seeded(1))
+    assert forward == pytest.approx(backward, abs=0.01) and 0 < forward < math.log(2)
 
 
 @pytest.mark.parametrize(
     "divergence", [gaussian_kl, lambda a, b: gaussian_js(a, b, generator=seeded(0))]
 )
 def test_farther_is_more(divergence):
-    seen = normal(300, 4, 0)
-    found = [divergence(normal(300, 4, 1, mean=mean), seen) for mean in (0.0, 0.5, 1.0, 2.0)]
+    reference = normal(300, 4, 0)
+    found = [divergence(normal(300, 4, 1, mean=mean), reference) for mean in (0.0, 0.5, 1.0, 2.0)]
     assert found == sorted(found)
 
 
 def test_the_floor_of_the_same_distribution_is_taken_off():
     """On average over draws; one pair of draws may still differ."""
-    seen = normal(80, 30, 0)
-    plain = []
-    rest = []
+    reference = normal(80, 30, 0)
+    divergences = []
+    excesses = []
     for seed in range(1, 41):
         drawn = normal(60, 30, seed)
-        again = normal(60, 30, 100 + seed)
-        plain.append(gaussian_kl(drawn, seen))
-        rest.append(excess_over_floor(gaussian_kl, drawn, seen, again))
-    assert sum(plain) / 40 > 0.3 and abs(sum(rest) / 40) < 0.2 * sum(plain) / 40
-    assert excess_over_floor(gaussian_kl, normal(60, 30, 3, mean=0.5), seen, normal(60, 30, 4)) > 3
+        floor = normal(60, 30, 100 + seed)
+        divergences.append(gaussian_kl(drawn, reference))
+        excesses.append(excess_over_floor(gaussian_kl, drawn, reference, floor_sample=floor))
+    mean = sum(divergences) / 40
+    assert mean > 0.3 and abs(sum(excesses) / 40) < 0.2 * mean
+    shifted = normal(60, 30, 3, mean=0.5)
+    floor = normal(60, 30, 4)
+    assert excess_over_floor(gaussian_kl, shifted, reference, floor_sample=floor) > 3
 
 
 def test_agrees_with_torch_given_the_same_gaussians():
@@ -102,5 +105,12 @@ def test_bad_input():
         gaussian_kl(normal(2, 3, 0), normal(5, 3, 0))
     with pytest.raises(InputError, match="all equal"):
         gaussian_kl(torch.ones(5, 3), normal(5, 3, 0))
-    with pytest.raises(InputError, match="again holds 4"):
-        excess_over_floor(gaussian_kl, normal(5, 3, 0), normal(9, 3, 0), normal(4, 3, 0))
+    with pytest.raises(
+        InputError, match="floor_sample holds 4 embeddings; expected as many as drawn, 5"
+    ):
+        excess_over_floor(
+            gaussian_kl,
+            drawn=normal(5, 3, 0),
+            reference=normal(9, 3, 0),
+            floor_sample=normal(4, 3, 0),
+        )

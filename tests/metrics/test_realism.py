@@ -50,17 +50,13 @@ def test_worse_sets_score_worse():
         fidelity(x, real)
         for x in (normal(400, 4, 1), normal(400, 4, 1, mean=3.0), normal(400, 4, 1, spread=0.2))
     )
-    assert (
-        far.precision < same.precision
-        and far.density < same.density
-        and far.coverage < same.coverage
-        and far.recall < same.recall
-    )
-    assert (
-        narrow.recall < same.recall
-        and narrow.coverage < same.coverage
-        and narrow.precision >= same.precision
-    )
+    assert far.precision < same.precision
+    assert far.density < same.density
+    assert far.coverage < same.coverage
+    assert far.recall < same.recall
+    assert narrow.recall < same.recall
+    assert narrow.coverage < same.coverage
+    assert narrow.precision >= same.precision
 
 
 def test_copies_are_perfect_by_all_of_them():
@@ -71,7 +67,7 @@ def test_copies_are_perfect_by_all_of_them():
 
 
 def test_the_frechet_distance_of_gaussians_in_closed_form():
-    """Diagonal covariances commute: the distance is that of the means plus that of the deviations."""
+    """Diagonal covariances commute: the distances of means and of deviations add up."""
     spread = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
     a = normal(200_000, 3, 0)
     b = normal(200_000, 3, 1, mean=0.5) * spread
@@ -108,16 +104,16 @@ def test_kid_is_torch_fidelitys_for_sets_of_one_size(n, d, seed):
 
 
 def test_kid_does_not_depend_on_the_number_of_pictures_and_its_error_is_that_of_repeated_draws():
-    found = {
+    estimates = {
         n: [kid(normal(n, 6, 3 * i), normal(2 * n, 6, 3 * i + 1, mean=0.4)) for i in range(300)]
         for n in (10, 40)
     }
-    for each in found.values():
+    for each in estimates.values():
         values = torch.tensor([one.value for one in each])
-        assert (
-            torch.tensor([one.error for one in each]).square().mean().sqrt() / values.std()
-        ).item() == pytest.approx(1, abs=0.25)
-    few, many = (torch.tensor([one.value for one in found[n]]) for n in (10, 40))
+        errors = torch.tensor([one.error for one in each])
+        ratio = errors.square().mean().sqrt() / values.std()
+        assert ratio.item() == pytest.approx(1, abs=0.25)
+    few, many = (torch.tensor([one.value for one in estimates[n]]) for n in (10, 40))
     assert (few.mean() - many.mean()).abs() < 3 * few.std() / 300**0.5
     same = torch.tensor(
         [kid(normal(10, 6, 2 * i), normal(10, 6, 2 * i + 1)).value for i in range(300)]

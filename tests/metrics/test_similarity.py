@@ -26,8 +26,11 @@ def test_more_negatives_never_help():
     assert (many <= few).all()
 
 
-def test_a_usual_member_is_less_typical_of_its_category_alone(menagerie):
-    """Relative typicality on the bundled model: a wild pet is less like the nearest named pet, compared with pet, than a cat is."""
+def test_a_typical_member_is_less_typical_of_its_category_alone(menagerie):
+    """Compare relative typicality on the bundled model.
+
+    Relative to "pet", a wild pet is less like the nearest named pet than a cat is.
+    """
     from creativelib.world import category
     from creativelib.world.scenes import draw, sample_scenes
 

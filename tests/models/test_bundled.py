@@ -1,4 +1,4 @@
-"""The models that ship with the package: whole, small, the classes of diffusers and transformers, and at home in their world."""
+"""The models that ship with the package: complete, small, standard, good in their world."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Names, folders and sums."""
+"""Names, folders and sums of models."""
 
 import hashlib
 import json
@@ -7,24 +7,22 @@ import shutil
 import pytest
 
 from creativelib.errors import InputError
-from creativelib.models.location import locate, verify
-from creativelib.models.names import MODELS
+from creativelib.models.location import bundled, locate, verify
+from creativelib.models.names import BUNDLED_STACKS, MODELS
 
 
 def test_every_model_says_what_it_needs():
     for name, model in MODELS.items():
-        assert model.name == name and model.licence
+        assert model.name == name and model.license
         assert (
             (model.folder is None)
             == (model.memory > 0)
             == (model.download > 0)
             == bool(model.hub[0])
         )
-    said = MODELS["karlo"].terms
-    assert (
-        "16 GB to download, from kakaobrain/karlo-v1-alpha. Licence: CreativeML" in said
-        and "a GPU with about 11 GB" in said
-    )
+    terms = MODELS["karlo"].terms
+    assert "16 GB to download, from kakaobrain/karlo-v1-alpha. Licence: CreativeML" in terms
+    assert "a GPU with about 11 GB" in terms
 
 
 def test_unknown_name_lists_the_names():
@@ -56,8 +54,21 @@ def test_folder_without_the_parts(tmp_path):
         locate(tmp_path)
 
 
+def test_parts_of_bundled_stacks():
+    for stack in BUNDLED_STACKS:
+        assert bundled(stack=stack) == MODELS[stack].folder
+        assert (bundled("decoder/movq", stack) / "config.json").is_file()
+    assert (bundled("judge") / "open_clip_config.json").is_file()
+
+
+@pytest.mark.parametrize("stack", ["kandinsky-2-1", "elsewhere"])
+def test_stacks_that_are_not_bundled(stack):
+    with pytest.raises(InputError, match=f"stack is '{stack}'; expected menagerie, menagerie-128"):
+        bundled("judge", stack)
+
+
 @pytest.fixture
-def bundled(tmp_path):
+def summed(tmp_path):
     (tmp_path / "weights").write_text("right")
     (tmp_path / "sha256.json").write_text(
         json.dumps({"weights": hashlib.sha256(b"right").hexdigest()})
@@ -65,8 +76,8 @@ def bundled(tmp_path):
     return tmp_path
 
 
-def test_sums_that_agree(bundled):
-    assert verify(bundled) == hashlib.sha256((bundled / "sha256.json").read_bytes()).hexdigest()
+def test_sums_that_agree(summed):
+    assert verify(summed) == hashlib.sha256((summed / "sha256.json").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +88,7 @@ def test_sums_that_agree(bundled):
         (lambda folder: (folder / "sha256.json").unlink(), "missing"),
     ],
 )
-def test_sums_that_do_not(bundled, spoil, words):
-    spoil(bundled)
+def test_sums_that_do_not(summed, spoil, words):
+    spoil(summed)
     with pytest.raises(InputError, match=words):
-        verify(bundled)
+        verify(summed)

@@ -1,4 +1,7 @@
-"""'Open in Colab' leads to a notebook, whose set-up cell installs the package from the repository's one address and leaves torch alone."""
+"""'Open in Colab' leads to a notebook whose first cell installs the package.
+
+It installs from the repository's one address and leaves torch alone.
+"""
 
 import json
 import os
@@ -25,9 +28,10 @@ FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 PAGES = ROOT / "_build" / "html" / "notebooks"
-# Colab has torch, diffusers, transformers and much more, but none of these; the last two need torch and must be content with Colab's.
+# Colab has torch, diffusers, transformers and much more, but none of these. The last two need torch
+# and must accept Colab's version.
 ABSENT = ("creativelib", "zuko", "torch-fidelity")
-# What a reader does next. The line that it prints is for the tests.
+# The reader's next cell. The tests read the line that it prints.
 NEXT = """
 import json
 import matplotlib.pyplot as plt
@@ -39,10 +43,17 @@ from creativelib.notebook.plots import grid
 
 pipe = creativelib.load(MODEL)
 generator = torch.Generator().manual_seed(0)
-z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), n=1, generator=generator)
+z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), n=1, noise=generator)
 picture = pipe.decode(z, generator=generator).flatten(0, 1)
-print(json.dumps({"file": creativelib.__file__, "version": creativelib.__version__, "torch": torch.__version__,
-                  "torchvision": torchvision.__version__, "spread": picture.std().item(), "figures": len(figures("steering-main"))}))
+facts = {
+    "file": creativelib.__file__,
+    "version": creativelib.__version__,
+    "torch": torch.__version__,
+    "torchvision": torchvision.__version__,
+    "spread": picture.std().item(),
+    "figures": len(figures("steering-main")),
+}
+print(json.dumps(facts))
 grid(picture)
 plt.show()
 """
@@ -60,7 +71,10 @@ def environment_without(*starts: str) -> dict[str, str]:
 
 
 def git(*arguments: str | Path, folder: Path = ROOT) -> str:
-    """What git says about this checkout, also where a hook of another one runs the tests. Raises CalledProcessError."""
+    """Run git on this checkout, even if a hook of another one runs the tests.
+
+    Raises CalledProcessError.
+    """
     done = subprocess.run(
         ["git", "-C", folder, *arguments],
         capture_output=True,
@@ -72,18 +86,16 @@ def git(*arguments: str | Path, folder: Path = ROOT) -> str:
 
 
 def canonical(name: str) -> str:
-    """A package's name as package registries compare names."""
+    """Normalize a package's name as package registries do."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass(frozen=True)
 class Colab:
-    """A fresh virtual environment in `folder` with what Colab brings along, and an empty folder next to it in which notebooks run.
-
-    git takes `origin` for the repository's address.
-    """
+    """A fresh virtual environment with Colab's packages, and an empty folder for notebooks."""
 
     folder: Path
+    # git uses this repository in the place of the project's address.
     origin: Path
 
     @property
@@ -96,7 +108,7 @@ class Colab:
 
     @property
     def site(self) -> Path:
-        """The environment's own packages, below those that it was given."""
+        """The environment's own packages, apart from those that it was given."""
         return Path(sysconfig.get_path("purelib", "venv", {"base": str(self.folder / "venv")}))
 
     @property
@@ -165,7 +177,7 @@ class Colab:
         return notebooks.read(self.work / "notebook.ipynb")
 
     def stamps(self) -> dict[Path, int]:
-        """When each file of the environment's own packages was written; what Python compiles does not count."""
+        """Return the times of the environment's own files, except those that Python compiles."""
         return {
             file: file.stat().st_mtime_ns
             for file in self.site.rglob("*")
@@ -174,9 +186,10 @@ class Colab:
 
 
 def make_colab(folder: Path, origin: Path) -> Colab:
-    """Links to the running interpreter's packages, all but those of ABSENT, spare gigabytes of downloads.
+    """Make an environment with links to the running interpreter's packages, except those of ABSENT.
 
-    They lie beside the environment, not in it: what pip finds outside its environment it never removes.
+    Links spare gigabytes of downloads. They lie beside the environment, because pip never removes
+    packages outside its environment.
     """
     colab = Colab(folder, origin)
     colab.work.mkdir()
@@ -197,7 +210,8 @@ def make_colab(folder: Path, origin: Path) -> Colab:
     }.items():
         if name not in hidden:
             (given / name).symlink_to(entry)
-    # Python reads no .pth file in a folder that a .pth file names: an editable package in there stays unknown.
+    # Python reads no .pth file in a folder that a .pth file names, so an editable package in there
+    # stays unknown.
     (colab.site / "given.pth").write_text(str(given))
     pip = colab.python.parent / "pip"
     pip.write_text(f'#!/bin/sh\nexec "{colab.python}" -m pip "$@"\n')
@@ -212,7 +226,7 @@ def make_colab(folder: Path, origin: Path) -> Colab:
 
 
 def packages(folder: Path) -> dict[str, str]:
-    """The packages in a folder, with their versions."""
+    """List the packages in a folder, with their versions."""
     return {
         canonical(found.metadata["Name"]): found.version
         for found in distributions(path=[str(folder)])
@@ -220,7 +234,7 @@ def packages(folder: Path) -> dict[str, str]:
 
 
 def outputs(cell: notebooks.Cell, kind: str) -> list[Any]:
-    """What a cell has put out of one kind: "text", or a MIME type."""
+    """Return a cell's outputs of one kind: "text", or a MIME type."""
     found = [
         output.get("text") if kind == "text" else output.get("data", {}).get(kind)
         for output in cell["outputs"]
@@ -229,7 +243,7 @@ def outputs(cell: notebooks.Cell, kind: str) -> list[Any]:
 
 
 def errors(cells: list[notebooks.Cell]) -> str:
-    """Everything that the cells printed, if one of them failed."""
+    """Return everything that the cells printed, if one of them failed."""
     failed = [
         "\n".join(output["traceback"])
         for cell in cells
@@ -245,7 +259,7 @@ def errors(cells: list[notebooks.Cell]) -> str:
 
 @pytest.fixture(scope="module")
 def repository() -> Path:
-    """The checkout, as git knows it."""
+    """Return the checkout's folder, if it is a git repository."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed, and pip needs it for the repository's address")
     try:
@@ -253,7 +267,8 @@ def repository() -> Path:
         top = Path(git("rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
         pytest.skip(
-            f"this checkout is not a git repository with a commit, which pip could clone: {error.stderr.strip()}"
+            "this checkout is not a git repository with a commit, which pip could clone: "
+            f"{error.stderr.strip()}"
         )
     if not top.samefile(ROOT):
         pytest.skip("this checkout is part of another git repository, not one that pip could clone")
@@ -262,9 +277,10 @@ def repository() -> Path:
 
 @pytest.fixture(scope="module")
 def origin(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bare repository with the files of the checkout's last commit in a commit without parents.
+    """Make a bare repository with the files of the last commit in a commit without parents.
 
-    Not the checkout itself: pip clones with a filter, and from a shallow checkout, as CI often has, git 2.39 then fetches without end.
+    The checkout itself would not do: pip clones with a filter, and from a shallow checkout, as CI
+    often has, git 2.39 then fetches without end.
     """
     folder = tmp_path_factory.mktemp("origin")
     git("init", "-q", "--bare", folder)
@@ -288,11 +304,14 @@ def origin(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """A set-up cell's first run on Colab: what it has installed, and what the reader's next cell has put out."""
+    """The first run of a set-up cell on Colab."""
 
     colab: Colab
+    # Source of the cell.
     set_up: str
+    # Versions of the packages that it installed.
     installed: dict[str, str]
+    # Facts that the reader's next cell printed, and pictures that it showed.
     facts: dict[str, Any]
     pictures: list[str]
 
@@ -366,7 +385,9 @@ def test_every_committed_file_comes_along(run: Run):
         folder=run.colab.origin,
     ).splitlines()
     assert found == {
-        name.replace("benchmarks/results", "creativelib/results").removeprefix("creativelib/")
+        name.replace("benchmarks/results", "creativelib/stored_results").removeprefix(
+            "creativelib/"
+        )
         for name in listed
     }
     assert run.facts["figures"] > 0
@@ -433,25 +454,27 @@ def test_a_new_address_reaches_every_copy_and_changes_nothing_else(
 
 
 def button(page: str) -> str:
-    """Where a page's Colab button leads, as sphinx_book_theme.header_buttons.launch makes it of the book's configuration."""
+    """Return the address of a page's Colab button.
+
+    sphinx_book_theme.header_buttons.launch makes it from the book's configuration.
+    """
     place = CONFIG["repository"]
     owner, name = place["url"].split("github.com/")[-1].split("/")[:2]
     folder = place["path_to_book"].strip("/")
     path = f"{folder}/{page}.ipynb" if folder else f"{page}.ipynb"
-    return f"{CONFIG['launch_buttons']['colab_url'].strip('/')}/github/{owner}/{name}/blob/{place['branch']}/{path}"
+    colab = CONFIG["launch_buttons"]["colab_url"].strip("/")
+    return f"{colab}/github/{owner}/{name}/blob/{place['branch']}/{path}"
 
 
 def test_colab_buttons_lead_to_notebooks_of_the_repository(repository: Path):
-    start = f"https://colab.research.google.com/github/{ADDRESS.removeprefix('https://github.com/')}/blob/main/"
-    kept = set(
-        git("ls-files", "--cached", "--others", "--exclude-standard", "--full-name").splitlines()
-    )
+    repo = ADDRESS.removeprefix("https://github.com/")
+    start = f"https://colab.research.google.com/github/{repo}/blob/main/"
+    files = git("ls-files", "--cached", "--others", "--exclude-standard", "--full-name")
     for file in FILES:
         link = button(file.relative_to(ROOT).with_suffix("").as_posix())
         assert link.startswith(start)
-        assert link.removeprefix(start) in kept and (
-            repository / link.removeprefix(start)
-        ).samefile(file), link
+        path = link.removeprefix(start)
+        assert path in files.splitlines() and (repository / path).samefile(file), link
         assert (
             json.loads(file.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"]
             == "python3"

@@ -16,7 +16,7 @@ def no_window():
 
 
 def shown(figure):
-    """The figure as pixels."""
+    """Return the figure as pixels."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3] / 255
 
@@ -38,7 +38,7 @@ def test_pictures_stand_row_by_row():
 
 
 def test_enlarging_is_smooth():
-    """An edge between black and white goes through gray, and flat parts keep their colour."""
+    """An edge between black and white goes through gray, and flat parts keep their color."""
     picture = torch.zeros(1, 3, 16, 16)
     picture[..., 8:] = 1
     row = shown(grid(picture, scale=4))[30, 8:-8, 0]

@@ -28,7 +28,7 @@ def test_wheels_hold_the_results():
     assert included["force-include"] == {"benchmarks/results": f"creativelib/{FOLDERS[0].name}"}
 
 
-def test_another_name_is_told_what_there_is():
+def test_another_name_gets_the_list_of_names():
     with pytest.raises(InputError, match=r"name is 'steering'; expected .*steering-main"):
         figures("steering")
 
@@ -37,6 +37,6 @@ def test_runs_are_those_that_the_table_was_made_of():
     runs = results("evaluation")
     table = figures("evaluation-table")
     assert len(runs) == 13 * 8 * 5 and {row["pictures"] for row in runs} == {16}
-    valid = compare(runs, ["true: valid"])["true: valid"]
+    valid = compare(runs, metrics=["true: valid"])["true: valid"]
     for method in valid.index:
         assert abs(100 * valid.loc[method, "value"] - table[f"{method}: true: valid"].value) < 0.01

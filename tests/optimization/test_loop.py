@@ -1,4 +1,4 @@
-"""The loop: its direction, its independence of the batch, and how it ends."""
+"""The loop: its direction, its independence of the batch, how it resumes and how it ends."""
 
 import itertools
 from dataclasses import replace
@@ -24,7 +24,7 @@ def density(pipe):
 
 
 def start(pipe, k=1):
-    return TokenConcept.init(pipe, "pet", k, torch.Generator().manual_seed(0))
+    return TokenConcept.init(pipe, "pet", k=k, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -38,10 +38,10 @@ def test_concepts_get_rarer_with_the_right_sign_only(pipe, density, sign):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_concept_goes_as_it_would_alone(pipe, density, kind):
+def test_each_concept_moves_as_it_would_alone(pipe, density, kind):
     def begin(rows):
-        three = init(pipe, kind, "pet", 3, torch.Generator().manual_seed(0))
-        single = init(pipe, kind, "pet", len(rows), torch.Generator().manual_seed(0))
+        three = init(pipe, kind, "pet", k=3, generator=torch.Generator().manual_seed(0))
+        single = init(pipe, kind, "pet", k=len(rows), generator=torch.Generator().manual_seed(0))
         return single.with_tensors({name: value[rows] for name, value in three.tensors.items()})
 
     settings = {"steps": 4, "n": 2, "sampling": PriorSampling(guidance=2.0), "lr": 0.002}
@@ -57,8 +57,9 @@ def test_each_concept_goes_as_it_would_alone(pipe, density, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gets_rarer(pipe, kind):
-    concept = init(pipe, kind, "pet", 2, torch.Generator().manual_seed(0))
-    # The fresh concepts' own samples, widened: a random prior's are so alike that every step would be an explosion.
+    concept = init(pipe, kind, "pet", k=2, generator=torch.Generator().manual_seed(0))
+    # The fresh concepts' own samples, widened: those of a random prior are so alike that every step
+    # would be an explosion.
     z = concept.sample(
         pipe, "a photo of a {}", 200, noise=torch.Generator().manual_seed(1)
     ).flatten(0, 1)
@@ -69,52 +70,49 @@ def test_every_kind_gets_rarer(pipe, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_goes_on_from_any_step(pipe, density, kind):
-    concept = init(pipe, kind, "pet", 2, torch.Generator().manual_seed(0))
-    whole = list(optimize(pipe, concept, Rarity(density), steps=5, n=2, lr=0.002))
+def test_a_run_resumes_from_any_step(pipe, density, kind):
+    concept = init(pipe, kind, "pet", k=2, generator=torch.Generator().manual_seed(0))
+    full = list(optimize(pipe, concept, Rarity(density), steps=5, n=2, lr=0.002))
     rest = list(
         optimize(
             pipe,
-            whole[2].concept,
+            full[2].concept,
             Rarity(density),
             steps=5,
             n=2,
             lr=0.002,
-            optimizer_state=whole[2].optimizer_state,
+            optimizer_state=full[2].optimizer_state,
         )
     )
     assert [step.index for step in rest] == [2, 3, 4]
-    assert torch.equal(rest[-1].z, whole[-1].z)
+    assert torch.equal(rest[-1].z, full[-1].z)
     assert all(
         torch.equal(rest[-1].concept.tensors[name], value)
-        for name, value in whole[-1].concept.tensors.items()
+        for name, value in full[-1].concept.tensors.items()
     )
 
 
 def test_an_explosion_ends_the_run(pipe):
     calls = itertools.count()
-    seen = []
+    steps = []
     with pytest.raises(Diverged, match="step 3: the total went from") as caught:
         for step in optimize(
             pipe, start(pipe), lambda z: Terms(z.mean((1, 2)) + 10.0 ** (3 * next(calls)), {}), n=2
         ):
-            seen.append(step)
-    assert caught.value.last is seen[-1]
+            steps.append(step)
+    assert caught.value.last is steps[-1]
 
 
 def test_steps_are_frozen_states(pipe, density):
     concept = start(pipe)
     steps = list(optimize(pipe, concept, Rarity(density), steps=3, n=2))
     assert [step.index for step in steps] == [0, 1, 2]
-    assert torch.equal(steps[0].concept.vectors, concept.vectors) and torch.equal(
-        concept.vectors, start(pipe).vectors
-    )
+    assert torch.equal(steps[0].concept.vectors, concept.vectors)
+    assert torch.equal(concept.vectors, start(pipe).vectors)
     assert not torch.equal(steps[1].concept.vectors, steps[0].concept.vectors)
-    assert (
-        not steps[2].z.requires_grad
-        and not steps[2].terms.total.requires_grad
-        and steps[2].concept.vectors.dtype == torch.float32
-    )
+    assert not steps[2].z.requires_grad
+    assert not steps[2].terms.total.requires_grad
+    assert steps[2].concept.vectors.dtype == torch.float32
     assert list(steps[0].terms.named) == ["rarity"]
 
 
@@ -134,18 +132,18 @@ def test_the_same_seed_gives_the_same_run(pipe, density):
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-def test_prompts_take_turns(pipe, density):
+def test_templates_take_turns(pipe, density):
     first, _, third = optimize(
         pipe,
         start(pipe),
         lambda z: Terms(0 * z.sum((1, 2)), {}),
-        ["a {}", "a red {}"],
+        templates=["a {}", "a red {}"],
         steps=3,
         n=1,
     )
     alone = [
-        next(optimize(pipe, start(pipe), Rarity(density), [prompt], n=1)).z
-        for prompt in ("a {}", "a red {}")
+        next(optimize(pipe, start(pipe), Rarity(density), templates=[template], n=1)).z
+        for template in ("a {}", "a red {}")
     ]
     assert torch.equal(first.z, alone[0]) and not torch.equal(alone[0], alone[1])
     assert torch.equal(first.concept.vectors, third.concept.vectors)
@@ -165,11 +163,11 @@ def test_divergence_carries_the_last_good_step(pipe, bad_step):
     def objective(z):
         return Terms(z.mean((1, 2)) * (torch.nan if next(calls) == bad_step else 1), {})
 
-    seen = []
+    steps = []
     with pytest.raises(Diverged, match=f"step {bad_step}: total, gradient not finite") as caught:
         for step in optimize(pipe, start(pipe), objective, n=2):
-            seen.append(step)
-    assert caught.value.last is (seen[-1] if seen else None) and len(seen) == bad_step
+            steps.append(step)
+    assert caught.value.last is (steps[-1] if steps else None) and len(steps) == bad_step
 
 
 @pytest.mark.parametrize(

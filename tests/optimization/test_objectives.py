@@ -1,4 +1,4 @@
-"""Each term's direction, gradient, and its place in a sum."""
+"""Terms: where each one moves embeddings, their gradients, and weighted sums."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def density():
 
 
 def moved(objective, z, rate=1e-3):
-    """Embeddings after one small step downhill."""
+    """Take one small step downhill."""
     z = z.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(z).total.sum(), z)
     return (z - rate * gradient).detach()
@@ -43,7 +43,7 @@ def test_rarity_makes_rarer(density):
 
 
 def test_the_printed_sign_makes_more_typical(density):
-    """The seed text prints -log p as the loss to be minimised."""
+    """The text that this project began with prints -log p as the loss to minimize."""
     z = embeddings()
     assert (density.log_prob(moved(-1 * Rarity(density), z)) > density.log_prob(z)).all()
 
@@ -64,8 +64,8 @@ def test_a_target_pulls_from_both_sides(density, side):
 def test_far_from_the_target_the_pull_is_the_plain_one(density):
     z = embeddings()
     plain = moved(Rarity(density), z)
-    aimed = moved(Rarity(density, 1e4), z)
-    assert torch.allclose(plain, aimed, atol=1e-12)
+    targeted = moved(Rarity(density, 1e4), z)
+    assert torch.allclose(plain, targeted, atol=1e-12)
 
 
 def test_at_the_target_nothing_pulls(density):
@@ -108,7 +108,7 @@ def test_above_its_floor_the_anchor_is_silent(pipe):
     assert anchor(far).total.item() == pytest.approx(0.2, abs=1e-6)
 
 
-def test_spread_pushes_apart(density):
+def test_repulsion_pushes_apart(density):
     z = embeddings(2, 4) + 3 * embeddings(1, 1, seed=2)
 
     def cosine(rows):
@@ -118,7 +118,7 @@ def test_spread_pushes_apart(density):
     assert cosine(moved(Repulsion(density), z)) < cosine(z)
 
 
-def test_spread_knows_its_ends(density):
+def test_repulsion_runs_from_0_to_1(density):
     same = embeddings(1, 4).expand(3, -1, -1)
     assert torch.allclose(Repulsion(density)(same).total, torch.ones(3, dtype=torch.float64))
     space = density.subspace
@@ -157,22 +157,21 @@ def test_directions_lead_where_they_say(pipe, density, towards):
 
 def test_directions_of_pictures_and_words(pipe, density):
     pictures = torch.rand(3, 3, 16, 16, generator=seeded(0))
-    seen = Direction.of_pictures(density, pipe, pictures)
-    assert torch.allclose(
-        seen.directions, pipe.encode_images(pictures) - density.subspace.mean.float()
-    )
-    said = Direction.of_words(density, pipe, ["a red pet", "a cat"], than="a pet")
+    by_pictures = Direction.of_pictures(density, pipe, pictures)
+    expected = pipe.encode_images(pictures) - density.subspace.mean.float()
+    assert torch.allclose(by_pictures.directions, expected)
+    by_words = Direction.of_words(density, pipe, ["a red pet", "a cat"], than="a pet")
     text = torch.nn.functional.normalize(
         pipe.encode_text(["a pet", "a red pet", "a cat"]).pooled, dim=-1
     )
-    assert torch.allclose(said.directions, text[1:] - text[0], atol=1e-6)
+    assert torch.allclose(by_words.directions, text[1:] - text[0], atol=1e-6)
     same = Direction.of_words(density, pipe, ["a pet"], than="a cat")
     assert torch.allclose(same.directions, text[:1] - text[2:], atol=1e-6)
     with pytest.raises(InputError, match="z holds no embeddings"):
         Direction.of_embeddings(density, torch.zeros(0, 16))
 
 
-def test_near_compares_each_concept_with_its_own_target():
+def test_similarity_compares_each_concept_with_its_own_target():
     targets = embeddings(1, 3, seed=3)[0]
     z = targets[:, None].expand(-1, 4, -1)
     assert torch.allclose(
@@ -193,7 +192,7 @@ def test_weights_may_differ_between_concepts(density):
 @given(
     seed=st.integers(0, 99),
     kind=st.sampled_from(
-        ["rarity", "target", "anchor", "mean anchor", "direction", "near", "spread"]
+        ["rarity", "target", "anchor", "mean anchor", "direction", "similarity", "repulsion"]
     ),
 )
 @settings(max_examples=20, deadline=None)
@@ -202,10 +201,10 @@ def test_gradients_equal_finite_differences(pipe, density, seed, kind):
         "rarity": Rarity(density),
         "target": Rarity(density, 40.0),
         "anchor": Anchor(pipe, "a pet"),
-        "spread": Repulsion(density),
+        "repulsion": Repulsion(density),
         "mean anchor": MeanAnchor(density),
         "direction": Direction.of_embeddings(density, embeddings(1, 2, seed=8)),
-        "near": Similarity(embeddings(1, 3, seed=9)[0][:, None]),
+        "similarity": Similarity(embeddings(1, 3, seed=9)[0][:, None]),
     }[kind]
     z = embeddings(seed=seed).requires_grad_()
     (gradient,) = torch.autograd.grad(term(z).total.sum(), z)
@@ -224,14 +223,14 @@ def test_sums_are_weighted_and_reported_by_name(pipe, density, weights):
     a, b, c = weights
     rarity = Rarity(density)
     anchor = Anchor(pipe, "a pet")
-    spread = Repulsion(density)
+    repulsion = Repulsion(density)
     z = embeddings()
-    terms = (a * rarity + b * anchor + spread * c + Anchor(pipe, "a plant"))(z)
-    assert list(terms.named) == ["rarity", "anchor", "spread", "anchor 2"]
+    terms = (a * rarity + b * anchor + repulsion * c + Anchor(pipe, "a plant"))(z)
+    assert list(terms.named) == ["rarity", "anchor", "repulsion", "anchor 2"]
     expected = (
         a * terms.named["rarity"]
         + b * terms.named["anchor"]
-        + c * terms.named["spread"]
+        + c * terms.named["repulsion"]
         + terms.named["anchor 2"]
     )
     assert torch.allclose(terms.total, expected)

@@ -1,4 +1,4 @@
-"""What is said in two places is said alike, and the promises of the set-up hold."""
+"""Facts that are stated in two places agree, and the promises of the set-up hold."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ REQUIREMENTS = [*PROJECT["dependencies"], *EXTRAS["book"], *EXTRAS["test"]]
 
 
 def canonical(requirement: str) -> str:
-    """A requirement's package name as package registries compare names."""
+    """Normalize a requirement's package name as package registries do."""
     return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement).group()).lower()
 
 
@@ -75,7 +75,8 @@ def test_the_version_is_the_same_everywhere():
 def test_import_is_light():
     heavy = ("diffusers", "transformers")
     modules = "creativelib, creativelib.world, creativelib.commands.cli"
-    script = f"import sys, {modules}; sys.exit(' '.join(name for name in {heavy} if name in sys.modules) or None)"
+    loaded = f"' '.join(name for name in {heavy} if name in sys.modules)"
+    script = f"import sys, {modules}; sys.exit({loaded} or None)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,4 @@
-"""Folders of pictures as pages: read, refused, trained on, gone on with, drawn from."""
+"""Folders of pictures as pages: reading, refusals, training, resuming and drawing."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_pages_are_read_and_fitted(pages):
     assert found.pixels.shape == (5, 3, 16, 16) and found.page.tolist() == [0, 0, 0, 1, 1]
 
 
-def test_what_cannot_be_used_is_named(pages, tmp_path):
+def test_a_file_that_cannot_be_used_is_named(pages, tmp_path):
     with pytest.raises(InputError, match="expected a folder of folders of pictures"):
         read(tmp_path / "nothing", 16)
     with pytest.raises(InputError, match=r"0.png' of 20 x 16 pixels; expected at least 18 x 18"):
@@ -46,9 +46,10 @@ def test_what_cannot_be_used_is_named(pages, tmp_path):
         read(pages, 16)
 
 
-def test_training_on_folders_writes_what_draws_variations(pages, parts, tmp_path):
+def test_training_on_folders_writes_a_model_that_draws_variations(pages, parts, tmp_path):
     out = tmp_path / "semantica"
-    facts = learn(pages, out, *parts, SHORT, "cpu")
+    encoder, movq = parts
+    facts = learn(pages, out, encoder=encoder, movq=movq, config=SHORT, device="cpu")
     assert facts["steps"] == 3
     varied = Semantica.load(out).vary(
         torch.rand(1, 2, 3, 16, 16), 3, generator=torch.Generator().manual_seed(0), steps=2
@@ -64,7 +65,7 @@ def test_training_on_folders_writes_what_draws_variations(pages, parts, tmp_path
     }
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(pages, parts, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_to_the_same_weights(pages, parts, tmp_path, monkeypatch):
     learn(pages, tmp_path / "unbroken", *parts, SHORT, "cpu")
     real = loop.generator
     calls = []
@@ -83,8 +84,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(pages, parts, tmp_path, m
         learn(pages, tmp_path / "killed", *parts, SHORT, "cpu")
     learn(pages, tmp_path / "killed", *parts, SHORT, "cpu")
     assert calls == [0, 1, 2, 2]
-    for name, value in Semantica.load(tmp_path / "unbroken").unet.state_dict().items():
-        assert torch.equal(Semantica.load(tmp_path / "killed").unet.state_dict()[name], value)
+    unbroken = Semantica.load(tmp_path / "unbroken").unet.state_dict()
+    resumed = Semantica.load(tmp_path / "killed").unet.state_dict()
+    assert unbroken.keys() == resumed.keys()
+    for name, value in unbroken.items():
+        assert torch.equal(resumed[name], value)
 
 
 def test_another_setting_in_the_same_folder_is_refused(pages, parts, tmp_path):

@@ -1,4 +1,4 @@
-"""The schedule and the sampler against closed forms, and variations by a tiny network of the bundled one's class."""
+"""The schedule and the sampler against closed forms, and variations by a tiny network."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def test_time_runs_from_clean_to_noise():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_who_knows_the_picture_draws_it(steps):
+def test_a_perfect_prediction_draws_the_picture(steps):
     picture = torch.randn(2, 3, 4, 4, generator=seeded(0))
     noise = torch.randn(2, 3, 4, 4, generator=seeded(1))
     drawn = sample(lambda x, t, shown: picture, noise, steps)
@@ -40,7 +40,10 @@ def test_who_knows_the_picture_draws_it(steps):
 
 
 def test_the_best_guess_for_a_gaussian_draws_the_gaussian():
-    """For data of mean m and deviation s the clean mean given x is known; sampling with it has to return m and s."""
+    """For data of mean m and deviation s the best prediction has a closed form.
+
+    Sampling with it has to return m and s.
+    """
     m = 0.7
     s = 0.4
 
@@ -52,7 +55,7 @@ def test_the_best_guess_for_a_gaussian_draws_the_gaussian():
     assert abs(drawn.mean() - m) < 0.02 and abs(drawn.std() - s) < 0.02
 
 
-def test_guidance_leads_away_from_who_is_shown_nothing():
+def test_guidance_leads_away_from_the_prediction_with_nothing_shown():
     def predict(x, t, shown):
         return shown * torch.ones_like(x)
 
@@ -81,8 +84,8 @@ def folder(tmp_path, parts):
         norm_num_groups=4,
         num_class_embeds=3,
     ).save_pretrained(tmp_path)
-    about = dict(zip(("encoder", "movq"), parts, strict=True))
-    (tmp_path / "semantica.json").write_text(json.dumps(about))
+    card = dict(zip(("encoder", "movq"), parts, strict=True))
+    (tmp_path / "semantica.json").write_text(json.dumps(card))
     return tmp_path
 
 
@@ -105,9 +108,7 @@ def test_the_order_of_what_is_shown_does_not_matter(folder):
     assert torch.allclose(first, second, atol=1e-4)
 
 
-def test_the_same_picture_twice_is_more_than_once_and_more_than_it_learned_to_count_is_no_more(
-    folder,
-):
+def test_pictures_are_counted_up_to_the_largest_number_in_training(folder):
     semantica = Semantica.load(folder)
     picture = torch.rand(1, 1, 3, 16, 16, generator=seeded(0))
     once, twice, thrice = (
@@ -118,7 +119,7 @@ def test_the_same_picture_twice_is_more_than_once_and_more_than_it_learned_to_co
     assert torch.allclose(twice, thrice, atol=1e-4)
 
 
-def test_of_nothing_shown_the_tokens_do_not_matter(folder):
+def test_with_nothing_shown_the_tokens_do_not_matter(folder):
     unet = Semantica.load(folder).unet
     x = torch.randn(2, 4, 4, 4, generator=seeded(0))
     t = torch.tensor([0.3, 0.9])
@@ -129,37 +130,88 @@ def test_of_nothing_shown_the_tokens_do_not_matter(folder):
     assert torch.equal(one[0], other[0]) and not torch.allclose(one[1], other[1])
 
 
-def test_what_is_shown_matters(folder):
+def test_the_pictures_shown_matter(folder):
     semantica = Semantica.load(folder)
     pictures = torch.rand(2, 1, 3, 16, 16, generator=seeded(0))
     first, second = (semantica.vary(pictures[[i]], 1, generator=seeded(1), steps=2) for i in (0, 1))
     assert not torch.allclose(first, second, atol=1e-4)
 
 
-def test_nothing_shown_nothing_asked_and_no_steps_are_refused(folder):
+def test_no_pictures_no_variations_and_no_steps_are_refused(folder):
     semantica = Semantica.load(folder)
     pictures = torch.rand(1, 1, 3, 16, 16)
-    for named, what, n, steps in (
+    for named, shown, n, steps in (
         ("n", pictures, 0, 2),
         ("pictures per set", pictures[:, :0], 1, 2),
         ("steps", pictures, 1, 0),
     ):
         with pytest.raises(InputError, match=f"{named} is 0"):
-            semantica.vary(what, n, generator=seeded(0), steps=steps)
+            semantica.vary(shown, n, generator=seeded(0), steps=steps)
 
 
 def test_unknown_models_are_refused(tmp_path):
     for name in ("semantics", Path(tmp_path)):
         with pytest.raises(
-            InputError, match="expected menagerie, control and a folder with semantica.json"
+            InputError, match="expected menagerie, control or a folder with semantica.json"
         ):
             Semantica.load(name)
 
 
+def test_a_model_describes_itself_in_five_lines(folder):
+    semantica = Semantica.load(folder)
+    lines = repr(semantica).splitlines()
+    weights = sum(p.numel() for p in semantica.unet.parameters()) / 1e6
+    encoder = semantica.encoder.name
+    assert lines == [
+        "Semantica",
+        f"  encoder:  {encoder}",
+        f"  network:  {weights:.1f} M weights",
+        "  latents:  4 x 4 x 4",
+        "  pictures: 16 x 16 pixels",
+    ]
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_a_saved_model_is_loaded_with_weights_in_half_precision(folder, form):
+    semantica = Semantica.load(folder)
+    before = {name: value.clone() for name, value in semantica.unet.state_dict().items()}
+    target = folder / "copies" / "first"
+    semantica.save(form(target))
+    for name, value in semantica.unet.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, before[name])
+    again = Semantica.load(target)
+    assert again.card == semantica.card
+    for name, value in again.unet.state_dict().items():
+        assert torch.equal(value, before[name].half().float())
+
+
+def test_a_saved_copy_of_a_saved_model_draws_the_same(folder):
+    Semantica.load(folder).save(folder / "first")
+    first = Semantica.load(folder / "first")
+    first.save(folder / "second")
+    second = Semantica.load(folder / "second")
+    pictures = torch.rand(1, 2, 3, 16, 16, generator=seeded(0))
+    drawn = [model.vary(pictures, 2, generator=seeded(1), steps=2) for model in (first, second)]
+    assert torch.equal(drawn[0], drawn[1])
+
+
+def test_a_model_without_names_of_its_parts_is_not_saved(folder):
+    semantica = Semantica.load(folder)
+    plain = Semantica(semantica.encoder, semantica.unet, semantica.movq)
+    with pytest.raises(InputError, match="card is None"):
+        plain.save(folder / "copy")
+    assert not (folder / "copy").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(folder):
+    with pytest.raises(InputError, match="folder is"):
+        Semantica.load(folder).save(folder / "semantica.json" / "below")
+
+
 def test_a_network_of_the_second_stack_looks_and_draws_through_it(tmp_path):
-    """Its latents have the first one's size, so nothing else would say that they are drawn by the wrong autoencoder."""
+    """Its latents have the first one's size, so the wrong autoencoder would not raise an error."""
     torch.manual_seed(0)
-    build(192, channels=(16, 32), layers=1).save_pretrained(tmp_path)
+    build(width=192, latent=8, channels=(16, 32), layers=1).save_pretrained(tmp_path)
     (tmp_path / "semantica.json").write_text(
         json.dumps({"encoder": "clip", "movq": "menagerie-128"})
     )

@@ -1,4 +1,4 @@
-"""Steering while sampling: the push, and what the samplers make of it."""
+"""Guidance while sampling: the push, the split, and both in the prior and the decoder."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def seeded(seed):
 
 
 @pytest.fixture(scope="module")
-def usual(menagerie):
+def typical(menagerie):
     z = menagerie.sample_prior(menagerie.encode_text(["a photo of a pet"]), 400, noise=seeded(0))
     return GaussianDensity.fit(z)
 
@@ -41,12 +41,12 @@ def test_a_small_push_closes_its_share_of_the_gap(kind):
     for side in (-1, 1):
         target = made.surprisal(z).mean().item() + side * 50
         gap = target - made.surprisal(z)
-        closed = made.surprisal(move_to_surprisal(made, z, target, 1e-4)) - made.surprisal(z)
+        closed = made.surprisal(move_to_surprisal(made, z, target, share=1e-4)) - made.surprisal(z)
         assert torch.allclose(closed, 1e-4 * gap, rtol=0.05)
 
 
 def test_a_push_reaches_its_target_and_stays_in_the_subspace():
-    """With many samples, so that shrinkage has vanished."""
+    """The fit has many samples, so that its shrinkage vanishes."""
     made = GaussianDensity.fit(
         torch.randn(20_000, 8, generator=seeded(0)) * torch.linspace(3, 0.3, 8), pca=0.9
     )
@@ -58,12 +58,12 @@ def test_a_push_reaches_its_target_and_stays_in_the_subspace():
             made.surprisal(moved), torch.full((5,), target, dtype=torch.float64), rtol=1e-2
         )
         assert torch.allclose(moved - z, (moved - z) @ axes.T @ axes, atol=1e-9)
-        half = move_to_surprisal(made, z, target, 0.5)
+        half = move_to_surprisal(made, z, target, share=0.5)
         assert torch.allclose(made.surprisal(half), (made.surprisal(z) + target) / 2, rtol=1e-2)
 
 
 def test_a_push_to_less_than_the_least_ends_at_the_mean(density):
-    """Of the subspace; what lies outside of it stays."""
+    """The mean is that of the subspace; the residual stays."""
     z = density.sample(3, seeded(2))
     ends = move_to_surprisal(density, z, -1e6)
     assert torch.allclose(
@@ -73,14 +73,14 @@ def test_a_push_to_less_than_the_least_ends_at_the_mean(density):
     )
 
 
-def test_no_strength_changes_nothing(pipe, density):
+def test_a_strength_of_0_changes_nothing(pipe, density):
     cond = pipe.encode_text(["a photo of a pet"])
     guided = guide_prior(
         pipe,
         cond,
-        4,
-        density,
-        1e3,
+        n=4,
+        density=density,
+        target=1e3,
         generator=seeded(1),
         strength=0.0,
         sampling=PriorSampling(steps=5),
@@ -91,16 +91,26 @@ def test_no_strength_changes_nothing(pipe, density):
         atol=1e-5,
     )
     z = pipe.sample_prior(cond, 2, noise=seeded(1))
-    pictures = guide_decoder(pipe, z, density, 1e3, generator=seeded(2), strength=0.0, steps=4)
+    pictures = guide_decoder(
+        pipe, z, density=density, target=1e3, generator=seeded(2), strength=0.0, steps=4
+    )
     assert torch.allclose(pictures, pipe.decode(z, generator=seeded(2), steps=4), atol=1e-4)
 
 
-def test_the_prior_is_pushed_to_be_rare(menagerie, usual):
+def test_the_prior_is_pushed_to_be_rare(menagerie, typical):
     cond = menagerie.encode_text(["a photo of a pet"])
-    target = usual.quantile(0.99) + 20
+    target = typical.quantile(0.99) + 20
     medians = [
-        usual.surprisal(
-            guide_prior(menagerie, cond, 48, usual, target, generator=seeded(1), strength=strength)
+        typical.surprisal(
+            guide_prior(
+                menagerie,
+                cond,
+                n=48,
+                density=typical,
+                target=target,
+                generator=seeded(1),
+                strength=strength,
+            )
         ).median()
         for strength in (0.0, 0.2, 1.0)
     ]
@@ -120,13 +130,13 @@ def test_the_survivor_is_the_nearest_of_its_own_family(density):
     assert torch.equal(at_the_end, torch.arange(12).expand(2, 12))
 
 
-def test_who_survives_goes_on_from_its_own_noise(pipe):
-    """The clean embedding and the noisy one that it was predicted from move together."""
+def test_a_survivor_continues_from_its_own_noise(pipe):
+    """A clean embedding and the noisy one that it was predicted from are copied together."""
     cond = pipe.encode_text(["a photo of a pet"] * 2)
-    seen = []
+    batches = []
 
     def first_of_all(z, done):
-        seen.append(z)
+        batches.append(z)
         return torch.zeros(z.shape[:2], dtype=torch.long)
 
     z = pipe.sample_prior(
@@ -142,19 +152,20 @@ def test_who_survives_goes_on_from_its_own_noise(pipe):
     assert torch.equal(
         plain, pipe.sample_prior(cond, 3, noise=seeded(1), sampling=PriorSampling(steps=2))
     )
-    # From the first sample's state with the first noise: what it would have become. At the last step all were copies of the first.
+    # The first sample becomes what it would have become without resampling. At the last step all
+    # samples were copies of it.
     assert torch.allclose(z[:, 0], plain[:, 0], atol=1e-5) and torch.allclose(z[:, 1], z[:, 0])
-    assert seen[0].shape == z.shape
+    assert batches[0].shape == z.shape
 
 
-def test_one_branch_is_no_splitting(pipe, density):
+def test_with_one_branch_nothing_is_split(pipe, density):
     cond = pipe.encode_text(["a photo of a pet"])
     split = split_prior(
         pipe,
         cond,
-        4,
-        density,
-        1e3,
+        n=4,
+        density=density,
+        target=1e3,
         generator=seeded(1),
         branches=1,
         sampling=PriorSampling(steps=5),
@@ -166,10 +177,17 @@ def test_one_branch_is_no_splitting(pipe, density):
 
 @pytest.mark.parametrize("given", [1, 3])
 def test_each_family_begins_at_its_own_start(pipe, density, given):
-    there = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), given, noise=seeded(5))
+    z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), given, noise=seeded(5))
     cond = pipe.encode_text(["a photo of a pet"])
     split = split_prior(
-        pipe, cond, 3, density, 1e3, generator=seeded(1), branches=1, start=PartialStart(there, 0.3)
+        pipe,
+        cond,
+        n=3,
+        density=density,
+        target=1e3,
+        generator=seeded(1),
+        branches=1,
+        start=PartialStart(z, 0.3),
     )
     assert torch.equal(
         split,
@@ -177,7 +195,7 @@ def test_each_family_begins_at_its_own_start(pipe, density, given):
             cond,
             3,
             noise=seeded(1),
-            start=PartialStart(there, 0.3),
+            start=PartialStart(z, 0.3),
             sampling=PriorSampling(steps=6),
         ),
     )
@@ -185,44 +203,46 @@ def test_each_family_begins_at_its_own_start(pipe, density, given):
         split_prior(
             pipe,
             cond,
-            3,
-            density,
-            1e3,
+            n=3,
+            density=density,
+            target=1e3,
             generator=seeded(1),
             branches=4,
-            start=PartialStart(there, 0.3),
+            start=PartialStart(z, 0.3),
         ).shape
         == split.shape
     )
 
 
-def test_splitting_reaches_the_target_and_the_prior_drew_it_all(menagerie, usual):
+def test_splitting_reaches_the_target(menagerie, typical):
     cond = menagerie.encode_text(["a photo of a pet"])
-    target = usual.quantile(0.99)
-    split = usual.surprisal(split_prior(menagerie, cond, 64, usual, target, generator=seeded(1)))
-    plain = usual.surprisal(
+    target = typical.quantile(0.99)
+    split = typical.surprisal(
+        split_prior(menagerie, cond, n=64, density=typical, target=target, generator=seeded(1))
+    )
+    plain = typical.surprisal(
         menagerie.sample_prior(cond, 64, noise=seeded(1), sampling=PriorSampling(steps=10))
     )
     assert split.shape == (1, 64)
     assert (split - target).abs().median() < 0.25 * (plain - target).abs().median()
 
 
-def test_the_last_word_is_the_denoisers(density):
+def test_the_last_step_is_left_to_the_denoiser(density):
     z = density.sample(3, seeded(0)).float()
-    edit = rarity_denoised_fn(density, 1e3)
-    assert torch.equal(edit(z, 1.0), z) and not torch.equal(edit(z, 0.5), z)
+    denoised_fn = rarity_denoised_fn(density, 1e3)
+    assert torch.equal(denoised_fn(z, 1.0), z) and not torch.equal(denoised_fn(z, 0.5), z)
 
 
-def test_the_decoder_is_pushed_to_be_rare(menagerie, usual):
+def test_the_decoder_is_pushed_to_be_rare(menagerie, typical):
     z = menagerie.sample_prior(menagerie.encode_text(["a photo of a pet"]), 6, noise=seeded(1))
     plain, guided = (
-        usual.surprisal(
+        typical.surprisal(
             menagerie.encode_images(
                 guide_decoder(
                     menagerie,
                     z,
-                    usual,
-                    usual.quantile(0.99) + 50,
+                    density=typical,
+                    target=typical.quantile(0.99) + 50,
                     generator=seeded(2),
                     strength=strength,
                     steps=5,
@@ -234,8 +254,8 @@ def test_the_decoder_is_pushed_to_be_rare(menagerie, usual):
     assert guided.median() > plain.median() + 10
 
 
-def test_a_start_is_kept_the_more_the_fewer_steps_are_left(menagerie):
-    there = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 8, noise=seeded(3))
+def test_fewer_steps_stay_closer_to_the_start(menagerie):
+    z = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 8, noise=seeded(3))
     cond = menagerie.encode_text(["a photo of a pet"])
     apart = [
         (
@@ -243,30 +263,36 @@ def test_a_start_is_kept_the_more_the_fewer_steps_are_left(menagerie):
                 cond,
                 8,
                 noise=seeded(1),
-                start=PartialStart(there, depth),
+                start=PartialStart(z, strength),
                 sampling=PriorSampling(steps=10),
             )
-            - there
+            - z
         )
         .norm(dim=-1)
         .mean()
-        for depth in (0.1, 0.5, 1.0)
+        for strength in (0.1, 0.5, 1.0)
     ]
     assert apart == sorted(apart)
-    assert (
-        PartialStart(there, 0.4).first_step(10) == 6
-        and PartialStart(there, 0.01).first_step(10) == 9
-    )
+    assert PartialStart(z, 0.4).first_step(10) == 6 and PartialStart(z, 0.01).first_step(10) == 9
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda pipe, density: rarity_denoised_fn(density, 1.0, 1.0, "loud"), "schedule is 'loud'"),
+        (
+            lambda pipe, density: rarity_denoised_fn(density, 1.0, strength=1.0, schedule="loud"),
+            "schedule is 'loud'",
+        ),
         (lambda pipe, density: rarity_denoised_fn(density, 1.0, -1.0), "strength is -1.0"),
         (
             lambda pipe, density: split_prior(
-                pipe, pipe.encode_text(["a pet"]), 1, density, 1.0, generator=seeded(0), branches=0
+                pipe,
+                pipe.encode_text(["a pet"]),
+                n=1,
+                density=density,
+                target=1.0,
+                generator=seeded(0),
+                branches=0,
             ),
             "branches is 0",
         ),

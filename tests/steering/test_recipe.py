@@ -1,4 +1,4 @@
-"""Steering: where the dial points, and that concepts end past the baseline's tail."""
+"""Steering: targets, checks, checkpoints, and concepts that end past the baseline's tail."""
 
 from dataclasses import FrozenInstanceError, replace
 
@@ -26,12 +26,10 @@ def density(pipe):
     return fit_baseline(pipe, "a photo of a pet", CONFIG)
 
 
-def test_the_baseline_is_the_models_and_no_runs(pipe, density):
+def test_the_baseline_depends_on_the_model_and_not_on_a_run(pipe, density):
     again = fit_baseline(pipe, "a photo of a pet", CONFIG)
-    assert (
-        torch.equal(again.fit_surprisal, density.fit_surprisal)
-        and len(density.fit_surprisal) == 200
-    )
+    assert torch.equal(again.fit_surprisal, density.fit_surprisal)
+    assert len(density.fit_surprisal) == 200
 
 
 def test_the_dial(density):
@@ -43,11 +41,10 @@ def test_the_dial(density):
 
 
 def test_steering_goes_past_the_tail(pipe, density):
-    result = steer(pipe, "pet", density, CONFIG)
+    result = steer(pipe, "pet", density=density, config=CONFIG)
     assert result.passed.all() and result.steps < CONFIG.steps - 1
-    assert (
-        result.surprisal >= result.target.stop_at
-    ).all() and result.target.stop_at > density.quantile(0.99)
+    assert (result.surprisal >= result.target.stop_at).all()
+    assert result.target.stop_at > density.quantile(0.99)
     fresh = pipe.sample_prior(
         result.concept.condition(pipe, "a photo of a {}"),
         20,
@@ -56,14 +53,14 @@ def test_steering_goes_past_the_tail(pipe, density):
     )
     assert density.surprisal(fresh).median() > density.quantile(0.9)
     with pytest.raises(FrozenInstanceError):
-        setattr(result, "steps", 3)
+        result.steps = 3
 
 
 def test_steering_fits_the_baseline_itself(pipe, density):
     config = replace(CONFIG, steps=2)
     assert torch.equal(
         steer(pipe, "pet", config=config).concept.vectors,
-        steer(pipe, "pet", density, config).concept.vectors,
+        steer(pipe, "pet", density=density, config=config).concept.vectors,
     )
 
 
@@ -75,20 +72,20 @@ def test_the_floor_lies_between_nothing_and_the_prompt(pipe):
     assert middle == pytest.approx((low + high) / 2, abs=1e-6) and low != high
 
 
-def test_the_candidates_nearest_the_target_are_kept():
+def test_the_candidates_nearest_the_target_are_chosen():
     density = GaussianDensity.fit(torch.randn(200, 4, generator=torch.Generator().manual_seed(0)))
     z = torch.randn(3, 20, 4, generator=torch.Generator().manual_seed(1)) * 3
-    kept = nearest(z, density, 12.0, 5)
+    chosen = nearest(z, density, target=12.0, n=5)
     far = (density.surprisal(z) - 12).abs().sort(1).values
-    assert torch.allclose((density.surprisal(kept) - 12).abs(), far[:, :5], atol=1e-4)
+    assert torch.allclose((density.surprisal(chosen) - 12).abs(), far[:, :5], atol=1e-4)
 
 
 def test_each_concept_is_kept_as_it_was_when_it_passed(pipe, density):
     config = replace(CONFIG, dial=4.0, lr=0.1)
-    runs = list(iter_steer(pipe, "pet", density, config))
-    goal = rarity_target(density, config.dial).stop_at
+    runs = list(iter_steer(pipe, "pet", density=density, config=config))
+    stop_at = rarity_target(density, config.dial).stop_at
     for i in range(2):
-        passed = next(run for run in runs if density.surprisal(run.step.z[i]).median() >= goal)
+        passed = next(run for run in runs if density.surprisal(run.step.z[i]).median() >= stop_at)
         assert torch.equal(runs[-1].result.vectors[i], passed.step.concept.vectors[i])
         assert runs[-1].surprisal[i] == density.surprisal(passed.step.z[i]).median()
     assert runs[-1].done and not runs[-2].done
@@ -113,7 +110,7 @@ CHECKED = replace(CONFIG, concepts=1, check_every=3, check_samples=2, steps=12, 
 
 def test_the_check_is_asked_on_schedule_and_at_the_end(pipe, density):
     vqa = Says(["yes", "yes"])
-    result = steer(pipe, "pet", density, CHECKED, vqa=vqa)
+    result = steer(pipe, "pet", density=density, config=CHECKED, vqa=vqa)
     assert vqa.asked == [(2, "is this a pet?")] * 4  # steps 3, 6, 9 and the last
     assert result.check_seconds > 0 and not result.stopped.any()
 
@@ -123,23 +120,25 @@ def test_a_no_stops_at_the_last_valid_state(pipe, density):
         iter_steer(
             pipe,
             "pet",
-            density,
-            replace(CHECKED, on_invalid="stop"),
+            density=density,
+            config=replace(CHECKED, on_invalid="stop"),
             vqa=Says(["yes", "yes"], ["yes", "no"]),
         )
     )
     assert [run.step.index for run in runs] == list(range(7)) and runs[-1].status.tolist() == [2]
     assert torch.equal(runs[-1].result.vectors, runs[3].step.concept.vectors)
-    assert (
-        runs[-1].valid_share.tolist() == [0.5]
-        and runs[-1].surprisal == density.surprisal(runs[3].step.z[0]).median()
-    )
+    assert runs[-1].valid_share.tolist() == [0.5]
+    assert runs[-1].surprisal == density.surprisal(runs[3].step.z[0]).median()
 
 
-def test_a_no_goes_back_and_pulls_harder(pipe, density):
+def test_a_no_rolls_back_and_strengthens_the_anchor(pipe, density):
     runs = list(
         iter_steer(
-            pipe, "pet", density, CHECKED, vqa=Says(["yes", "yes"], ["no", "no"], ["yes", "yes"])
+            pipe,
+            "pet",
+            density=density,
+            config=CHECKED,
+            vqa=Says(["yes", "yes"], ["no", "no"], ["yes", "yes"]),
         )
     )
     assert [run.step.index for run in runs] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
@@ -148,106 +147,115 @@ def test_a_no_goes_back_and_pulls_harder(pipe, density):
 
 
 def test_without_a_yes_the_start_is_kept(pipe, density):
-    result = steer(pipe, "pet", density, replace(CHECKED, steps=40), vqa=Says(["no", "no"]))
+    result = steer(
+        pipe, "pet", density=density, config=replace(CHECKED, steps=40), vqa=Says(["no", "no"])
+    )
     assert result.stopped.all() and not result.passed.any()
     assert torch.equal(
         result.concept.vectors, TokenConcept.init(pipe, "pet", kind="subject").vectors
     )
 
 
-def test_checked_concepts_go_as_they_would_alone(pipe, density):
-    """Also when another one of the batch is turned back."""
+def test_checked_concepts_move_as_they_would_alone(pipe, density):
+    """This holds also if another concept of the batch is rolled back."""
 
     class Doubts:
         def ask(self, pictures, question):
             return ["yes", "yes", "no", "no"] if len(pictures) == 4 else ["yes"] * len(pictures)
 
     config = replace(CHECKED, concepts=2, spread=0.0, steps=6)
-    both = steer(pipe, "pet", density, config, vqa=Doubts())
-    one = steer(pipe, "pet", density, replace(config, concepts=1), vqa=Says(["yes", "yes"]))
+    both = steer(pipe, "pet", density=density, config=config, vqa=Doubts())
+    one = steer(
+        pipe, "pet", density=density, config=replace(config, concepts=1), vqa=Says(["yes", "yes"])
+    )
     assert torch.allclose(both.concept.vectors[0], one.concept.vectors[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize("stop_at", [1, 4, 8])
 @pytest.mark.parametrize("kind", ["subject", "lora"])
-def test_a_run_cut_off_goes_on_to_the_same_result(pipe, density, tmp_path, checked, stop_at, kind):
-    # Slow enough for nothing to arrive, which would be asked about too.
+def test_an_interrupted_run_resumes_to_the_same_result(
+    pipe, density, tmp_path, checked, stop_at, kind
+):
+    # Slow enough that no concept reaches the target, which would be checked too.
     config = replace(CHECKED, kind=kind, concepts=2, lr=0.2 if kind == "subject" else 0.001)
 
     def vqa():
         return Says(["yes", "no"], ["yes", "yes"]) if checked else None
 
-    whole = steer(pipe, "pet", density, config, vqa=vqa())
+    full = steer(pipe, "pet", density=density, config=config, vqa=vqa())
     file = tmp_path / "run.safetensors"
-    runs = iter_steer(pipe, "pet", density, config, vqa=vqa(), checkpoint=file)
+    runs = iter_steer(pipe, "pet", density=density, config=config, vqa=vqa(), checkpoint=file)
     for run in runs:
         if run.step.index == stop_at:
             break
     runs.close()
-    # The scripted answers begin anew, so hand on only those that were not given before the checkpoint.
-    kept = Says(["yes", "yes"]) if checked and stop_at > 5 else vqa()
-    again = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
+    # The scripted answers begin anew, so pass only those not given before the checkpoint.
+    remaining = Says(["yes", "yes"]) if checked and stop_at > 5 else vqa()
+    again = steer(pipe, "pet", density=density, config=config, vqa=remaining, checkpoint=file)
     assert all(
         torch.equal(again.concept.tensors[name], value)
-        for name, value in whole.concept.tensors.items()
+        for name, value in full.concept.tensors.items()
     )
-    assert torch.equal(again.surprisal, whole.surprisal) and again.steps == whole.steps
-    finished = steer(pipe, "pet", density, config, vqa=kept, checkpoint=file)
-    assert torch.equal(finished.surprisal, whole.surprisal)
+    assert torch.equal(again.surprisal, full.surprisal) and again.steps == full.steps
+    finished = steer(pipe, "pet", density=density, config=config, vqa=remaining, checkpoint=file)
+    assert torch.equal(finished.surprisal, full.surprisal)
 
 
 def test_a_checkpoint_of_another_run_is_refused(pipe, density, tmp_path):
     file = tmp_path / "run.safetensors"
-    steer(pipe, "pet", density, replace(CONFIG, steps=1), checkpoint=file)
+    steer(pipe, "pet", density=density, config=replace(CONFIG, steps=1), checkpoint=file)
     with pytest.raises(InputError, match="other settings"):
-        steer(pipe, "pet", density, replace(CONFIG, steps=2), checkpoint=file)
+        steer(pipe, "pet", density=density, config=replace(CONFIG, steps=2), checkpoint=file)
     file.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no saved run"):
-        steer(pipe, "pet", density, CONFIG, checkpoint=file)
+    with pytest.raises(InputError, match="cannot be read.*expected a saved run"):
+        steer(pipe, "pet", density=density, config=CONFIG, checkpoint=file)
 
 
-def test_one_step_is_taken_when_one_is_asked_for(pipe, density):
+def test_a_run_of_one_step_takes_one_step(pipe, density):
     assert [
-        run.step.index for run in iter_steer(pipe, "pet", density, replace(CONFIG, steps=1))
+        run.step.index
+        for run in iter_steer(pipe, "pet", density=density, config=replace(CONFIG, steps=1))
     ] == [0]
 
 
-def test_a_run_cut_off_at_its_last_step_takes_that_step_again(pipe, density, tmp_path):
-    """The checkpoint is written before what the step means for the run is known."""
+def test_a_run_interrupted_at_its_last_step_repeats_that_step(pipe, density, tmp_path):
+    """The checkpoint is written before the run is advanced by the step."""
     config = replace(CHECKED, steps=4)
     file = tmp_path / "run.safetensors"
-    for run in (
-        runs := iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)
-    ):
+    runs = iter_steer(
+        pipe, "pet", density=density, config=config, vqa=Says(["yes", "yes"]), checkpoint=file
+    )
+    for run in runs:
         if run.step.index == 3:
             break
     runs.close()
     again = list(
-        iter_steer(pipe, "pet", density, config, vqa=Says(["yes", "yes"]), checkpoint=file)
+        iter_steer(
+            pipe, "pet", density=density, config=config, vqa=Says(["yes", "yes"]), checkpoint=file
+        )
     )
     assert [each.step.index for each in again] == [3]
-    assert torch.equal(again[-1].result.vectors, run.result.vectors) and again[
-        -1
-    ].valid_share.tolist() == [1.0]
+    assert torch.equal(again[-1].result.vectors, run.result.vectors)
+    assert again[-1].valid_share.tolist() == [1.0]
 
 
-def test_a_checkpoint_knows_what_else_was_optimised(pipe, density, tmp_path):
+def test_a_checkpoint_depends_on_extra_terms(pipe, density, tmp_path):
     file = tmp_path / "run.safetensors"
     config = replace(CONFIG, steps=1)
-    steer(pipe, "pet", density, config, checkpoint=file)
+    steer(pipe, "pet", density=density, config=config, checkpoint=file)
     with pytest.raises(InputError, match="other settings"):
         steer(
             pipe,
             "pet",
-            density,
-            config,
+            density=density,
+            config=config,
             checkpoint=file,
             extra=Similarity(density.subspace.mean.float().expand(2, 1, -1)),
         )
 
 
-def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
+def test_a_run_that_diverges_returns_its_last_state(pipe, density):
     class Breaks(Similarity):
         calls = 0
 
@@ -258,32 +266,32 @@ def test_a_run_that_diverges_keeps_what_it_had(pipe, density):
     result = steer(
         pipe,
         "pet",
-        density,
-        replace(CONFIG, dial=50.0),
+        density=density,
+        config=replace(CONFIG, dial=50.0),
         extra=1 * Breaks(density.subspace.mean[None, None].float()),
     )
     assert result.steps == 2 and result.concept.vectors.isfinite().all()
 
 
 def test_what_is_drawn_is_pulled_back_and_near_the_target(pipe, density):
-    concept = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0))
+    concept = TokenConcept.init(pipe, "pet", k=2, generator=torch.Generator().manual_seed(0))
     target = density.quantile(0.9)
 
     def drawn(**settings):
         return draw_rare(
             pipe,
             concept,
-            density,
-            target,
-            3,
-            "a photo of a {}",
+            density=density,
+            target=target,
+            n=3,
+            template="a photo of a {}",
             generator=torch.Generator().manual_seed(1),
             config=replace(CONFIG, **settings),
         )
 
     free = drawn(pullback=0.0)
     every = concept.sample(pipe, "a photo of a {}", 12, noise=torch.Generator().manual_seed(1))
-    assert torch.equal(free, nearest(every, density, target, 3))
+    assert torch.equal(free, nearest(every, density, target=target, n=3))
     assert not torch.allclose(drawn(pullback=0.3), free)
     assert drawn(pullback=0.3).shape == (2, 3, 16)
 
@@ -295,16 +303,16 @@ def test_the_check_counts_yeses(pipe):
             return ["yes", "no", "yes", "no", "no", "no"]
 
     z = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
-    assert valid_share(pipe, Alternates(), z, "pet").tolist() == pytest.approx([2 / 3, 0.0])
+    assert valid_share(pipe, Alternates(), z, word="pet").tolist() == pytest.approx([2 / 3, 0.0])
 
 
 def test_inversion_comes_near_pictures(pipe):
     pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     z = pipe.encode_images(pictures)
-    exact = textual_inversion(pipe, "pet", pictures, SteerConfig(kind="embedding"))
+    exact = textual_inversion(pipe, "pet", pictures, config=SteerConfig(kind="embedding"))
     assert torch.equal(exact.vectors, z)
     found = textual_inversion(
-        pipe, "pet", pictures, SteerConfig(kind="subject", steps=40, samples=4)
+        pipe, "pet", pictures, config=SteerConfig(kind="subject", steps=40, samples=4)
     )
     plain = TokenConcept.init(pipe, "pet").sample(
         pipe, "a photo of a {}", 20, noise=torch.Generator().manual_seed(1)

@@ -1,4 +1,4 @@
-"""Krippendorff's alpha on his own example, by brute force over pairs of answers, and in the right direction."""
+"""Krippendorff's alpha on his own example, by brute force, and in the right direction."""
 
 import pytest
 import torch
@@ -21,28 +21,29 @@ EXAMPLE = torch.tensor(
 
 
 def by_pairs(answers: torch.Tensor, level: str) -> float:
-    """Disagreement of two answers to one unit over that of any two answers, each unit weighted by its number of answers."""
+    """Compute alpha from the mean disagreement of two answers, in one unit and in all.
+
+    Each unit is weighted by its number of answers.
+    """
     units = [[x for x in unit if x == x] for unit in answers.T.tolist()]
     units = [unit for unit in units if len(unit) > 1]
-    everything = [x for unit in units for x in unit]
+    pooled = [x for unit in units for x in unit]
 
-    def apart(a: float, b: float) -> float:
+    def disagreement(a: float, b: float) -> float:
         if level == "nominal":
             return float(a != b)
         if level == "interval":
             return (a - b) ** 2
         low, high = sorted((a, b))
-        return (
-            sum(low <= x <= high for x in everything)
-            - (everything.count(a) + everything.count(b)) / 2
-        ) ** 2
+        between = sum(low <= x <= high for x in pooled)
+        return (between - (pooled.count(a) + pooled.count(b)) / 2) ** 2
 
-    def mean(own: list[float]) -> float:
-        return sum(
-            apart(own[i], own[j]) for i in range(len(own)) for j in range(len(own)) if i != j
-        ) / (len(own) * (len(own) - 1))
+    def mean(values: list[float]) -> float:
+        n = len(values)
+        pairs = [(values[i], values[j]) for i in range(n) for j in range(n) if i != j]
+        return sum(disagreement(a, b) for a, b in pairs) / (n * (n - 1))
 
-    return 1 - sum(len(unit) * mean(unit) for unit in units) / len(everything) / mean(everything)
+    return 1 - sum(len(unit) * mean(unit) for unit in units) / len(pooled) / mean(pooled)
 
 
 @pytest.mark.parametrize(

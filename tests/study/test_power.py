@@ -1,4 +1,4 @@
-"""How many participants, against the closed form of the paired t test, and in the right direction."""
+"""Sample sizes against the closed form of the paired t test, and in the right direction."""
 
 import re
 from functools import partial
@@ -23,7 +23,7 @@ def size(difference: float = 0.5, seed: int = 0, **changes):
 
 
 def t_power(n: int, effect: float, level: float) -> float:
-    """Of the two-sided paired t test, for a difference in standard deviations."""
+    """Compute the power of the two-sided paired t test; `effect` is in standard deviations."""
     limit = t.ppf(1 - level / 2, n - 1)
     away = effect * n**0.5
     return float(nct.sf(limit, n - 1, away) + nct.cdf(-limit, n - 1, away))
@@ -34,7 +34,11 @@ def t_power(n: int, effect: float, level: float) -> float:
     [(0.3, 0.8, 0.05), (0.5, 0.8, 0.05), (0.5, 0.95, 0.05), (0.5, 0.8, 0.05 / 3), (0.8, 0.9, 0.05)],
 )
 def test_it_is_the_paired_t_tests_within_a_tenth_and_two(difference, power, level):
-    """For normal differences the signed-rank test needs pi / 3 as many in the limit, 5 % more; the rest is that of simulating."""
+    """Compare with the paired t test.
+
+    For normal differences the signed-rank test needs pi / 3 as many participants in the limit, 5 %
+    more; the rest is the error of the simulation.
+    """
     effect = difference / (0.6**2 + 2 * 0.8**2 / 4) ** 0.5
     wanted = next(n for n in range(2, 999) if t_power(n, effect, level) >= power)
     found = size(difference, power=power, level=level, draws=3000)
@@ -50,7 +54,7 @@ def test_a_sign_makes_no_difference():
 
 
 def test_what_makes_it_harder_takes_more_participants():
-    usual = size().participants
+    default = size().participants
     for harder in (
         partial(size, 0.3),
         partial(size, between=1.0),
@@ -59,7 +63,7 @@ def test_what_makes_it_harder_takes_more_participants():
         partial(size, power=0.95),
         partial(size, level=0.01),
     ):
-        assert harder().participants > usual
+        assert harder().participants > default
 
 
 def test_more_pictures_do_not_help_against_people_who_differ():
@@ -88,7 +92,8 @@ def test_the_same_seed_gives_the_same_answer():
         ({"draws": 0}, "draws is 0"),
         (
             {"difference": 0.01},
-            "difference is 0.01; expected one that 400 participants find with power 0.8; they find this one with 0.",
+            "difference is 0.01; expected one that 400 participants find with power 0.8; "
+            "they find this one with 0.",
         ),
     ],
 )

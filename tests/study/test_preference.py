@@ -1,4 +1,4 @@
-"""Bradley and Terry's strengths against scikit-learn's logistic regression, in closed form, and recovered from what they gave."""
+"""Bradley and Terry's strengths: logistic regression, closed forms, and simulated comparisons."""
 
 import math
 import re
@@ -22,13 +22,13 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def counts(m: int, seed: int) -> torch.Tensor:
-    """Each method has won against each other, some half a time more."""
+    """Draw wins of each method against each other, in steps of a half."""
     wins = torch.randint(2, 40, (m, m), generator=seeded(seed)).double() / 2
     return wins * (1 - torch.eye(m, dtype=torch.float64))
 
 
 def play(strength: list[float], people: int, each: int, seed: int = 0) -> torch.Tensor:
-    """Wins of simulated participants who compare each two methods so many times."""
+    """Simulate the wins of participants who compare each two methods `each` times."""
     wins = torch.zeros(people, len(strength), len(strength), dtype=torch.float64)
     for i, j in combinations(range(len(strength)), 2):
         chance = torch.full((people, each), strength[i] / (strength[i] + strength[j]))
@@ -40,7 +40,7 @@ def play(strength: list[float], people: int, each: int, seed: int = 0) -> torch.
 @FEW
 @given(st.integers(2, 5), st.integers(0, 999))
 def test_strengths_are_logistic_regressions(m, seed):
-    """Without a penalty or a constant, on which method stood on which side."""
+    """Compare with a logistic regression on the sides of the methods, without a penalty."""
     wins = counts(m, seed)
     rows = [
         (np.eye(m)[i] - np.eye(m)[j], won)
@@ -52,11 +52,8 @@ def test_strengths_are_logistic_regressions(m, seed):
     x = np.array([row for row, _ in rows] + [-row for row, _ in rows])
     weights = np.array([won for _, won in rows] * 2)
     y = np.repeat([1, 0], len(rows))
-    logits = (
-        LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
-        .fit(x, y, weights)
-        .coef_[0]
-    )
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
+    logits = model.fit(x, y, weights).coef_[0]
     assert bradley_terry(wins).log().tolist() == pytest.approx(
         (logits - np.logaddexp.reduce(logits)).tolist(), abs=1e-4
     )
@@ -70,13 +67,12 @@ def test_two_methods_in_closed_form():
 
 @FEW
 @given(st.integers(2, 5), st.integers(0, 999))
-def test_at_the_most_likely_strengths_expected_wins_are_the_seen_ones(m, seed):
+def test_at_the_most_likely_strengths_expected_wins_are_the_observed_ones(m, seed):
     wins = counts(m, seed)
     w = bradley_terry(wins)
     expected = ((wins + wins.T) * w[:, None] / (w[:, None] + w)).fill_diagonal_(0).sum(1)
-    assert expected.tolist() == pytest.approx(
-        wins.sum(1).tolist(), rel=1e-6
-    ) and w.sum().item() == pytest.approx(1)
+    assert expected.tolist() == pytest.approx(wins.sum(1).tolist(), rel=1e-6)
+    assert w.sum().item() == pytest.approx(1)
 
 
 def test_the_order_of_methods_does_not_matter():
@@ -96,10 +92,9 @@ def test_another_win_makes_stronger():
     wins = counts(4, 0)
     more = wins.clone()
     more[2, 0] += 1
-    assert (
-        bradley_terry(more)[2] > bradley_terry(wins)[2]
-        and bradley_terry(more)[0] < bradley_terry(wins)[0]
-    )
+    before = bradley_terry(wins)
+    after = bradley_terry(more)
+    assert after[2] > before[2] and after[0] < before[0]
 
 
 def test_methods_that_were_never_compared_are_linked_by_a_third():
@@ -128,7 +123,10 @@ def test_ties_draw_strengths_together():
 
 
 def test_intervals_hold_the_true_strengths():
-    """In 95 of 100 studies, give or take what 40 studies of 3 methods tell; and a sixteenth of the people gives four times the width."""
+    """Intervals cover the truth in 95 of 100 studies, within the error of 40 studies of 3 methods.
+
+    A sixteenth of the participants gives four times the width.
+    """
     strength = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     held = [
         (found.low <= strength) & (strength <= found.high)
@@ -156,11 +154,9 @@ def test_people_who_differ_widen_intervals():
         [torch.tensor([[[0.0, 10.0], [0.0, 0.0]]]), torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])]
     ).repeat(10, 1, 1)
     same, apart = (bradley_terry_intervals(wins, generator=seeded(0)) for wins in (mixed, split))
-    assert (
-        torch.allclose(same.value, apart.value)
-        and (same.high - same.low).max() < 1e-6
-        and (apart.high - apart.low).min() > 0.3
-    )
+    assert torch.allclose(same.value, apart.value)
+    assert (same.high - same.low).max() < 1e-6
+    assert (apart.high - apart.low).min() > 0.3
 
 
 def test_intervals_of_a_method_that_never_lost():

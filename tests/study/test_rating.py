@@ -28,16 +28,14 @@ def votes(tmp_path) -> Votes:
 
 
 def pictures(methods: tuple[str, ...] = STUDY.methods) -> dict[str, torch.Tensor]:
-    """Each picture is of one gray of its own."""
+    """Make pictures that each have a gray of their own."""
     grays = torch.linspace(0, 1, 8).view(2, 2, 2, 1, 1, 1).expand(2, 2, 2, 3, 4, 8)
     return dict(zip(methods, grays, strict=True))
 
 
 def gray(item) -> int:
-    return round(
-        255
-        * pictures()[item.method][STUDY.categories.index(item.category), item.index, 0, 0, 0].item()
-    )
+    category = STUDY.categories.index(item.category)
+    return round(255 * pictures()[item.method][category, item.index, 0, 0, 0].item())
 
 
 def choices(page: RatingStudy) -> list[widgets.ToggleButtons]:
@@ -58,7 +56,7 @@ def choose(page: RatingStudy, answer: int) -> None:
 
 
 def state(widget: widgets.Widget) -> list[Any]:
-    """All that a browser is sent, but for the widgets' random numbers."""
+    """Return all that a browser receives, except for the widgets' random numbers."""
     own = {
         name: value
         for name, value in widget.get_state().items()
@@ -140,21 +138,20 @@ def test_a_double_click_votes_once(votes):
         assert len(votes.answered(CODE)) == n + 1
 
 
-def test_a_participant_goes_on_at_the_first_unanswered_trial(votes):
+def test_a_participant_resumes_at_the_first_unanswered_trial(votes):
     page = RatingStudy(votes, pictures(), CODE)
     for _ in range(3):
         choose(page, 2)
         button(page).click()
     choose(page, 3)  # chosen, but not kept
     again = RatingStudy(votes, pictures(), CODE)
-    assert f"<b>4 of {len(TRIALS)}</b>" in text(again) and all(
-        choice.value is None for choice in choices(again)
-    )
+    assert f"<b>4 of {len(TRIALS)}</b>" in text(again)
+    assert all(choice.value is None for choice in choices(again))
     assert RatingStudy(votes, pictures(), "00000001")._position.answered == 0
 
 
 def test_two_notebooks_of_one_participant(votes):
-    """What one has kept the other does not ask again, and its late answer does not count."""
+    """A second notebook does not repeat a stored question, and its late answer does not count."""
     one, other = (RatingStudy(votes, pictures(), CODE) for _ in range(2))
     for answer in (1, 2):
         choose(one, answer)
@@ -166,15 +163,14 @@ def test_two_notebooks_of_one_participant(votes):
 
 
 def test_a_vote_that_cannot_be_kept_stays_on_the_page(votes, monkeypatch):
-    monkeypatch.setattr("creativelib.study.store._BUSY", 0.01)
+    monkeypatch.setattr("creativelib.study.store._BUSY_TIMEOUT", 0.01)
     page = RatingStudy(votes, pictures(), CODE)
     choose(page, 1)
     other = sqlite3.connect(votes.file)
     other.execute("BEGIN IMMEDIATE")
     button(page).click()
-    assert "not kept yet (database is locked)" in text(page) and all(
-        choice.value == 1 for choice in choices(page)
-    )
+    assert "not kept yet (database is locked)" in text(page)
+    assert all(choice.value == 1 for choice in choices(page))
     other.close()
     button(page).click()
     assert len(votes.answered(CODE)) == 1 and "not kept" not in text(page)
@@ -204,16 +200,14 @@ def test_every_button_has_a_name(votes):
 
 def test_a_new_participant_gets_a_code(votes):
     pages = [RatingStudy(votes, pictures()) for _ in range(2)]
-    assert pages[0].participant != pages[1].participant and all(
-        page.participant in text(page) for page in pages
-    )
+    assert pages[0].participant != pages[1].participant
+    assert all(page.participant in text(page) for page in pages)
 
 
 def test_position_needs_no_widget():
     done = frozenset(trial.id for trial in TRIALS[:2])
-    assert (
-        position(STUDY, CODE, done).trial == TRIALS[2] and position(STUDY, CODE, done).answered == 2
-    )
+    found = position(STUDY, CODE, done)
+    assert found.trial == TRIALS[2] and found.answered == 2
     assert position(STUDY, CODE, frozenset(trial.id for trial in TRIALS)).trial is None
 
 

@@ -1,4 +1,4 @@
-"""Intervals against scipy's and their coverage, Holm against closed testing, Wilcoxon against all signs."""
+"""Intervals against scipy's, Holm against closed testing, Wilcoxon against all signs."""
 
 import re
 from itertools import combinations, product
@@ -52,7 +52,7 @@ def test_intervals_hold_the_truth_as_often_as_the_docstring_says(people, least, 
 
 
 def test_participants_are_resampled_and_not_votes():
-    """Participants who differ, each with many votes alike: the width is that of the participants' spread, not of the votes'."""
+    """The width of an interval follows from the spread of participants, not of their votes."""
     people = normal(25, 1)
     found = method_means(people, generator=seeded(0))
     assert (found.high - found.low).item() == pytest.approx(
@@ -75,17 +75,15 @@ def test_samples_are_of_all_participants_alike():
 def test_a_wider_level_gives_a_wider_interval():
     scores = normal(20, 3)
     narrow, wide = (method_means(scores, generator=seeded(0), level=level) for level in (0.5, 0.99))
-    assert (
-        (wide.low < narrow.low).all()
-        and (narrow.low < narrow.value).all()
-        and (narrow.high < wide.high).all()
-    )
+    assert (wide.low < narrow.low).all()
+    assert (narrow.low < narrow.value).all()
+    assert (narrow.high < wide.high).all()
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_closed_testing_with_bonferroni(p):
-    """By definition: the largest of what Bonferroni gives for the sets of hypotheses that hold this one."""
+    """Compare with the definition: the largest Bonferroni value of the sets with the hypothesis."""
     sets = [own for size in range(1, len(p) + 1) for own in combinations(range(len(p)), size)]
     wanted = [
         max(min(1, len(own) * min(p[i] for i in own)) for own in sets if k in own)
@@ -102,7 +100,10 @@ def test_holm_by_hand():
 
 
 def test_wilcoxon_is_that_of_all_signs():
-    """Without ties, p is the share of all choices of signs whose sum of positive ranks is as far from the middle."""
+    """Compare p with the share of all choices of signs that are as extreme, without ties.
+
+    The statistic is the sum of positive ranks; extreme is far from the middle.
+    """
     scores = normal(9, 2) + torch.tensor([0.6, 0.0])
     difference = (scores[:, 0] - scores[:, 1]).tolist()
     ranks = rankdata([abs(x) for x in difference])

@@ -1,4 +1,7 @@
-"""No vote is lost, doubled or half kept, whoever writes and whatever is killed; and no file is mistaken for this study's."""
+"""Stored votes are complete and single after concurrent writes and killed processes.
+
+Files of other kinds and studies are refused.
+"""
 
 import os
 import re
@@ -21,7 +24,7 @@ TIME = "2025-01-31T12:00:00+00:00"
 ANNA = "0badcafe"
 BERT = "00000001"
 
-# What the processes below begin with. They import no more than the store, which is quick.
+# Beginning of the scripts of the processes below. They import only the store, which is quick.
 SCRIPT = f"""
 import os, signal, sqlite3, sys
 from pathlib import Path
@@ -32,7 +35,8 @@ file, participant, answer = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 def go():
     votes = Votes(file, study)
     for trial in plan(study, seed_of(participant)):
-        votes.add(ballot(participant, trial, {{question.name: answer for question in trial.questions}}, {TIME!r}))
+        answers = {{question.name: answer for question in trial.questions}}
+        votes.add(ballot(participant, trial, answers, {TIME!r}))
         print(trial.id, flush=True)
 """
 # Killed by itself at the second row that it inserts of its second trial.
@@ -68,7 +72,7 @@ def answers(trial, answer: int = 1) -> dict[str, int]:
 
 
 def full(participant: str, answer: int = 1) -> list[Vote]:
-    """A vote of the same answer to every question of a participant's plan."""
+    """Give the same answer to every question of a participant's plan."""
     return [
         vote
         for trial in plan(STUDY, seed_of(participant))
@@ -90,26 +94,24 @@ def test_what_was_stored_is_read_back(tmp_path):
     store.add(full(ANNA))
     again = Votes(tmp_path / "votes.db", STUDY)
     assert again.read() == full(ANNA)
-    assert (
-        again.answered(ANNA) == {vote.trial for vote in full(ANNA)}
-        and again.answered(BERT) == frozenset()
-    )
+    assert again.answered(ANNA) == {vote.trial for vote in full(ANNA)}
+    assert again.answered(BERT) == frozenset()
 
 
 def test_the_first_vote_counts(tmp_path):
     store = Votes(tmp_path / "votes.db", STUDY)
-    store.add(
-        full(ANNA, 1)[:1]
-        if len(plan(STUDY, seed_of(ANNA))[0].questions) == 1
-        else full(ANNA, 1)[:3]
-    )
+    questions = plan(STUDY, seed_of(ANNA))[0].questions
+    store.add(full(ANNA, 1)[: len(questions)])
     first = store.read()
     store.add(full(ANNA, 2))
     assert store.read() == first + full(ANNA, 2)[len(first) :]
 
 
 def test_processes_at_once_lose_and_double_nothing(tmp_path):
-    """Three make the same file at the same moment; two of them are the same participant in two notebooks, who answer differently."""
+    """Three processes create the same file at the same moment.
+
+    Two of them are the same participant in two notebooks, with different answers.
+    """
     writers = [
         start(SCRIPT + "go()", tmp_path / "votes.db", participant, answer)
         for participant, answer in ((ANNA, 1), (ANNA, 2), (BERT, 3))
@@ -127,28 +129,28 @@ def test_processes_at_once_lose_and_double_nothing(tmp_path):
 
 def test_a_process_killed_between_two_rows_leaves_complete_trials(tmp_path):
     writer = start(KILLED, tmp_path / "votes.db", ANNA, 1)
-    said = writer.communicate(timeout=60)[0].split()
+    reported = writer.communicate(timeout=60)[0].split()
     assert writer.returncode == -signal.SIGKILL
     store = Votes(tmp_path / "votes.db", STUDY)
     assert_complete(store.read())
-    assert store.answered(ANNA) == set(said) and said
+    assert store.answered(ANNA) == set(reported) and reported
     store.add(full(ANNA))
     assert len(store.read()) == len(full(ANNA))
 
 
-def test_a_process_killed_at_any_time_keeps_what_it_said_it_kept(tmp_path):
+def test_a_process_killed_at_any_time_keeps_the_trials_that_it_reported(tmp_path):
     writer = start(SCRIPT + "go()", tmp_path / "votes.db", BERT, 1)
     assert writer.stdout
-    said = [writer.stdout.readline().strip() for _ in range(3)]
+    reported = [writer.stdout.readline().strip() for _ in range(3)]
     os.kill(writer.pid, signal.SIGKILL)
-    said += writer.communicate(timeout=60)[0].split()
+    reported += writer.communicate(timeout=60)[0].split()
     store = Votes(tmp_path / "votes.db", STUDY)
     assert_complete(store.read())
-    assert set(said) <= store.answered(BERT)
+    assert set(reported) <= store.answered(BERT)
 
 
 def test_a_failed_write_leaves_nothing_and_can_be_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("creativelib.study.store._BUSY", 0.01)
+    monkeypatch.setattr("creativelib.study.store._BUSY_TIMEOUT", 0.01)
     store = Votes(tmp_path / "votes.db", STUDY)
     other = sqlite3.connect(tmp_path / "votes.db")
     other.execute("BEGIN IMMEDIATE")
@@ -205,7 +207,7 @@ def write(file: Path, how: str) -> None:
     "how, message",
     [
         ("text", "cannot be opened as a study (file is not a database)"),
-        ("database", "is a database but no study; expected a new file or that of study 'class'"),
+        ("database", "is a database but not a study; expected a new file or that of study 'class'"),
         ("tables of the same names", "cannot be opened as a study (no such column: name)"),
         ("folder", "cannot be opened as a study (unable to open database file)"),
         ("another study", 'holds votes of study "last year\'s"'),

@@ -1,4 +1,4 @@
-"""Votes that were written by hand come out as the tables and tensors that one would write by hand."""
+"""Tables and tensors of votes against ones that were written by hand."""
 
 import math
 import re
@@ -41,7 +41,7 @@ def compared(participant: str, left: str, right: str, index: int, answer: int) -
 
 
 def everything(participant: str, wrong: int = 0, until: int | None = None) -> list[Vote]:
-    """A participant's whole plan, or so many trials of it, with so many checks answered wrongly."""
+    """Answer a participant's plan, or its first `until` trials, with `wrong` checks failed."""
     votes = []
     for trial in plan(STUDY, seed_of(participant))[:until]:
         answer = 1 if trial.known is None else trial.known
@@ -68,15 +68,12 @@ VOTES = [
 
 def test_ratings():
     table = rating_table(VOTES, STUDY)
-    assert (
-        list(table.columns)
-        == ["participant", "question", "method", "category", "picture", "answer"]
-        and len(table) == 12
-    )
+    columns = ["participant", "question", "method", "category", "picture", "answer"]
+    assert list(table.columns) == columns and len(table) == 12
     assert tuple(table.iloc[3]) == (ANNA, "imaginative", "steered", "pet", 1, 4)
 
 
-def test_comparisons_know_who_was_on_the_left():
+def test_comparisons_name_the_method_on_the_left():
     table = comparison_table(VOTES, STUDY)
     assert [tuple(row) for row in table.itertuples(index=False)] == [
         (ANNA, "pet", 0, "steered", "prompted", 1.0),
@@ -95,9 +92,8 @@ def test_wins_count_for_the_method_on_either_side():
 
 def test_means_of_participants():
     means = participant_means(rating_table(VOTES, STUDY), STUDY, "imaginative")
-    assert torch.equal(
-        means.nan_to_num(-1), torch.tensor([[2, -1], [4.5, 1]], dtype=torch.float64)
-    )  # participants by code
+    wanted = torch.tensor([[2, -1], [4.5, 1]], dtype=torch.float64)  # participants by code
+    assert torch.equal(means.nan_to_num(-1), wanted)
 
 
 def test_answers_by_picture():
@@ -106,8 +102,11 @@ def test_answers_by_picture():
     assert sorted(map(tuple, answers.nan_to_num(-1).T.tolist())) == [(-1, 1), (-1, 5), (2, 4)]
 
 
-def test_who_fails_a_check_is_left_out_and_named():
-    """The rule: one wrong answer is enough, wherever it comes, and someone who met no check cannot be told from the careless."""
+def test_participants_who_fail_a_check_are_excluded_and_named():
+    """One wrong answer is enough, wherever it comes.
+
+    A participant who saw no check cannot be distinguished from a careless one.
+    """
     start = next(
         n for n, trial in enumerate(plan(STUDY, seed_of("00000007"))) if trial.known is not None
     )

@@ -1,4 +1,4 @@
-"""Stages of training, tried small: of a few pictures, for two steps, into folders of their own."""
+"""Small training stages: a few pictures, two steps, and folders of their own."""
 
 import shutil
 from collections.abc import Callable
@@ -49,11 +49,12 @@ Shrink = Callable[[pytest.MonkeyPatch, Path, Path], None]
 
 
 def short(recipe: Recipe) -> Recipe:
+    """Shorten a recipe to two steps of eight examples."""
     return replace(recipe, steps=2, batch=8, warmup=1)
 
 
 def shrink_stages(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
-    """Have every stage take two steps, keep pictures in the cache, and write into the folder."""
+    """Make every stage take two steps, store pictures in the cache and write into the folder."""
     patch.setenv("CREATIVELIB_CACHE", str(cache))
     patch.setattr(stream, "supply", lambda device: SMALL)
     patch.setattr(export, "FOLDER", folder)
@@ -72,19 +73,20 @@ def shrink_stages(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
     patch.setattr(semantica, "CONTROL_STEPS", 2)
     full = oracle.recipe
     patch.setattr(oracle, "recipe", lambda name, stage: short(full(name, stage)))
-    few = partial(pages.of_the_world, n=2)
-    patch.setattr(semantica, "of_the_world", few)
-    patch.setattr(variants, "of_the_world", few)
+    few = partial(pages.world_corpus, n=2)
+    patch.setattr(semantica, "world_corpus", few)
+    patch.setattr(variants, "world_corpus", few)
 
 
 @pytest.fixture(scope="session")
 def shrink() -> Shrink:
+    """Return `shrink_stages`, for tests that need other folders."""
     return shrink_stages
 
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stack as the stages write it, with a CLIP of two steps and other networks of none."""
+    """Write a stack as the stages do, with a CLIP of two steps and other networks untrained."""
     folder = tmp_path_factory.mktemp("untrained")
     with pytest.MonkeyPatch.context() as patch:
         shrink_stages(patch, folder, tmp_path_factory.mktemp("cache"))
@@ -102,7 +104,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tried(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that stack, for stages of two steps to learn from and to write into."""
+    """Copy that stack, for small stages to train on and to write into."""
     folder = shutil.copytree(untrained, tmp_path / "stack")
     shrink_stages(monkeypatch, folder, tmp_path / "cache")
     return folder

@@ -1,6 +1,7 @@
-"""What the decoder is taught: times spread over the schedule, losses that a worse guess raises."""
+"""The decoder's training: times spread over the schedule, losses that a worse guess raises."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -46,48 +47,47 @@ def test_each_time_lies_in_its_own_part_of_the_schedule():
 
 
 @pytest.fixture
-def eyes():
+def net():
     torch.manual_seed(0)
     return Reader()
 
 
-def test_features_differ_more_the_further_latents_are_apart(eyes):
+def test_features_differ_more_the_further_latents_are_apart(net):
     clean = latents(6, 1)
     noise = latents(6, 2)
-    true = eyes.features(clean)
+    true = net.features(clean)
     all_rows = torch.ones(6)
     found = [
-        alike(eyes.features(clean + much * noise), true, all_rows).item()
-        for much in (0.0, 0.2, 0.5)
+        alike(net.features(clean + much * noise), true, all_rows).item() for much in (0.0, 0.2, 0.5)
     ]
     assert found[0] == 0 and found[0] < found[1] < found[2]
 
 
-def test_only_weighted_pictures_count(eyes):
+def test_only_weighted_pictures_count(net):
     clean = latents(6, 1)
     spoiled = clean.clone()
     spoiled[3:] += 1
-    true = eyes.features(clean)
-    found = eyes.features(spoiled)
+    true = net.features(clean)
+    found = net.features(spoiled)
     assert alike(found, true, torch.tensor([1.0, 1, 1, 0, 0, 0])) == 0
     assert alike(found, true, torch.tensor([0.0, 0, 0, 1, 1, 1])) > 0
 
 
-def test_the_reader_gives_an_embedding_and_all_factors_for_each_latent(eyes):
-    read = eyes.read(eyes.features(latents(3, 1))[-1])
+def test_the_reader_gives_an_embedding_and_all_factors_for_each_latent(net):
+    read = net.read(net.features(latents(3, 1))[-1])
     assert read.embedding.shape == (3, clip.DIM)
     assert read.factors.shape == (3, slots().max())
 
 
-def test_misreading_costs_what_the_cross_entropy_says():
+def test_misreading_costs_the_mean_cross_entropy():
     scenes = sample_scenes(40, seeded(3), wild=0.5)
     sizes = [[len(f.values) for f in CATEGORIES[i].factors] for i in scenes.category]
     hidden = visible_factors(scenes) < 0
-    seen = [
+    entropies = [
         [math.log(n) for n, h in zip(row, out, strict=False) if not h]
         for row, out in zip(sizes, hidden, strict=True)
     ]
-    expected = torch.tensor([sum(row) / len(row) for row in seen])
+    expected = torch.tensor([sum(row) / len(row) for row in entropies])
     nothing = torch.zeros(40, int(slots().max()))
     torch.testing.assert_close(misread(nothing, scenes), expected, rtol=1e-5, atol=0)
     where = slots()[scenes.category].gather(2, scenes.factors.clamp_min(0)[..., None])[..., 0]
@@ -105,8 +105,8 @@ def test_one_misread_picture_costs_no_other():
     assert changed.nonzero().tolist() == [[5]]
 
 
-class Knowing(torch.nn.Module):
-    """Stands for the decoder: answers with the velocity of known latents and a useless variance."""
+class Perfect(torch.nn.Module):
+    """Stand-in for the decoder that returns the true velocity and a useless variance."""
 
     def __init__(self, clean, alpha):
         super().__init__()
@@ -122,53 +122,79 @@ class Knowing(torch.nn.Module):
         return SimpleNamespace(sample=torch.cat([velocity, torch.full_like(velocity, 9.0)], 1))
 
 
-def test_who_knows_the_velocity_guesses_the_latents():
+def test_the_true_velocity_gives_the_true_latents():
     clean = latents(64, 6)
     z = embeddings(64, 5)
     empty = embeddings(1, 8)
     alpha = scheduler().alphas_cumprod
-    model = Knowing(clean, alpha)
-    found = guess(model, clean, z, empty, alpha, spread_times(64, seeded(7)), seeded(7))
+    model = Perfect(clean, alpha)
+    found = guess(
+        model=model,
+        latents=clean,
+        z=z,
+        empty=empty,
+        alpha=alpha,
+        t=spread_times(64, seeded(7)),
+        generator=seeded(7),
+    )
     assert found.error < 1e-4
     torch.testing.assert_close(found.latents, clean, rtol=0, atol=1e-2)
-    assert torch.equal(model.conditions, torch.where(found.told[:, None], z, empty))
-    assert 0.7 < found.told.float().mean() < 1
+    expected = torch.where(found.conditioned[:, None], z, empty)
+    assert torch.equal(model.conditions, expected)
+    assert 0.7 < found.conditioned.float().mean() < 1
 
 
-def test_the_decoder_reports_its_terms_and_learns_from_all(eyes):
+def test_the_decoder_reports_its_terms_and_learns_from_all(net):
     scenes = sample_scenes(16, seeded(4), wild=0.5)
     z = embeddings(16, 5)
     clean = latents(16, 6)
-    eyes.requires_grad_(False)
+    net.requires_grad_(False)
     torch.manual_seed(0)
     model = build()
     alpha = scheduler().alphas_cumprod
     t = spread_times(16, seeded(7))
-    found = guess(model, clean, z, torch.zeros(1, clip.DIM), alpha, t, seeded(7))
-    terms = losses(found, clean, z, scenes, t, eyes)
+    found = guess(
+        model=model,
+        latents=clean,
+        z=z,
+        empty=torch.zeros(1, clip.DIM),
+        alpha=alpha,
+        t=t,
+        generator=seeded(7),
+    )
+    terms = losses(found=found, latents=clean, target=z, scenes=scenes, t=t, net=net)
     whole = terms["error"] + SAYS * terms["says"] + LIKE * terms["like"] + SHOWS * terms["shows"]
     torch.testing.assert_close(terms["loss"].detach(), whole)
     terms["loss"].backward()
-    assert all(p.grad is None for p in eyes.parameters())
+    assert all(p.grad is None for p in net.parameters())
     grad = model.conv_out.weight.grad
     assert grad[: vqmodel.CHANNELS].abs().sum() > 0
     assert grad[vqmodel.CHANNELS :].abs().sum() == 0  # of the variance, which is not trained
 
 
-def test_what_was_not_told_is_not_asked_for(eyes):
+def test_embeddings_that_were_not_given_do_not_count(net):
     scenes = sample_scenes(8, seeded(4), wild=0.5)
     clean = latents(8, 6)
     z = embeddings(8, 5)
     alpha = scheduler().alphas_cumprod
     t = spread_times(8, seeded(7))
-    found = guess(Knowing(clean, alpha), clean, z, z[:1], alpha, t, seeded(7))
-    told = torch.tensor([True] * 4 + [False] * 4)
-    found = type(found)(found.error, found.latents, told)
+    found = guess(
+        model=Perfect(clean, alpha),
+        latents=clean,
+        z=z,
+        empty=z[:1],
+        alpha=alpha,
+        t=t,
+        generator=seeded(7),
+    )
+    found = replace(found, conditioned=torch.tensor([True] * 4 + [False] * 4))
     other = z.clone()
     other[4:] += 1
     with torch.no_grad():
-        terms = losses(found, clean, z, scenes, t, eyes)
-        again = losses(found, clean, other, scenes, t, eyes)
+        terms, again = (
+            losses(found=found, latents=clean, target=target, scenes=scenes, t=t, net=net)
+            for target in (z, other)
+        )
     assert terms["says"] == again["says"]
 
 
@@ -187,5 +213,5 @@ def test_the_reader_is_fitted_to_lessons(tmp_path, monkeypatch, shrink):
     assert not any(p.requires_grad for p in net.parameters())
     assert isinstance(net.read(net.features(latents(1, 1))[-1]), Read)
     again, _ = fit(draw, lambda z: z, torch.device("cpu"))
-    assert steps == [0, 1]  # it was kept
+    assert steps == [0, 1]  # the second one comes from the checkpoint
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))

@@ -1,4 +1,4 @@
-"""What broken pictures are made of, and the heads' bookkeeping."""
+"""Broken pictures, and the losses of the oracles and of CLIP."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_patches_are_a_quarter_or_half_of_the_side(side):
     sizes = set()
     for seed in range(12):
         y = shuffle(number, torch.Generator().manual_seed(seed))[:, 0]
-        torn = y[..., 1:] - y[..., :-1] != 1  # where pixels that were neighbors are none any more
+        torn = y[..., 1:] - y[..., :-1] != 1  # where neighbors were separated
         places = torn.any(0).any(0).nonzero()[:, 0] + 1
         sizes.add(int(places.min()))
         assert (places % (side // 4) == 0).all()
@@ -55,9 +55,8 @@ def test_halves_take_from_both(side):
 def test_breaking_changes_every_picture(side):
     scenes = sample_scenes(18, generator())
     x = draw(scenes, side)
-    assert (
-        (break_pictures(x.clone(), scenes.category, generator()) - x).abs().amax((1, 2, 3)) > 0.1
-    ).all()
+    change = (break_pictures(x.clone(), scenes.category, generator()) - x).abs()
+    assert (change.amax((1, 2, 3)) > 0.1).all()
 
 
 def test_halves_are_of_two_categories():
@@ -87,7 +86,7 @@ def test_statistics_are_those_of_the_batches_alone():
     torch.testing.assert_close(net[0].running_mean, torch.cat(batches).mean((0, 2, 3)))
 
 
-def test_hidden_colours_are_not_asked_for():
+def test_hidden_colors_are_not_asked_for():
     scenes = sample_scenes(300, generator())
     target = visible_factors(scenes)
     for i in range(300):
@@ -122,18 +121,17 @@ def test_losses_fall_when_the_answer_is_learned():
 def test_contrastive_is_least_for_matching_pairs_and_shares_equal_captions():
     e = torch.eye(4)
     same = torch.eye(4, dtype=torch.bool)
-    assert (
-        contrastive(e, e, torch.tensor(20.0), same)
-        < 1e-3
-        < contrastive(e, e.roll(1, 0), torch.tensor(20.0), same)
-    )
+    scale = torch.tensor(20.0)
+    matching = contrastive(image=e, text=e, scale=scale, same=same)
+    rolled = contrastive(image=e, text=e.roll(1, 0), scale=scale, same=same)
+    assert matching < 1e-3 < rolled
     twice = same.clone()
-    twice[0, 1] = twice[1, 0] = True
+    twice[0, 1] = True
+    twice[1, 0] = True
     x = torch.eye(4)[[0, 0, 2, 3]]
     # Rows 0 and 1 have the same picture and caption: the best guess is one half each.
-    torch.testing.assert_close(
-        contrastive(x, x, torch.tensor(50.0), twice), torch.tensor(2.0).log() / 2
-    )
+    shared = contrastive(image=x, text=x, scale=torch.tensor(50.0), same=twice)
+    torch.testing.assert_close(shared, torch.tensor(2.0).log() / 2)
 
 
 def test_equal_captions_are_found():
@@ -148,14 +146,13 @@ def test_heads_read_only_their_own_category():
 
 
 class Sure(Net):
-    """A net that is as sure as it is told that every factor has its first value."""
+    """A net that predicts every factor's first value with a given strength."""
 
     def __init__(self, strength):
         torch.nn.Module.__init__(self)
         index = slots()
-        self.row = torch.zeros(int(index.max()) + 1).index_fill(
-            0, index[:, :, 0].flatten(), strength
-        )[:-1]
+        first = index[:, :, 0].flatten()
+        self.row = torch.zeros(int(index.max()) + 1).index_fill(0, first, strength)[:-1]
 
     def forward(self, x):
         n = len(x)
@@ -168,11 +165,11 @@ class Sure(Net):
         )
 
 
-def test_factors_that_a_net_is_sure_are_others_do_not_count():
+def test_factors_do_not_count_where_a_net_is_sure_of_other_values():
     scenes = sample_scenes(20, generator(), wild=1.0)
     pictures = torch.zeros(20, 3, 64, 64, dtype=torch.uint8)
-    kept = drawn_factors(Sure(20.0), pictures, scenes)
-    assert torch.equal(kept, torch.where(scenes.factors > 0, -1, scenes.factors))
+    factors = drawn_factors(Sure(20.0), pictures, scenes)
+    assert torch.equal(factors, torch.where(scenes.factors > 0, -1, scenes.factors))
     assert torch.equal(drawn_factors(Sure(0.0), pictures, scenes), scenes.factors)
 
 

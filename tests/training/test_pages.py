@@ -1,18 +1,19 @@
-"""Which pictures may be shown for which, and how the world's pages are drawn."""
+"""Pairs of pictures to learn from, and the world's pages on disk."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from creativelib.errors import InputError
 from creativelib.pictures import in_bytes
-from creativelib.semantica.corpus import Corpus, Filter, itself, pairs
+from creativelib.semantica.corpus import Corpus, Filter, pairs, self_pairs
 from creativelib.training import export, vqmodel
 from creativelib.training import pages as pages_module
-from creativelib.training.pages import SIZE, draw_some, of_the_world, shown_on
-from creativelib.training.semantica import eyes
+from creativelib.training.pages import FORMAT, SIZE, draw_some, page_scenes, world_corpus
+from creativelib.training.semantica import load_encoder
 from creativelib.training.stream import SIDE
 from creativelib.world.scenes import draw
 
@@ -21,15 +22,15 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def corpus(page, whole=None):
+def corpus(page, pooled=None):
     n = len(page)
-    whole = (
-        torch.nn.functional.normalize(torch.randn(n, 4, generator=seeded(0)), dim=1)
-        if whole is None
-        else whole
-    )
+    if pooled is None:
+        pooled = torch.nn.functional.normalize(torch.randn(n, 4, generator=seeded(0)), dim=1)
     return Corpus(
-        torch.zeros(n, 1, 2, 2).half(), torch.zeros(n, 1, 1).half(), whole, torch.tensor(page)
+        latents=torch.zeros(n, 1, 2, 2).half(),
+        tokens=torch.zeros(n, 1, 1).half(),
+        pooled=pooled,
+        page=torch.tensor(page),
     )
 
 
@@ -56,11 +57,11 @@ def test_every_pair_is_drawn():
 
 
 def test_pairs_outside_the_thresholds_are_left_out():
-    angle = torch.tensor(
-        [0.0, 0.1, 1.0, 3.0]
-    )  # cosines: 0 and 1 nearly alike, 2 between, 3 opposite
-    whole = torch.stack([angle.cos(), angle.sin()], 1)
-    target, shown = pairs(corpus([0, 0, 0, 0], whole), Filter(0.2, 0.95)).sample(200, 1, seeded(2))
+    # 0 and 1 are nearly alike, 3 is opposite to them, and 2 lies between.
+    angle = torch.tensor([0.0, 0.1, 1.0, 3.0])
+    pooled = torch.stack([angle.cos(), angle.sin()], 1)
+    usable = pairs(corpus([0, 0, 0, 0], pooled), Filter(0.2, 0.95))
+    target, shown = usable.sample(200, 1, seeded(2))
     assert {*zip(target.tolist(), shown[:, 0].tolist(), strict=True)} == {
         (0, 2),
         (2, 0),
@@ -70,9 +71,7 @@ def test_pairs_outside_the_thresholds_are_left_out():
 
 
 def test_a_filter_that_leaves_nothing_is_refused():
-    with pytest.raises(
-        InputError, match=r"no two pictures of a page have a cosine within \[0.99, 1\]"
-    ):
+    with pytest.raises(InputError, match="filter is 0.99 to 1; no two pictures of a page have"):
         pairs(corpus([0, 0, 1, 1], torch.eye(4)), Filter(0.99, 1))
 
 
@@ -83,16 +82,16 @@ def test_thresholds_out_of_range_are_refused(low, high):
 
 
 def test_the_control_is_shown_the_picture_itself():
-    target, shown = itself(corpus([0, 0, 1])).sample(20, 1, seeded(3))
+    target, shown = self_pairs(corpus([0, 0, 1])).sample(20, 1, seeded(3))
     assert torch.equal(target, shown[:, 0])
 
 
 def test_a_page_depends_on_its_number_and_the_seed_alone():
-    whole = shown_on(range(0, 5), 7)
-    part = shown_on(range(3, 5), 7)
+    whole = page_scenes(range(0, 5), 7)
+    part = page_scenes(range(3, 5), 7)
     for name, value in vars(part).items():
         assert torch.equal(getattr(whole, name)[3 * SIZE :], value)
-    assert not torch.equal(shown_on(range(3, 5), 8).pose, part.pose)
+    assert not torch.equal(page_scenes(range(3, 5), 8).pose, part.pose)
     assert (whole.category.view(5, SIZE) == whole.category.view(5, SIZE)[:, :1]).all()
 
 
@@ -100,28 +99,45 @@ def test_pages_are_drawn_in_parts_into_one_file(tmp_path):
     file = tmp_path / "pictures.npy"
     np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(3 * SIZE, 3, SIDE, SIDE))
     for numbers in (range(2, 3), range(0, 2)):
-        assert draw_some(numbers, file, 7, torch.device("cpu"), 5) == len(numbers)
-    expected = in_bytes(draw(shown_on(range(3), 7), SIDE)).int()
+        count = draw_some(numbers, file=file, seed=7, device=torch.device("cpu"), rows=5)
+        assert count == len(numbers)
+    expected = in_bytes(draw(page_scenes(range(3), 7), SIDE)).int()
     assert (torch.from_numpy(np.load(file)).int() - expected).abs().max() <= 1
 
 
 def test_the_worlds_pages_are_drawn_and_encoded_once(tried, monkeypatch):
-    encoder = eyes("clip", torch.device("cpu"))
+    encoder = load_encoder("clip", torch.device("cpu"))
     movq = export.load_movq()
-    first = of_the_world(encoder, movq, n=2)
+    first = world_corpus(encoder, movq, n=2)
     assert len(first) == 2 * SIZE and first.page.tolist() == [0] * SIZE + [1] * SIZE
     places = SIDE // vqmodel.SHRINK
     assert first.latents.shape[1:] == (vqmodel.CHANNELS, places, places)
     assert first.tokens.shape[2] == encoder.width
     monkeypatch.setattr(pages_module, "encode", None)
     monkeypatch.setattr(pages_module, "draw_all", None)
-    again = of_the_world(encoder, movq, n=2)
+    again = world_corpus(encoder, movq, n=2)
     assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
 
 
-def test_another_network_looks_for_itself(tried):
-    encoder = eyes("clip", torch.device("cpu"))
+def test_a_corpus_of_an_older_format_is_encoded_again(tried, tmp_path):
+    encoder = load_encoder("clip", torch.device("cpu"))
     movq = export.load_movq()
-    first = of_the_world(encoder, movq, n=1)
+    first = world_corpus(encoder, movq, n=1)
+    (file,) = (tmp_path / "cache" / "data").glob("pages-*/*.safetensors")
+    assert file.stem.endswith(f"-{FORMAT}")
+    # Format 1 had no number in its name, and "whole" for "pooled".
+    tensors = load_file(file)
+    tensors["whole"] = tensors.pop("pooled")
+    save_file(tensors, file.with_stem(file.stem.removesuffix(f"-{FORMAT}")))
+    file.unlink()
+    again = world_corpus(encoder, movq, n=1)
+    assert file.exists()
+    assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
+
+
+def test_a_changed_encoder_encodes_the_pages_again(tried):
+    encoder = load_encoder("clip", torch.device("cpu"))
+    movq = export.load_movq()
+    first = world_corpus(encoder, movq, n=1)
     encoder.model.visual_projection.weight.mul_(-1)
-    assert torch.allclose(of_the_world(encoder, movq, n=1).pooled, -first.pooled, atol=1e-6)
+    assert torch.allclose(world_corpus(encoder, movq, n=1).pooled, -first.pooled, atol=1e-6)

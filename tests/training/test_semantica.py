@@ -1,12 +1,13 @@
-"""What Semantica's loss rewards, and what a step shows."""
+"""Semantica's loss, and the pictures that a step shows."""
 
 from types import SimpleNamespace
 
 import torch
 
-from creativelib.semantica.corpus import Corpus, Filter, itself, pairs
-from creativelib.semantica.learning import LARGEST, build, error, lesson
+from creativelib.semantica.corpus import Corpus, Filter, pairs, self_pairs
+from creativelib.semantica.learning import LARGEST, build, error, make_loss
 from creativelib.semantica.model import level
+from creativelib.training import vqmodel
 from creativelib.training.semantica import RECIPE
 from creativelib.training.variants import SHORT, VARIANTS, folder
 
@@ -21,7 +22,8 @@ def test_an_error_of_the_picture_is_an_error_of_the_velocity_up_to_a_limit():
     t = torch.linspace(0.5, 1, 6)
     at = level(t[:, None, None, None])
     x = at.signal * clean + at.noise * noise
-    # v = signal * noise - noise level * clean; a guess of the clean picture is a guess of the noise, and so of v.
+    # v = signal * noise - noise level * clean. A guess of the clean picture gives a guess of the
+    # noise, and so one of v.
     guessed = at.signal * (x - at.signal * guess) / at.noise - at.noise * guess
     velocity = at.signal * noise - at.noise * clean
     assert torch.allclose(error(guess, clean, t), (guessed - velocity).square().mean(), atol=1e-5)
@@ -30,69 +32,69 @@ def test_an_error_of_the_picture_is_an_error_of_the_velocity_up_to_a_limit():
 
 
 def test_the_size_fits_and_tokens_of_any_number_are_looked_at():
-    unet = build(128)
-    assert (
-        2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20
-    )  # two of them within 9 MiB in half precision
+    unet = build(width=128, latent=vqmodel.CHANNELS)
+    # Two of them have to fit into 9 MiB in half precision.
+    assert 2 * sum(p.numel() for p in unet.parameters()) < 4.5 * 2**20
     x = torch.randn(2, 8, 16, 16)
     t = torch.rand(2) * 1000
     for length in (65, 260):
-        assert (
-            unet(x, t, torch.randn(2, length, 128), class_labels=torch.tensor([0, 4])).sample.shape
-            == x.shape
-        )
+        tokens = torch.randn(2, length, 128)
+        drawn = unet(x, t, tokens, class_labels=torch.tensor([0, 4])).sample
+        assert drawn.shape == x.shape
 
 
 class Recorder(torch.nn.Module):
-    """Stands for the network: remembers what it was given and answers with zeros."""
+    """Stand-in for the network that records its inputs and returns zeros."""
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen = []
+        self.calls = []
         self.config = SimpleNamespace(num_class_embeds=5)
 
     def forward(self, x, t, tokens, class_labels):
-        self.seen.append((x, t, tokens))
+        self.calls.append((x, t, tokens))
         self.counts = class_labels
         return type("Output", (), {"sample": x * self.weight})
 
 
 def corpus(n):
-    """Each picture's latents and tokens are its number; four to a page."""
+    """Make n pictures, four to a page, whose latents and tokens are their numbers."""
     number = torch.arange(1.0, n + 1)
     return Corpus(
-        number[:, None, None, None].expand(n, 1, 4, 4).half(),
-        number[:, None, None].expand(n, 3, 2).half(),
-        torch.nn.functional.normalize(torch.ones(n, 2), dim=1),
-        torch.arange(n) // 4,
+        latents=number[:, None, None, None].expand(n, 1, 4, 4).half(),
+        tokens=number[:, None, None].expand(n, 3, 2).half(),
+        pooled=torch.nn.functional.normalize(torch.ones(n, 2), dim=1),
+        page=torch.arange(n) // 4,
     )
 
 
 def test_a_step_shows_others_of_the_page_and_sometimes_nothing():
     pages = corpus(40)
     net = Recorder()
-    loss = lesson(pages, net, pairs(pages, Filter()), (1, 2), 64)
+    loss = make_loss(corpus=pages, unet=net, learned=pairs(pages, Filter()), shots=(1, 2), batch=64)
     for step in range(30):
         loss(step, seeded(step))
-    lengths = {tokens.shape[1] for _, _, tokens in net.seen}
-    assert lengths == {3, 6}  # one picture's tokens, or two's
-    assert {*net.counts.tolist()} <= {0, net.seen[-1][2].shape[1] // 3}
-    blind = torch.cat([(tokens == 0).all((1, 2)) for _, _, tokens in net.seen]).float().mean()
-    assert 0.07 < blind < 0.13
-    times = torch.cat([t for _, t, _ in net.seen]) / 1000
+    lengths = {tokens.shape[1] for _, _, tokens in net.calls}
+    assert lengths == {3, 6}  # the tokens of one picture, or of two
+    assert {*net.counts.tolist()} <= {0, net.calls[-1][2].shape[1] // 3}
+    blind = torch.cat([(tokens == 0).all((1, 2)) for _, _, tokens in net.calls])
+    assert 0.07 < blind.float().mean() < 0.13
+    times = torch.cat([t for _, t, _ in net.calls]) / 1000
     assert times.min() > 0 and times.max() <= 1 and abs(times.mean() - 0.5) < 0.02
 
 
-def test_the_control_is_shown_what_it_shall_draw():
+def test_the_control_is_shown_the_picture_that_it_has_to_draw():
     pages = corpus(8)
     net = Recorder()
-    lesson(pages, net, itself(pages), (1,), 16)(0, seeded(0))
-    x, t, tokens = net.seen[0]
-    told = tokens[:, 0, 0] > 0
+    loss = make_loss(corpus=pages, unet=net, learned=self_pairs(pages), shots=(1,), batch=16)
+    loss(0, seeded(0))
+    x, t, tokens = net.calls[0]
+    number = tokens[:, 0, 0]
     at = level(t / 1000)
-    drawn = (x.mean((1, 2, 3)) / at.signal)[told & (at.noise < 0.3)]
-    assert torch.allclose(drawn, tokens[:, 0, 0][told & (at.noise < 0.3)], atol=0.6)
+    legible = (number > 0) & (at.noise < 0.3)
+    drawn = x.mean((1, 2, 3)) / at.signal
+    assert torch.allclose(drawn[legible], number[legible], atol=0.6)
 
 
 def test_variants_are_trained_alike_and_kept_apart():

@@ -1,4 +1,4 @@
-"""Every stage of the stack, tried small: it trains, writes what the next one reads, and goes on where it was cut off."""
+"""Every stage of the stack in small: it trains and writes the weights that the next one reads."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, shrink):
-    """A stack of which every network was trained for two steps, in a folder of its own."""
+    """Train every network of a stack for two steps, in a folder of its own."""
     place = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch, place, tmp_path_factory.mktemp("cache"))
@@ -35,7 +35,7 @@ def test_the_stages_write_a_stack_that_loads_and_draws(folder):
     assert pictures.shape == (1, 2, 3, stream.SIDE, stream.SIDE) and pictures.isfinite().all()
 
 
-def test_every_stage_notes_what_it_did(folder):
+def test_every_stage_notes_its_facts(folder):
     card = json.loads((folder / "training.json").read_text())
     assert set(card) == {"clip", "vqmodel", "prior", "decoder"}
     assert card["clip"]["steps"] == card["decoder"]["decoder"]["steps"] == 2
@@ -63,13 +63,13 @@ def test_the_stack_waits_for_all_of_its_stages():
     assert [process.returncode for process in processes] == [0, 0]
 
 
-def test_later_stages_start_when_the_earlier_ones_have_told(tmp_path, monkeypatch):
+def test_later_stages_start_when_the_earlier_ones_are_ready(tmp_path, monkeypatch):
     monkeypatch.setenv("CREATIVELIB_CACHE", str(tmp_path))
-    waiting = threading.Thread(target=export.wait, args=(("clip", "vqmodel"),))
+    waiting = threading.Thread(target=export.wait_for, args=(("clip", "vqmodel"),))
     waiting.start()
-    export.tell("clip")
+    export.mark_ready("clip")
     waiting.join(0.8)
     assert waiting.is_alive()
-    export.tell("vqmodel")
+    export.mark_ready("vqmodel")
     waiting.join(5)
     assert not waiting.is_alive()

@@ -1,4 +1,4 @@
-"""Every stage beside the stack, tried small: it takes two steps and writes what is loaded later."""
+"""Every stage outside the stack in small: it takes two steps and writes a folder that loads."""
 
 import importlib
 import json
@@ -51,7 +51,7 @@ def seeded(seed):
 
 
 def second_hand():
-    """Pictures without meaning, and scenes that they do not show."""
+    """Make random pictures, and scenes that they do not show."""
     shape = (6, 3, stream.SIDE, stream.SIDE)
     pictures = torch.randint(256, shape, generator=seeded(3)).to(torch.uint8)
     return pictures, sample_scenes(6, seeded(4))
@@ -63,7 +63,7 @@ def module(stage):
 
 @pytest.fixture
 def spent(monkeypatch):
-    """The minutes that each training was given."""
+    """Record the minutes of each training from now on in the list returned."""
     minutes = []
 
     def watched(train, *args, **named):
@@ -100,8 +100,9 @@ def test_the_judge_is_loaded_from_its_folder(tried):
 
 def test_dino_is_loaded_from_its_folder(tried):
     dino.main(Run(CPU))
-    seen = Encoder.load(tried / "dino").see(torch.rand(2, 3, 128, 128, generator=seeded(0)))
-    assert seen.tokens.shape == (2, 1 + (dino.SIDE // dino.PATCH) ** 2, dino.WIDTH)
+    pictures = torch.rand(2, 3, 128, 128, generator=seeded(0))
+    encoded = Encoder.load(tried / "dino").encode(pictures)
+    assert encoded.tokens.shape == (2, 1 + (dino.SIDE // dino.PATCH) ** 2, dino.WIDTH)
 
 
 def test_the_vqa_is_loaded_from_its_folder(tried, spent):
@@ -110,7 +111,7 @@ def test_the_vqa_is_loaded_from_its_folder(tried, spent):
     assert len(BlipVqa.load(tried / "vqa").ask(pictures, "is this a pet?")) == 2
 
 
-def test_the_autoregressive_prior_is_loaded_and_told_by_the_stack(tried):
+def test_the_autoregressive_prior_is_loaded_and_conditioned_by_the_stack(tried):
     module("autoregressive").main(Run(CPU))
     cond = load(tried, device="cpu").encode_text(["a photo of a pet"])
     z = AutoregressivePrior.load(tried / "autoregressive").sample(cond, 2, generator=seeded(0))
@@ -121,11 +122,11 @@ def test_an_oracles_first_stage_keeps_its_weights(tried, spent):
     facts = oracle.first_stage("residual", Run(CPU, MINUTES))
     assert facts["steps"] == 2 and spent == [MINUTES]
     assert json.loads((tried / "training.json").read_text())["oracle, residual, drawn"] == facts
-    kept = load_file(oracle.weights_file(oracle.recipe("residual", 0).name))
-    Net("residual", stream.SIDE).load_state_dict(kept)
+    weights = load_file(oracle.weights_file(oracle.recipe("residual", 0).name))
+    Net("residual", stream.SIDE).load_state_dict(weights)
 
 
-def test_variants_look_through_the_stacks_own_encoders(tried, spent):
+def test_variants_use_the_stacks_own_encoders(tried, spent):
     dino.main(Run(CPU))
     spent.clear()
     facts = variants.main(Run(CPU, MINUTES))
@@ -133,7 +134,7 @@ def test_variants_look_through_the_stacks_own_encoders(tried, spent):
     assert sum(spent) == pytest.approx(MINUTES)
     for name, (encoder, _) in variants.VARIANTS.items():
         unet = UNet2DConditionModel.from_pretrained(variants.folder(name))
-        model = Semantica(semantica.eyes(encoder, CPU), unet, export.load_movq())
+        model = Semantica(semantica.load_encoder(encoder, CPU), unet, export.load_movq())
         shown = torch.rand(1, 2, 3, 128, 128, generator=seeded(0))
         with torch.no_grad():
             varied = model.vary(shown, 2, generator=seeded(1), steps=2)
@@ -143,24 +144,24 @@ def test_variants_look_through_the_stacks_own_encoders(tried, spent):
 def test_a_clip_without_labels_is_kept_apart(tried, spent, tmp_path):
     facts = unaided.main(Run(CPU, MINUTES))
     assert facts["steps"] == 2 and spent == [MINUTES]
-    kept = load_file(tmp_path / "cache" / "clip-unaided" / "model.safetensors")
+    own = load_file(tmp_path / "cache" / "clip-unaided" / "model.safetensors")
     bundled = load_file(tried / "prior" / "image_encoder" / "model.safetensors")
-    assert kept.keys() == bundled.keys()
-    assert any(not torch.equal(kept[name], bundled[name]) for name in kept)
+    assert own.keys() == bundled.keys()
+    assert any(not torch.equal(own[name], bundled[name]) for name in own)
 
 
 @pytest.mark.parametrize("stage", [dino, judge, vqa])
 def test_small_pictures_are_means_of_areas(stage):
     pictures = torch.rand(2, 3, 128, 128, generator=seeded(0))
     ids = torch.zeros(2, 1, 4, dtype=torch.int64)
-    pixels = stage.see(pictures, sample_scenes(2, seeded(1)), ids)["pixels"]
+    pixels = stage.prepare(pictures, sample_scenes(2, seeded(1)), ids)["pixels"]
     means = interpolate(pictures, size=64, mode="area")
     assert pixels.dtype == torch.uint8
     assert (stream.as_picture(pixels) - means).abs().max() < 0.51 / 255
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_is_there_and_told_where_it_runs(stage):
+def test_every_stage_exists_and_takes_a_run(stage):
     name, _, part = stage.partition("-")
     found = module(name).first_stage if part else module(name).main
     assert list(signature(found).parameters)[-1] == "run"

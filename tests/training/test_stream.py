@@ -1,4 +1,4 @@
-"""Chunks of pictures on disk, and the pool that a training draws from."""
+"""Chunks of pictures on disk, and the pool from which a training draws."""
 
 import pytest
 import torch
@@ -17,11 +17,13 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def supplied(monkeypatch, distinct=4, pool=2, every=3, start=1):
-    monkeypatch.setattr(stream, "supply", lambda device: Supply(6, distinct, pool, every, start))
+def supplied(monkeypatch, distinct=4, pool=2, start=1):
+    """Replace the supply by one of small chunks."""
+    small = Supply(chunk=6, distinct=distinct, pool=pool, every=3, start=start)
+    monkeypatch.setattr(stream, "supply", lambda device: small)
 
 
-def see(pictures, scenes, ids):
+def prepare(pictures, scenes, ids):
     return {"mean": pictures.mean((1, 2, 3)), "ids": ids}
 
 
@@ -30,25 +32,26 @@ def seeded(seed):
 
 
 def test_a_chunk_is_drawn_once_and_then_read(cache):
-    first = stream.chunk(MAIN, 2, 6, CPU)
-    again = stream.chunk(MAIN, 2, 6, CPU)
+    first = stream.chunk(MAIN, index=2, size=6, device=CPU)
+    again = stream.chunk(MAIN, index=2, size=6, device=CPU)
     assert len(list(cache.rglob("0002.safetensors"))) == 1
     assert torch.equal(first.pixels, again.pixels) and torch.equal(first.ids, again.ids)
     assert torch.equal(first.scenes.factors, again.scenes.factors)
     assert torch.equal(first.pixels, stream.in_bytes(draw(first.scenes, 16)))
 
 
-def test_processes_share_what_is_drawn_ahead(cache, monkeypatch):
+def test_processes_share_the_chunks_drawn_ahead(cache, monkeypatch):
     supplied(monkeypatch, distinct=5)
     for part in range(2):
-        stream.draw_ahead(MAIN, part, 2, CPU)
+        stream.draw_ahead(MAIN, part=part, parts=2, device=CPU)
         assert len(list(cache.rglob("*.safetensors"))) == (3, 5)[part]
 
 
 def test_chunks_and_sources_differ():
+    other = Source("x", wild=0.5, seed=2)
     chunks = [
-        stream.chunk(source, index, 6, CPU)
-        for source, index in ((MAIN, 0), (MAIN, 1), (Source("x", 0.5, 2), 0))
+        stream.chunk(source, index=index, size=6, device=CPU)
+        for source, index in ((MAIN, 0), (MAIN, 1), (other, 0))
     ]
     assert len({chunk.pixels.sum().item() for chunk in chunks}) == 3
 
@@ -63,25 +66,25 @@ def test_captions_are_encoded_as_the_tokenizer_does():
 
 
 @pytest.mark.parametrize(("distinct", "start"), [(2, 1), (4, 1), (4, 2)])
-def test_a_resumed_pool_holds_what_an_unbroken_one_holds(monkeypatch, distinct, start):
+def test_a_resumed_pool_equals_an_unbroken_one(monkeypatch, distinct, start):
     supplied(monkeypatch, distinct, start=start)
-    unbroken = Pool(see, CPU, 5)
+    unbroken = Pool(prepare, CPU, 5)
     for step in range(20):
         lesson = unbroken.draw(step, seeded(step))
         assert len(lesson) == 5
     for step in (0, 2, 3, 19):
-        resumed = Pool(see, CPU, 5).draw(step, seeded(7))
-        fresh = Pool(see, CPU, 5)
+        resumed = Pool(prepare, CPU, 5).draw(step, seeded(7))
+        fresh = Pool(prepare, CPU, 5)
         for before in range(step):
             fresh.draw(before, seeded(before))
         expected = fresh.draw(step, seeded(7))
-        assert torch.equal(resumed.seen["mean"], expected.seen["mean"])
+        assert torch.equal(resumed.inputs["mean"], expected.inputs["mean"])
         assert torch.equal(resumed.scenes.factors, expected.scenes.factors)
 
 
 def test_a_pool_grows_to_its_size_and_no_further(monkeypatch):
     supplied(monkeypatch)
-    pool = Pool(see, CPU, 5)
+    pool = Pool(prepare, CPU, 5)
     sizes = []
     for step in range(9):
         pool.advance(step)
@@ -89,9 +92,9 @@ def test_a_pool_grows_to_its_size_and_no_further(monkeypatch):
     assert sizes == [6, 6, 6] + [12] * 6
 
 
-def test_means_are_taken_of_what_a_pool_starts_with(monkeypatch):
+def test_means_are_taken_of_the_pictures_that_a_pool_starts_with(monkeypatch):
     supplied(monkeypatch, pool=4, start=3)
-    pool = Pool(see, CPU, 5)
+    pool = Pool(prepare, CPU, 5)
     assert len(pool.all("mean", 0)) == 18
     assert len(pool.all("mean", 3)) == 24
 

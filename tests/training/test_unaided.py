@@ -1,4 +1,4 @@
-"""The CLIP that is told no factors differs from the bundled one in that alone."""
+"""The CLIP without labels of factors differs from the bundled one in that alone."""
 
 from dataclasses import asdict
 
@@ -13,4 +13,4 @@ def test_only_the_labels_are_left_out():
     assert changed == {"read", "recipe"}
     recipe = asdict(PLAN.recipe)
     changed = {name for name, value in asdict(plain.recipe).items() if value != recipe[name]}
-    assert changed == {"name"}  # or its checkpoints would be taken for the bundled one's
+    assert changed == {"name"}  # for a checkpoint of its own

@@ -1,4 +1,4 @@
-"""What the VQA is asked and told, and how its vision transformer starts."""
+"""The VQA's questions and answers, and the start of its vision transformer."""
 
 import random
 
@@ -27,20 +27,14 @@ def test_answers_are_the_scenes_own():
             assert all(answer == "no" for (r, _), answer in answers.items() if r == row)
             continue
         species = int(drawn.species[row])
-        if (
-            species >= 0
-            and truth(category.name)
-            .posterior(drawn.factors[row : row + 1, : len(category.factors)])
-            .argmax()
-            == species
-        ):
+        factors = drawn.factors[row : row + 1, : len(category.factors)]
+        if species >= 0 and truth(category.name).posterior(factors).argmax() == species:
             assert answers[row, what_kind(category.name)] == list(category.species)[species]
         visible = bool(styles.color_visible(drawn.style[row : row + 1]))
         assert ((row, what_color(category.name)) in answers) == visible
         if visible:
-            color = list(category.factor("color").values)[
-                int(drawn.factors[row, len(category.factors) - 1])
-            ]
+            value = int(drawn.factors[row, len(category.factors) - 1])
+            color = list(category.factor("color").values)[value]
             assert answers[row, what_color(category.name)] == color
         if (row, STYLE_QUESTION) in answers:
             assert styles.index(answers[row, STYLE_QUESTION]) == drawn.style[row].tolist()
@@ -56,9 +50,8 @@ def test_wild_pictures_get_the_nearest_species():
     wild = scenes(60, 1.0)
     for row, name in enumerate(vqa.nearest_species(wild)):
         category = CATEGORIES[int(wild.category[row])]
-        posterior = truth(category.name).posterior(
-            wild.factors[row : row + 1, : len(category.factors)]
-        )[0, :-1]
+        factors = wild.factors[row : row + 1, : len(category.factors)]
+        posterior = truth(category.name).posterior(factors)[0, :-1]
         assert list(category.species)[int(posterior.argmax())] == name
 
 
@@ -74,15 +67,17 @@ def test_the_loss_is_blips_own(tiny):
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     asked = [(0, "is this a pet?", "yes"), (1, "is this a cat?", "no")]
     with torch.no_grad():
-        ours = vqa.answer_loss(model, words, pictures, asked)
-        told = words([question for _, question, _ in asked], return_tensors="pt", padding=True)
-        said = words([answer for *_, answer in asked], return_tensors="pt", padding=True).input_ids
-        said[:, 0] = words.bos_token_id
+        ours = vqa.answer_loss(model=model, words=words, pictures=pictures, asked=asked)
+        questions = [question for _, question, _ in asked]
+        answers = [answer for *_, answer in asked]
+        encoded = words(questions, return_tensors="pt", padding=True)
+        labels = words(answers, return_tensors="pt", padding=True).input_ids
+        labels[:, 0] = words.bos_token_id
         theirs = model(
-            input_ids=told.input_ids,
-            attention_mask=told.attention_mask,
+            input_ids=encoded.input_ids,
+            attention_mask=encoded.attention_mask,
             pixel_values=pictures,
-            labels=said,
+            labels=labels,
         ).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-4)
 
@@ -95,13 +90,15 @@ def test_questions_of_other_lengths_change_no_loss(tiny):
         (1, "what kind of musical instrument is in this photo?", "no"),
     ]
     with torch.no_grad():
-        both = vqa.answer_loss(model, words, pictures, asked)
-        each = [vqa.answer_loss(model, words, pictures, [one]) for one in asked]
+        both, *each = (
+            vqa.answer_loss(model=model, words=words, pictures=pictures, asked=some)
+            for some in (asked, *([one] for one in asked))
+        )
     assert both.item() == pytest.approx(sum(loss.item() for loss in each) / 2, rel=1e-4)
 
 
 def test_the_vision_transformer_starts_with_weights_to_learn_from(tiny):
-    """Of BLIP's own beginning, within 1e-10 of zero, nothing would be learned."""
+    """Nothing would be learned from BLIP's default, which is within 1e-10 of zero."""
     model, _ = tiny
     matrices = [p for p in model.vision_model.parameters() if p.ndim > 1]
     assert all(p.std() > 0.01 for p in matrices)

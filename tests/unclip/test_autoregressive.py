@@ -1,4 +1,7 @@
-"""The autoregressive prior: codes that keep embeddings, a transformer that never looks ahead, and what the bundled one has learned."""
+"""The autoregressive prior: its codes, its transformer, and what the bundled one has learned.
+
+Codes keep embeddings, and the transformer never looks ahead.
+"""
 
 from dataclasses import replace
 
@@ -30,12 +33,10 @@ def seeded(seed):
 
 
 def samples(n, d=16, seed=0):
-    """Embeddings whose variance falls from direction to direction, around a mean that is not 0."""
-    return (
-        torch.randn(n, d, generator=seeded(seed))
-        @ (torch.randn(d, d, generator=seeded(1)) * torch.linspace(2, 0.2, d)[:, None])
-        + 1
-    )
+    """Draw embeddings around a mean that is not 0, with a falling variance of directions."""
+    scales = torch.linspace(2, 0.2, d)[:, None]
+    mixing = torch.randn(d, d, generator=seeded(1)) * scales
+    return torch.randn(n, d, generator=seeded(seed)) @ mixing + 1
 
 
 def fitted(**options):
@@ -44,7 +45,10 @@ def fitted(**options):
 
 @pytest.fixture(scope="module")
 def prior():
-    """A random one for the tiny stack. Louder than a fresh network, so that what it reads matters."""
+    """Make a random prior for the tiny stack.
+
+    Its weights are larger than a fresh network's, so that its output depends on its inputs.
+    """
     codes = fitted(pca=0.9, buckets=8, dots=6)
     torch.manual_seed(0)
     model = CodeModel(
@@ -70,11 +74,11 @@ def prior():
 def test_codes_keep_embeddings_to_half_a_bucket(share, seed):
     codes = fitted(pca=share, buckets=32)
     z = samples(20, seed=seed)
-    inside = codes.subspace.project(z)
-    space = codes.subspace
-    kept = codes.subspace.project(codes.decode(codes.encode(z)))
-    covered = inside.abs() < SPAN * space.variances.sqrt()
-    assert ((kept - inside).abs() <= SPAN / 32 * space.variances.sqrt() + 1e-5)[covered].all()
+    deviation = codes.subspace.variances.sqrt()
+    before = codes.subspace.project(z)
+    after = codes.subspace.project(codes.decode(codes.encode(z)))
+    covered = before.abs() < SPAN * deviation
+    assert ((after - before).abs() <= SPAN / 32 * deviation + 1e-5)[covered].all()
     assert torch.equal(codes.encode(codes.decode(codes.encode(z))), codes.encode(z))
 
 
@@ -87,20 +91,16 @@ def test_more_buckets_and_more_components_lose_less():
             [fitted(pca=share, buckets=256) for share in (0.5, 0.8, 0.95, 1.0)],
         )
     )
-    assert by_buckets == sorted(by_buckets, reverse=True) and by_share == sorted(
-        by_share, reverse=True
-    )
+    assert by_buckets == sorted(by_buckets, reverse=True)
+    assert by_share == sorted(by_share, reverse=True)
 
 
 def test_components_come_by_falling_variance():
     codes = fitted(pca=1.0)
-    assert torch.equal(
-        codes.subspace.variances, codes.subspace.variances.sort(descending=True).values
-    )
-    assert (
-        codes.encode(samples(10)).min() >= 0
-        and codes.encode(1e3 * samples(10)).max() == codes.buckets - 1
-    )
+    variances = codes.subspace.variances
+    assert torch.equal(variances, variances.sort(descending=True).values)
+    assert codes.encode(samples(10)).min() >= 0
+    assert codes.encode(1e3 * samples(10)).max() == codes.buckets - 1
 
 
 def test_dot_products_fall_into_their_quantiles():
@@ -122,8 +122,9 @@ def test_pick_draws_as_often_as_the_logits_say(seed):
     assert pick(logits[None], torch.tensor([1 - 1e-7])).item() < 5
 
 
-def read(prior, cond, codes, dot=(0, 0), told=(True, True)):
-    return prior.model(cond, torch.tensor(dot), codes, torch.tensor(told))
+def read(prior, cond, codes, dot=(0, 0), has_caption=(True, True)):
+    """Compute the logits of all codes."""
+    return prior.model(cond, torch.tensor(dot), codes, torch.tensor(has_caption))
 
 
 def test_no_code_sees_a_later_one(prior, pipe):
@@ -140,15 +141,15 @@ def test_no_code_sees_a_later_one(prior, pipe):
         assert i + 1 == c or not torch.allclose(other[:, i + 1 :], logits[:, i + 1 :], atol=1e-3)
 
 
-def test_caption_dot_product_and_padding_are_read_rightly(prior, pipe):
+def test_caption_and_dot_product_are_read_and_padding_is_not(prior, pipe):
     cond = pipe.encode_text(PROMPTS)
     codes = torch.randint(8, (1, len(prior.codes)), generator=seeded(3)).expand(2, -1)
     logits = read(prior, cond, codes)
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
     assert not torch.allclose(read(prior, cond, codes, dot=(5, 5)), logits, atol=1e-3)
-    alone = read(prior, pipe.encode_text(PROMPTS[:1]), codes[:1], dot=(0,), told=(True,))
+    alone = read(prior, pipe.encode_text(PROMPTS[:1]), codes[:1], dot=(0,), has_caption=(True,))
     torch.testing.assert_close(alone, logits[:1], atol=1e-4, rtol=1e-4)
-    dropped = read(prior, cond, codes, told=(False, False))
+    dropped = read(prior, cond, codes, has_caption=(False, False))
     torch.testing.assert_close(dropped[0], dropped[1], atol=1e-4, rtol=1e-4)
 
 
@@ -167,7 +168,8 @@ def test_the_cache_changes_nothing(prior, pipe, guidance):
     codes = torch.zeros(6, c, dtype=torch.long)
     for i in range(c):
         given, free = (
-            prior.model(both, dot, codes, torch.full((6,), told))[:, i] for told in (True, False)
+            prior.model(both, dot, codes, torch.full((6,), has_caption))[:, i]
+            for has_caption in (True, False)
         )
         codes[:, i] = pick(free + guidance * (given - free), chance[:, 1 + i])
     found = prior.sample(cond, 3, generator=seeded(4), guidance=guidance)
@@ -189,10 +191,10 @@ def test_samples_follow_the_generators_and_the_guidance(prior, pipe, monkeypatch
     torch.testing.assert_close(prior.sample(cond, 3, generator=seeded(1)), z)
 
 
-def test_saved_and_loaded_it_draws_the_same(prior, pipe, tmp_path):
+def test_a_saved_prior_draws_the_same(prior, pipe, tmp_path):
     rounded = replace(prior, model=prior.model.half().float())
-    rounded.save(tmp_path / "kept")
-    again = AutoregressivePrior.load(tmp_path / "kept")
+    rounded.save(tmp_path / "prior")
+    again = AutoregressivePrior.load(tmp_path / "prior")
     cond = pipe.encode_text(PROMPTS)
     assert torch.equal(
         again.sample(cond, 4, generator=seeded(0)), rounded.sample(cond, 4, generator=seeded(0))

@@ -1,4 +1,7 @@
-"""The real models' loading code, and every recipe on it: tiny random stacks of their very classes, where a hub's cache keeps the real."""
+"""The loading code of the real models, and every recipe on what it loads.
+
+Tiny random stacks of the same classes lie where a hub's cache keeps the real ones.
+"""
 
 import json
 import shutil
@@ -71,7 +74,7 @@ def seeded(seed=0):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A hub's cache that holds tiny stacks in the real ones' places, and no network."""
+    """Replace the hub's cache by one with tiny stacks in the real ones' places and no network."""
     from huggingface_hub import constants
 
     folder = tmp_path_factory.mktemp("hub")
@@ -93,21 +96,21 @@ def real(request, cache, device) -> Pipeline:
     return load(request.param, device)
 
 
-def test_what_was_loaded_is_recorded(real):
+def test_name_revisions_and_defaults_are_recorded(real):
     assert real.name in NAMES and not real.has_truth
-    assert set(real.revisions.values()) == {COMMIT} and set(MODELS[real.name].hub) <= set(
-        real.revisions
-    )
-    assert real.dtype == networks.default_dtype(real.device) and real.decode_defaults == (4.0, 25)
+    assert set(real.revisions.values()) == {COMMIT}
+    assert set(MODELS[real.name].hub) <= set(real.revisions)
+    assert real.dtype == networks.default_dtype(real.device)
+    assert real.decode_defaults == (4.0, 25)
 
 
 def test_a_text_becomes_pictures(real):
     cond = real.encode_text(["a photo of a pet", "a red plant with long ears"])
     z = real.sample_prior(cond, 2, noise=seeded(), sampling=PriorSampling(guidance=2.0))
     pictures = real.decode(z, generator=seeded(), steps=3)
-    assert (
-        z.shape == (2, 2, 16) and z.dtype == torch.float32 and pictures.shape == (2, 2, 3, 16, 16)
-    )
+    assert z.shape == (2, 2, 16)
+    assert z.dtype == torch.float32
+    assert pictures.shape == (2, 2, 3, 16, 16)
     assert pictures.min() >= 0 and pictures.max() <= 1 and pictures.std() > 0.01
     assert real.encode_images(pictures).shape == z.shape
 
@@ -116,15 +119,17 @@ def test_a_text_becomes_pictures(real):
 def test_steering(real, kind):
     config = replace(SHORT, kind=kind)
     density = fit_baseline(real, "a photo of a pet", config)
-    result = steer(real, "pet", density, config, vqa=ZeroShotVqa(real, ["pet", "plant"]))
+    result = steer(
+        real, "pet", density=density, config=config, vqa=ZeroShotVqa(real, ["pet", "plant"])
+    )
     assert result.surprisal.isfinite().all() and len(result.concept) == 2
     z = draw_rare(
         real,
         result.concept,
-        density,
-        result.target.surprisal,
-        2,
-        "a photo of a {}",
+        density=density,
+        target=result.target.surprisal,
+        n=2,
+        template="a photo of a {}",
         generator=seeded(),
         config=config,
     )
@@ -134,7 +139,7 @@ def test_steering(real, kind):
 def test_steering_moves_to_what_is_rare(real):
     config = replace(SHORT, steps=12, anchor=0.0, concepts=1, samples=4)
     density = fit_baseline(real, "a photo of a pet", config)
-    result = steer(real, "pet", density, config)
+    result = steer(real, "pet", density=density, config=config)
     assert result.surprisal.median() > density.quantile(0.5) + 1
 
 
@@ -148,14 +153,16 @@ def test_conceptlab(real, space):
         space=space,
         templates=("a photo of a {}", "a {}"),
     )
-    result = learn_concept(real, "pet", ["cat"], config, vqa=ZeroShotVqa(real, ["plant", "cat"]))
+    result = learn_concept(
+        real, "pet", negatives=["cat"], config=config, vqa=ZeroShotVqa(real, ["plant", "cat"])
+    )
     assert all(value.isfinite().all() for value in result.concept.tensors.values())
     assert calibrate(real, "pet", n=4, generator=seeded()).ceiling <= 1
 
 
 def test_mixing_and_evolution(real):
     config = MixConfig(each=2, samples=1, steps=2, templates=("a photo of a {}", "a {}"))
-    concept = init(real, "subject", "pet", 2, seeded())
+    concept = init(real, "subject", "pet", k=2, generator=seeded())
     parents = picture_embeddings(real, concept, generator=seeded(), config=config)
     mixed = mix(real, "pet", parents[None], config=config)
     assert all(value.isfinite().all() for value in mixed.tensors.values())
@@ -164,9 +171,14 @@ def test_mixing_and_evolution(real):
 
 
 def test_settling(real):
-    concept = init(real, "subject", "pet", 2, seeded())
+    concept = init(real, "subject", "pet", k=2, generator=seeded())
     settled = settle(
-        real, "pet", concept, [["cat"], ["plant"]], steps=2, templates=("a photo of a {}", "a {}")
+        real,
+        "pet",
+        concept,
+        negatives=[["cat"], ["plant"]],
+        steps=2,
+        templates=("a photo of a {}", "a {}"),
     )
     assert all(value.isfinite().all() for value in settled.tensors.values())
 
@@ -177,36 +189,44 @@ def test_guidance_while_sampling(real):
     density = GaussianDensity.fit(z)
     target = density.quantile(0.99) + 2
     rare = guidance.guide_prior(
-        real, cond, 2, density, target, generator=seeded(), sampling=PriorSampling(steps=3)
+        real,
+        cond,
+        n=2,
+        density=density,
+        target=target,
+        generator=seeded(),
+        sampling=PriorSampling(steps=3),
     )
     split = guidance.split_prior(
         real,
         cond,
-        2,
-        density,
-        target,
+        n=2,
+        density=density,
+        target=target,
         generator=seeded(),
         branches=2,
         sampling=PriorSampling(steps=3),
     )
-    drawn = guidance.guide_decoder(real, rare, density, target, generator=seeded(), steps=3)
+    drawn = guidance.guide_decoder(
+        real, rare, density=density, target=target, generator=seeded(), steps=3
+    )
     assert rare.isfinite().all() and split.shape == rare.shape and drawn.shape == (1, 2, 3, 16, 16)
-    assert Direction.of_words(density, real, ["a red pet"], "a pet").loss(z).isfinite().all()
+    assert Direction.of_words(density, real, ["a red pet"], than="a pet").loss(z).isfinite().all()
 
 
 def test_unclip_tools(real):
     pictures = torch.rand(2, 3, 20, 20, generator=seeded())
     tools = latent.with_ddim(real)
-    there = latent.ddim_inversion(tools, pictures, steps=3)
-    assert latent.variations(tools, there, 2, generator=seeded(), steps=3).shape == (
+    inverted = latent.ddim_inversion(tools, pictures, steps=3)
+    assert latent.variations(tools, inverted, n=2, generator=seeded(), steps=3).shape == (
         2,
         2,
         3,
         16,
         16,
     )
-    one, two = (replace(there, z=there.z[[i]], noise=there.noise[[i]]) for i in range(2))
-    assert latent.interpolate(tools, one, two, torch.tensor([0.0, 1.0]), steps=3).shape == (
+    one, two = (replace(inverted, z=inverted.z[[i]], noise=inverted.noise[[i]]) for i in range(2))
+    assert latent.interpolate(tools, one, two, weights=torch.tensor([0.0, 1.0]), steps=3).shape == (
         1,
         2,
         3,
@@ -218,21 +238,25 @@ def test_unclip_tools(real):
 def test_baselines_and_checks(real):
     for drawn in (
         baselines.prompt_only(real, "pet", 2, generator=seeded(), temperature=1.5),
-        baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded()),
-        baselines.negative_prompt(real, "pet", ["cat"], 2, generator=seeded(), on="decoder"),
+        baselines.negative_prompt(real, "pet", negatives=["cat"], n=2, generator=seeded()),
+        baselines.negative_prompt(
+            real, "pet", negatives=["cat"], n=2, generator=seeded(), on="decoder"
+        ),
         baselines.random_mix(real, ["cat", "plant"], 2, generator=seeded()),
         baselines.adaptive_negatives(
-            real, ZeroShotVqa(real, ["cat", "plant"]), "pet", 2, generator=seeded(), steps=2
+            real, ZeroShotVqa(real, ["cat", "plant"]), "pet", n=2, generator=seeded(), steps=2
         ),
     ):
         assert drawn.pictures.shape == (2, 3, 16, 16) and drawn.z.isfinite().all()
-    shares = valid_share(real, ZeroShotVqa(real, ["pet", "plant"]), torch.randn(1, 2, 16), "pet", 0)
+    shares = valid_share(
+        real, ZeroShotVqa(real, ["pet", "plant"]), torch.randn(1, 2, 16), word="pet", seed=0
+    )
     assert ((shares >= 0) & (shares <= 1)).all()
 
 
 def test_starting_at_a_picture(real):
     concept = textual_inversion(
-        real, "pet", torch.rand(2, 3, 20, 20, generator=seeded()), replace(SHORT, steps=2)
+        real, "pet", torch.rand(2, 3, 20, 20, generator=seeded()), config=replace(SHORT, steps=2)
     )
     assert len(concept) == 2
 
@@ -251,7 +275,7 @@ def test_the_command(cache, tmp_path, device):
 
 
 def test_offload_changes_nothing(cache, device):
-    """The two sets of networks take turns; what comes out is the same."""
+    """The two sets of networks take turns, and results stay the same."""
     for name in NAMES:
         whole, turns = (
             load(name, device, torch.float32, offload=offload) for offload in (False, True)
@@ -274,12 +298,12 @@ def test_offload_changes_nothing(cache, device):
             init(turns, "subject", "pet")
             .with_tensors({"vectors": turns.token_table[[100]].clone().requires_grad_()})
             .condition(turns, "a {}"),
-            1,
+            n=1,
             generator=seeded(),
         )
 
 
-# What plain diffusers makes of the same files.
+# Against plain diffusers on the same files.
 
 
 def test_kandinsky_21_equals_plain_diffusers(cache):
@@ -319,7 +343,8 @@ def test_kandinsky_21_equals_plain_diffusers(cache):
         output_type="np",
         latents=torch.randn(4, 4, 16, 16, generator=seeded(3)),
     ).images
-    pipe.decoder.unet.register_to_config(sample_size=16)  # plain diffusers draws no smaller ones
+    # Plain diffusers draws no smaller pictures.
+    pipe.decoder.unet.register_to_config(sample_size=16)
     noise = torch.randn(4, 4, 16, 16, generator=seeded(3)).view(2, 2, 4, 16, 16)
     ours = pipe.decode(z, noise=noise, steps=5, guidance=3.0, generator=seeded())
     assert np.abs(ours.flatten(0, 1).permute(0, 2, 3, 1).numpy() - pictures).max() < 2 / 255
@@ -360,7 +385,7 @@ def test_karlo_equals_plain_diffusers(cache):
         output_type="np",
         **start,
     ).images
-    told = pipe.encode_text([""])
+    cond = pipe.encode_text([""])
     generator = seeded(7)
     noise = torch.cat(
         [
@@ -369,29 +394,30 @@ def test_karlo_equals_plain_diffusers(cache):
         ]
     )
     z = pipe.sample_prior(
-        told, 2, noise=Noise(noise[:, None]), sampling=PriorSampling(guidance=3.0, steps=3)
+        cond, 2, noise=Noise(noise[:, None]), sampling=PriorSampling(guidance=3.0, steps=3)
     )
     with pytest.MonkeyPatch.context() as patch:
         from diffusers.utils import torch_utils
 
-        usual = torch_utils.randn_tensor
-        patch.setattr(
-            torch_utils,
-            "randn_tensor",
-            lambda shape, **how: (
-                start["super_res_latents"]
-                if tuple(shape) == (2, 3, 16, 16)
-                else usual(shape, **how)
-            ),
-        )
+        randn_tensor = torch_utils.randn_tensor
+
+        def given(shape, **options):
+            if tuple(shape) == (2, 3, 16, 16):
+                return start["super_res_latents"]
+            return randn_tensor(shape, **options)
+
+        patch.setattr(torch_utils, "randn_tensor", given)
         pictures = pipe.decode(
             z, noise=start["decoder_latents"][None], generator=generator, steps=4, guidance=3.0
         )
     assert np.abs(pictures[0].permute(0, 2, 3, 1).numpy() - expected).max() < 2 / 255
 
 
-def test_the_concepts_place_is_pooled_behind(cache):
-    """The trap: a text encoder whose end-of-text id is 2 pools at the largest id. A vector in a word's place leaves the ids as they are."""
+def test_pooling_stays_at_the_end_with_a_concept_in_the_text(cache):
+    """A text encoder whose end-of-text id is 2 pools at the largest id: the trap.
+
+    A vector in a word's place leaves the ids as they are.
+    """
     for name in ("kandinsky-2-1", "karlo"):
         pipe = load(name, "cpu")
         assert pipe.text_encoder.config.eos_token_id == 2
@@ -403,8 +429,8 @@ def test_the_concepts_place_is_pooled_behind(cache):
         assert not torch.allclose(plain.pooled, other.pooled, atol=1e-3)
 
 
-def test_texts_without_padding_are_told_alike(cache):
-    """What the prior is told does not depend on the texts beside it."""
+def test_a_text_conditions_the_same_alone_and_beside_others(cache):
+    """Padding is left out, and the prior sees only the text itself."""
     pipe = load("kandinsky-2-1", "cpu")
     texts = ["a pet", "a photo of a red pet with long ears"]
     both = pipe.encode_text(texts)
@@ -472,7 +498,8 @@ def test_revisions(cache):
         ),
         (
             lambda folder: "kandinski",
-            "neither a known name nor a folder; known names: menagerie, kandinsky-2-1, kandinsky-2-2, karlo",
+            "neither a known name nor a folder; "
+            "known names: menagerie, kandinsky-2-1, kandinsky-2-2, karlo",
         ),
         (lambda folder: "a/b/c", "neither a known name nor a folder"),
     ],
@@ -502,7 +529,7 @@ def test_weights_are_counted_before_they_are_read(cache):
 
 
 def test_a_download_is_announced(tmp_path, monkeypatch, capsys):
-    """Its size and licence come before it, and a disk that is too small before that."""
+    """Its size and license are printed first. A disk that is too small is refused before that."""
     import huggingface_hub
     from huggingface_hub import constants
 
@@ -520,11 +547,9 @@ def test_a_download_is_announced(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="no network"):
         load("karlo", "cpu")
     assert asked[0][0] == "kakaobrain/karlo-v1-alpha"
-    assert (
-        "about 16 GB to download" in asked[0][2]
-        and "CreativeML Open RAIL-M" in asked[0][2]
-        and "It needs a GPU" in asked[0][2]
-    )
+    assert "about 16 GB to download" in asked[0][2]
+    assert "CreativeML Open RAIL-M" in asked[0][2]
+    assert "It needs a GPU" in asked[0][2]
     assert "Now come 13.8 GB from kakaobrain/karlo-v1-alpha." in asked[0][2]
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 10**9))
     with pytest.raises(
@@ -533,8 +558,8 @@ def test_a_download_is_announced(tmp_path, monkeypatch, capsys):
         load("karlo", "cpu")
 
 
-def test_a_download_that_was_cut_off_goes_on(cache, tmp_path, monkeypatch):
-    """What lacks its weights is asked for again, and not taken for whole."""
+def test_an_interrupted_download_resumes(cache, tmp_path, monkeypatch):
+    """A folder that lacks weights does not count as complete, and is requested again."""
     from huggingface_hub import constants
 
     shutil.copytree(cache, tmp_path / "cut")
@@ -548,13 +573,13 @@ def test_a_download_that_was_cut_off_goes_on(cache, tmp_path, monkeypatch):
         load("kandinsky-2-2", "cpu")
 
 
-def test_only_what_is_read_is_downloaded(tmp_path, monkeypatch):
-    """Of each repository the folders that are read: no pickles, nothing twice, no pictures."""
+def test_only_files_that_are_read_are_downloaded(tmp_path, monkeypatch):
+    """No pickles, no second precision, no pictures, and no folders of other parts."""
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.utils import filter_repo_objects
 
-    there = [
+    files = [
         "model_index.json",
         "README.md",
         "sample.png",
@@ -568,12 +593,12 @@ def test_only_what_is_read_is_downloaded(tmp_path, monkeypatch):
         "tokenizer/merges.txt",
         "safety_checker/model.safetensors",
     ]
-    taken = {}
+    requested = {}
 
     def fake(repo, local_files_only, allow_patterns, ignore_patterns, **how):
-        taken[repo] = set(
+        requested[repo] = set(
             filter_repo_objects(
-                there, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+                files, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
             )
         )
         raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
@@ -587,13 +612,16 @@ def test_only_what_is_read_is_downloaded(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="no network"):
             snapshot(repo, parts=kinds)
     both = {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt"}
-    prior, decoder = taken.values()
+    prior, decoder = requested.values()
     assert prior == both | {"prior/config.json", "prior/diffusion_pytorch_model.safetensors"}
     assert decoder == both | {"unet/config.json", "unet/diffusion_pytorch_model.safetensors"}
 
 
 def test_the_chapters_cells_draw(tmp_path, monkeypatch):
-    """Chapter 13 with a GPU's cells switched on, on a tiny stack in Kandinsky 2.1's place, and the bundled BLIP and judge in theirs."""
+    """Chapter 13 runs with its GPU cells switched on.
+
+    A tiny stack takes Kandinsky 2.1's place, and the bundled BLIP and judge that of the real ones.
+    """
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -607,36 +635,23 @@ def test_the_chapters_cells_draw(tmp_path, monkeypatch):
         ("judge", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
     ):
         shutil.copytree(bundled / part, hub_folder(tmp_path, repo), dirs_exist_ok=True)
-    cells = json.loads(
-        (Path(__file__).parents[2] / "notebooks" / "13-kandinsky.ipynb").read_text()
-    )["cells"]
+    notebook = Path(__file__).parents[2] / "notebooks" / "13-kandinsky.ipynb"
+    cells = json.loads(notebook.read_text())["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    quick = {
-        "steps=1000, every=100": "steps=3, every=2",
-        "baseline=2000": "baseline=64",
-        "guidance=4.0)": "guidance=4.0, steps=3)",
-        "steps=25": "steps=2",
-    }
+    needed = ("if REAL", "REAL =", "import matplotlib", "fit_baseline")
+    code = "\n".join(source for source in sources if any(word in source for word in needed))
+    for long, short in (
+        ("steps=1000, ask_every=100", "steps=3, ask_every=2"),
+        ("baseline_samples=2000", "baseline_samples=64"),
+        ('SteerConfig(kind="subject"', 'SteerConfig(kind="subject", steps=3'),
+    ):
+        assert long in code
+        code = code.replace(long, short)
     space = {"MODEL": "menagerie"}
     plt.switch_backend("agg")
-    for source in sources:
-        if (
-            "if REAL" in source
-            or "REAL =" in source
-            or "import matplotlib" in source
-            or "fit_baseline" in source
-        ):
-            for long, short in quick.items():
-                source = (
-                    source.replace(long, short)
-                    if "SteerConfig(kind" in source or long != "guidance=4.0)"
-                    else source
-                )
-            exec(source, space)
+    exec(code, space)
     plt.close("all")
     assert space["kandinsky"].revisions and space["rare"].shape == (4, 2, 16)
-    assert (
-        space["learned"].steps == 3
-        and space["moved"].shape[1:3] == (4, 3)
-        and space["seen"].shape[0] == 8
-    )
+    assert space["learned"].steps == 3
+    assert space["moved"].shape[1:3] == (4, 3)
+    assert space["seen"].shape[0] == 8

@@ -1,7 +1,8 @@
-"""CUDA graphs: what is replayed is what would have been computed."""
+"""CUDA graphs: a replay computes what a call would have computed."""
 
 import warnings
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from creativelib.steering.target import fit_baseline
 from creativelib.unclip import graphs
 from creativelib.unclip.graphs import Replayed
 from creativelib.unclip.pipeline import load
+from creativelib.unclip.prior import PriorSampling
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -24,7 +26,7 @@ def test_a_cpu_calls_the_function_each_time():
 
 
 @CUDA
-def test_a_graph_reads_what_lies_in_its_inputs():
+def test_a_graph_reads_the_current_values_of_its_inputs():
     x = torch.ones(3, device="cuda")
     replayed = Replayed(lambda: (2 * x).sum(), x.device)
     found = []
@@ -35,7 +37,7 @@ def test_a_graph_reads_what_lies_in_its_inputs():
 
 
 @CUDA
-def test_what_asks_the_gpu_on_the_way_is_called_as_usual():
+def test_a_function_that_waits_for_the_gpu_is_called_each_time():
     x = torch.ones(3, device="cuda")
     replayed = Replayed(lambda: x * x.sum().item(), x.device)
     found = [replayed() for _ in range(2)]
@@ -44,10 +46,8 @@ def test_what_asks_the_gpu_on_the_way_is_called_as_usual():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.append(replayed())
-    assert (
-        all(torch.equal(each, 3 * torch.ones(3, device="cuda")) for each in found)
-        and replayed.graph is None
-    )
+    assert all(torch.equal(each, 3 * torch.ones(3, device="cuda")) for each in found)
+    assert replayed.graph is None
 
 
 class Asking(Term):
@@ -62,21 +62,27 @@ class Asking(Term):
 @CUDA
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_replayed_run_is_the_run_itself(dtype, monkeypatch):
-    """Two templates, so that two graphs share the vectors and the noise."""
+    """There are two templates, so that two graphs share the vectors and the noise."""
     pipe = load("menagerie", "cuda", dtype)
     density = fit_baseline(pipe, "a photo of a pet").to(pipe.device)
     objective = Rarity(density, 60.0) + 40 * Anchor(pipe, "a photo of a pet")
-    start = TokenConcept.init(pipe, "pet", 3, torch.Generator().manual_seed(0))
+    start = TokenConcept.init(pipe, "pet", k=3, generator=torch.Generator().manual_seed(0))
     run = partial(
-        optimize, pipe, start, objective, ["a photo of a {}", "a {}"], steps=12, n=2, guidance=2.0
+        optimize,
+        pipe,
+        start,
+        objective,
+        templates=["a photo of a {}", "a {}"],
+        steps=12,
+        n=2,
+        sampling=PriorSampling(guidance=2.0),
     )
     ends = {}
     for name, eager in (("eager", 10**9), ("replayed", 2)):
         monkeypatch.setattr(graphs, "EAGER", eager)
         steps = list(run())
-        assert all(
-            not torch.equal(a.z, b.z) for a, b in zip(steps, steps[1:], strict=False)
-        )  # nothing was overwritten
+        # No step overwrites the embeddings of the one before it.
+        assert all(not torch.equal(a.z, b.z) for a, b in pairwise(steps))
         ends[name] = steps[-1]
     assert torch.allclose(
         ends["eager"].concept.vectors, ends["replayed"].concept.vectors, atol=2e-3 * start.scale
@@ -85,7 +91,7 @@ def test_a_replayed_run_is_the_run_itself(dtype, monkeypatch):
 
 
 @CUDA
-def test_a_term_that_no_graph_can_hold_is_warned_of(monkeypatch):
+def test_a_term_that_no_graph_can_hold_warns(monkeypatch):
     pipe = load("menagerie", "cuda")
     start = TokenConcept.init(pipe, "pet")
     with pytest.warns(UserWarning, match="cannot be recorded"):
@@ -95,11 +101,14 @@ def test_a_term_that_no_graph_can_hold_is_warned_of(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 def test_steps_of_networks_that_take_turns_are_not_replayed(stack, device, monkeypatch):
-    """Between steps pictures are drawn, so that the prior leaves the device and comes back elsewhere."""
+    """Pictures are drawn between steps.
+
+    So the prior leaves the device, and returns to another place in memory.
+    """
     recorded = []
     ends = []
-    usual = Replayed._record
-    monkeypatch.setattr(Replayed, "_record", lambda self: recorded.append(self) or usual(self))
+    record = Replayed._record
+    monkeypatch.setattr(Replayed, "_record", lambda self: recorded.append(self) or record(self))
     for offload in (False, True):
         pipe = load(stack, device, torch.float32, offload=offload)
         objective = Anchor(pipe, "a photo of a pet")

@@ -42,12 +42,19 @@ def test_every_part_runs(part, some):
 
 
 def test_the_released_step_is_the_same_with_its_constraints_encoded_once():
-    """From the same start with the same noise: what is cached is what was encoded, and the whole table makes the moves of one row."""
+    """Steps have the same start and the same noise.
+
+    So the cache holds what was encoded, and the whole table moves as one row does.
+    """
     code = (
-        "import torch\nfrom benchmarks.unclip import kandinsky\nfrom benchmarks.unclip.released import released_step\n"
+        "import torch\n"
+        "from benchmarks.unclip import kandinsky\n"
+        "from benchmarks.unclip.released import released_step\n"
         "parts = kandinsky.released_parts(kandinsky.random_pipe(torch.float32))\n"
         "for how in ({}, {'cached': True}, {'cached': True, 'one_vector': True}):\n"
-        "    step = released_step(parts, **how)\n    torch.manual_seed(0)\n    print(*(f'{step():.6f}' for _ in range(4)))"
+        "    step = released_step(parts, **how)\n"
+        "    torch.manual_seed(0)\n"
+        "    print(*(f'{step():.6f}' for _ in range(4)))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code],
@@ -61,4 +68,5 @@ def test_the_released_step_is_the_same_with_its_constraints_encoded_once():
         [float(value) for value in line.split()] for line in run.stdout.splitlines()
     )
     assert plain == pytest.approx(cached, abs=2e-6) and len(set(plain)) > 1
-    assert plain == pytest.approx(single, abs=0.02)  # but for where the empty text is pooled
+    # The empty text is pooled elsewhere.
+    assert plain == pytest.approx(single, abs=0.02)

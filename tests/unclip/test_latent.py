@@ -1,4 +1,4 @@
-"""Moves in the space of embeddings against closed forms, and pictures that come back from their noise."""
+"""Moves in the space of embeddings against closed forms, and inversion of pictures to noise."""
 
 import copy
 import math
@@ -40,12 +40,12 @@ def randn(*shape, seed=0):
 def test_slerp_equals_the_quotient_of_sines(seed, weight):
     a, b = randn(2, 3, 8, seed=seed).double()
     angle = torch.acos(cosine_similarity(a, b, dim=-1))[:, None]
-    usual = (
+    unit = (
         torch.sin((1 - weight) * angle) * normalize(a, dim=-1)
         + torch.sin(weight * angle) * normalize(b, dim=-1)
     ) / angle.sin()
     between = slerp(a, b, weight)
-    torch.testing.assert_close(normalize(between, dim=-1), usual)
+    torch.testing.assert_close(normalize(between, dim=-1), unit)
     torch.testing.assert_close(
         between.norm(dim=-1), (1 - weight) * a.norm(dim=-1) + weight * b.norm(dim=-1)
     )
@@ -61,7 +61,7 @@ def test_slerp_in_the_plane_turns_at_constant_speed():
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e-7, 1e-4])
-def test_slerp_of_nearly_parallel_vectors_stays_on_the_way(apart):
+def test_slerp_of_nearly_parallel_vectors_stays_between_them(apart):
     a = randn(5, 16)
     b = a + apart * randn(5, 16, seed=1)
     torch.testing.assert_close(slerp(a, b, 0.3), 0.7 * a + 0.3 * b, atol=1e-6, rtol=0)
@@ -82,30 +82,29 @@ def test_slerp_takes_a_weight_for_each_row():
 @settings(max_examples=40, deadline=None)
 def test_a_text_diff_turns_by_its_share_and_keeps_the_length(seed, theta):
     z, text, base = randn(3, 4, 8, seed=seed).double()
-    moved = text_diff(z, text, base, theta)
-    way = text - base
+    moved = text_diff(z, text=text, base=base, theta=theta)
+    direction = text - base
     torch.testing.assert_close(moved.norm(dim=-1), z.norm(dim=-1))
-    whole = torch.acos(cosine_similarity(z, way, dim=-1))
+    whole = torch.acos(cosine_similarity(z, direction, dim=-1))
     torch.testing.assert_close(
-        torch.acos(cosine_similarity(moved, way, dim=-1)), (1 - theta) * whole
+        torch.acos(cosine_similarity(moved, direction, dim=-1)), (1 - theta) * whole
     )
 
 
-def test_the_better_of_two_neighbours_is_kept():
+def test_the_better_of_two_neighbors_is_returned():
     z = randn(3, 8, 5)
     text = randn(3, 5, seed=1)
-    kept = best_of_two(z, text)
-    assert kept.shape == (3, 4, 5)
+    better = best_of_two(z, text)
+    assert better.shape == (3, 4, 5)
     for k in range(3):
         for i in range(4):
             pair = z[k, 2 * i : 2 * i + 2]
-            assert torch.equal(
-                kept[k, i], pair[cosine_similarity(pair, text[k][None], dim=-1).argmax()]
-            )
-    assert torch.equal(best_of_two(3 * z, text), 3 * kept)
+            best = cosine_similarity(pair, text[k][None], dim=-1).argmax()
+            assert torch.equal(better[k, i], pair[best])
+    assert torch.equal(best_of_two(3 * z, text), 3 * better)
 
 
-def test_a_probe_rebuilds_the_more_the_more_components_it_has():
+def test_more_components_reconstruct_more_exactly():
     z = randn(200, 6).double() * torch.linspace(3, 0.5, 6).double()
     space = GaussianDensity.fit(z, pca=1.0).subspace
     rebuilt = pca_reconstructions(z[:10].view(2, 5, 6), space, range(7))
@@ -122,50 +121,54 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def there(menagerie, pictures):
+def inverted(menagerie, pictures):
     with torch.no_grad():
         return ddim_inversion(menagerie, pictures)
 
 
-def back(pipe, there, **options):
+def back(pipe, inverted, **options):
+    """Decode inverted pictures without guidance."""
     with torch.no_grad():
         return pipe.decode(
-            there.z[:, None],
-            noise=there.noise[:, None],
+            inverted.z[:, None],
+            noise=inverted.noise[:, None],
             generator=seeded(0),
             guidance=1.0,
             **options,
         )[:, 0]
 
 
-def test_inverted_pictures_come_back(menagerie, pictures, there):
+def test_inverted_pictures_come_back(menagerie, pictures, inverted):
     with torch.no_grad():
         ceiling = psnr(
             menagerie.render_latents(menagerie.encode_latents(pictures)), pictures
         ).mean()
         once = ddim_inversion(menagerie, pictures, rounds=1)
-    found = psnr(back(menagerie, there), pictures).mean()
+    found = psnr(back(menagerie, inverted), pictures).mean()
     assert found > 24 and found > ceiling - 1
     assert found > psnr(back(menagerie, once), pictures).mean()
-    assert 0.8 < there.noise.std() < 1.2
+    assert 0.8 < inverted.noise.std() < 1.2
 
 
-def test_the_noise_is_each_pictures_own(menagerie, pictures, there, monkeypatch):
-    swapped = Inverted(there.z, there.noise.roll(1, 0))
+def test_the_noise_is_each_pictures_own(menagerie, pictures, inverted, monkeypatch):
+    swapped = Inverted(inverted.z, inverted.noise.roll(1, 0))
     assert (
         psnr(back(menagerie, swapped), pictures).mean()
-        < psnr(back(menagerie, there), pictures).mean() - 5
+        < psnr(back(menagerie, inverted), pictures).mean() - 5
     )
     monkeypatch.setattr("creativelib.unclip.latent.PICTURE_ROWS", 5)
     with torch.no_grad():
         torch.testing.assert_close(
-            ddim_inversion(menagerie, pictures).noise, there.noise, atol=1e-3, rtol=0
+            ddim_inversion(menagerie, pictures).noise, inverted.noise, atol=1e-3, rtol=0
         )
 
 
 @pytest.mark.parametrize("scheduler", ["v_prediction", "epsilon", "ddpm"])
 def test_noise_is_found_whatever_the_network_predicts(pipe, scheduler):
-    """Of latents, since a random autoencoder keeps nothing of a picture; by a network quiet enough for the iteration to converge."""
+    """The noise is that of latents, since a random autoencoder keeps nothing of a picture.
+
+    The network's output is small enough for the iteration to converge.
+    """
     from diffusers import DDIMScheduler, DDPMScheduler
 
     own = {
@@ -173,9 +176,10 @@ def test_noise_is_found_whatever_the_network_predicts(pipe, scheduler):
         "epsilon": DDIMScheduler(prediction_type="epsilon", clip_sample=False),
         "ddpm": DDPMScheduler(variance_type="learned_range", clip_sample=False),
     }[scheduler]
-    quiet = copy.deepcopy(pipe.decoder.unet)
-    quiet.conv_out.weight.mul_(0.05)
-    pipe = with_ddim(replace(pipe, decoder=replace(pipe.decoder, scheduler=own, unet=quiet)))
+    unet = copy.deepcopy(pipe.decoder.unet)
+    unet.conv_out.weight.mul_(0.05)
+    decoder = replace(pipe.decoder, scheduler=own, unet=unet)
+    pipe = with_ddim(replace(pipe, decoder=decoder))
     with torch.no_grad():
         found = ddim_inversion(
             pipe, torch.rand(3, 3, 20, 24, generator=seeded(0)), steps=5, rounds=20
@@ -212,25 +216,29 @@ def test_eta_adds_noise_of_the_generator(pipe):
     torch.testing.assert_close(two, torch.cat([one, other]))
 
 
-def test_variations_keep_what_clip_saw_and_vary_the_more_the_larger_eta(menagerie, there, pictures):
+def test_variations_keep_what_clip_saw_and_vary_the_more_the_larger_eta(
+    menagerie, inverted, pictures
+):
     with torch.no_grad():
         near, far = (
-            variations(menagerie, there, 3, generator=seeded(0), eta=eta) for eta in (0.2, 1.0)
+            variations(menagerie, inverted, 3, generator=seeded(0), eta=eta) for eta in (0.2, 1.0)
         )
-        seen = menagerie.encode_images(far)
+        z = menagerie.encode_images(far)
     assert far.shape == (12, 3, 3, 64, 64)
     assert psnr(near, pictures[:, None]).mean() > psnr(far, pictures[:, None]).mean() + 2
     assert near.std(1).mean() < far.std(1).mean()
-    assert cosine_similarity(seen, there.z[:, None], dim=-1).mean() > 0.8
+    assert cosine_similarity(z, inverted.z[:, None], dim=-1).mean() > 0.8
 
 
-def test_interpolation_ends_at_the_pictures(menagerie, there, pictures):
+def test_interpolation_ends_at_the_pictures(menagerie, inverted, pictures):
     first, second = (
-        Inverted(there.z[rows], there.noise[rows]) for rows in (slice(0, 3), slice(3, 6))
+        Inverted(inverted.z[rows], inverted.noise[rows]) for rows in (slice(0, 3), slice(3, 6))
     )
     with torch.no_grad():
-        between = interpolate(menagerie, first, second, torch.linspace(0, 1, 3))
-        fixed = interpolate(menagerie, first, second, torch.tensor([0.0, 0.5]), noise=first.noise)
+        between = interpolate(menagerie, first, second, weights=torch.linspace(0, 1, 3))
+        fixed = interpolate(
+            menagerie, first, second, weights=torch.tensor([0.0, 0.5]), noise=first.noise
+        )
     assert between.shape == (3, 3, 3, 64, 64)
     torch.testing.assert_close(between[:, 0], back(menagerie, first), atol=1e-3, rtol=0)
     torch.testing.assert_close(between[:, 2], back(menagerie, second), atol=1e-3, rtol=0)
@@ -241,12 +249,8 @@ def test_interpolation_ends_at_the_pictures(menagerie, there, pictures):
 def ddpm(pipe):
     from diffusers import DDPMScheduler
 
-    return replace(
-        pipe,
-        decoder=replace(
-            pipe.decoder, scheduler=DDPMScheduler(variance_type="learned_range", clip_sample=False)
-        ),
-    )
+    scheduler = DDPMScheduler(variance_type="learned_range", clip_sample=False)
+    return replace(pipe, decoder=replace(pipe.decoder, scheduler=scheduler))
 
 
 @pytest.mark.parametrize(
@@ -274,7 +278,10 @@ def ddpm(pipe):
             r"noise is of shape \(1, 2, 3, 4, 4\); expected \(1, 2, 4, 4, 4\)",
         ),
         (lambda pipe: best_of_two(randn(1, 3, 4), randn(1, 4)), "z holds 3 samples"),
-        (lambda pipe: text_diff(randn(2, 4), randn(4), randn(4), 0.2), "text equals base"),
+        (
+            lambda pipe: text_diff(randn(2, 4), text=randn(4), base=randn(4), theta=0.2),
+            "text equals base",
+        ),
         (
             lambda pipe: pca_reconstructions(
                 randn(2, 6), GaussianDensity.fit(randn(50, 6), pca=0.5).subspace, [7]
@@ -283,7 +290,7 @@ def ddpm(pipe):
         ),
         (
             lambda pipe: variations(
-                pipe, Inverted(randn(1, 16), randn(1, 4, 4, 4)), 0, generator=seeded(0)
+                pipe, Inverted(randn(1, 16), randn(1, 4, 4, 4)), n=0, generator=seeded(0)
             ),
             "n is 0",
         ),

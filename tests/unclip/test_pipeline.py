@@ -1,4 +1,4 @@
-"""The four functions of the pipeline, checked against plain diffusers and transformers on the same files."""
+"""The pipeline's four functions against plain diffusers and transformers on the same files."""
 
 import json
 import subprocess
@@ -84,9 +84,8 @@ def test_text_condition_equals_the_text_encoder(pipe, plain_prior):
     cond = pipe.encode_text(PROMPTS)
     assert cond.used == cond.tokens.shape[1] == 7  # padding is left out
     assert torch.equal(cond.mask, mask[:, :7]) and not mask[:, 7:].any()
-    assert torch.allclose(cond.pooled, pooled, atol=1e-6) and torch.allclose(
-        cond.tokens, tokens[:, :7], atol=1e-6
-    )
+    assert torch.allclose(cond.pooled, pooled, atol=1e-6)
+    assert torch.allclose(cond.tokens, tokens[:, :7], atol=1e-6)
 
 
 @pytest.fixture
@@ -98,12 +97,12 @@ def processor(stack):
 
 @pytest.fixture
 def pixels_seen(pipe):
-    """What reaches the image encoder."""
-    seen = []
+    """Record what reaches the image encoder."""
+    inputs_seen = []
     hook = pipe.image_encoder.register_forward_pre_hook(
-        lambda _module, inputs: seen.append(inputs[0])
+        lambda _module, inputs: inputs_seen.append(inputs[0])
     )
-    yield seen
+    yield inputs_seen
     hook.remove()
 
 
@@ -117,7 +116,7 @@ def test_images_equal_the_image_processor(pipe, processor, pixels_seen, size):
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (9, 11)])
 def test_images_equal_the_image_processor_in_8_bits(pipe, processor, pixels_seen, size):
-    """A hard black and white edge, where bicubic resizing overshoots and 8 bits clamp."""
+    """At a hard black and white edge, bicubic resizing overshoots and 8 bits clamp."""
     pixels = torch.zeros(*size, 3, dtype=torch.uint8)
     pixels[:, size[1] // 2 :] = 255
     pipe.encode_images(pixels.permute(2, 0, 1) / 255)
@@ -159,8 +158,9 @@ def test_chunks_do_not_change_results(pipe, monkeypatch):
     cond = pipe.encode_text(PROMPTS)
     z = pipe.sample_prior(cond, n=5, noise=seeded(6))
     pictures = pipe.decode(z, steps=3, generator=seeded(6))
-    monkeypatch.setattr("creativelib.unclip.pipeline.EMBEDDING_ROWS", 3)
+    monkeypatch.setattr("creativelib.unclip.prior.EMBEDDING_ROWS", 3)
     monkeypatch.setattr("creativelib.unclip.pipeline.PICTURE_ROWS", 3)
+    monkeypatch.setattr("creativelib.unclip.decoders.PICTURE_ROWS", 3)
     assert torch.allclose(pipe.sample_prior(cond, n=5, noise=seeded(6)), z, atol=1e-5)
     assert torch.allclose(pipe.decode(z, steps=3, generator=seeded(6)), pictures, atol=1e-4)
 
@@ -220,7 +220,7 @@ def test_unknown_words(pipe):
     [
         (lambda pipe: pipe.encode_text([]), "prompts"),
         (lambda pipe: pipe.encode_text("a pet"), "prompts"),
-        (lambda pipe: pipe.encode_text(["a " * 40]), "40 tokens; at most 14"),
+        (lambda pipe: pipe.encode_text(["a " * 40]), "40 tokens; expected at most 14"),
         (lambda pipe: pipe.sample_prior(pipe.encode_text(PROMPTS), n=0, noise=seeded(0)), "n is 0"),
         (
             lambda pipe: pipe.sample_prior(
@@ -258,14 +258,16 @@ def test_half_precision_files_load_in_float32(stack, pipe):
 
 def test_import_stays_light():
     code = (
-        "import sys, creativelib; assert not {'diffusers', 'transformers'} & set(sys.modules); creativelib.load('menagerie', 'cpu')\n"
+        "import sys, creativelib\n"
+        "assert not {'diffusers', 'transformers'} & set(sys.modules)\n"
+        "creativelib.load('menagerie', 'cpu')\n"
         "assert not {'open_clip', 'sklearn', 'matplotlib', 'pandas', 'tyro'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-def test_an_edit_that_changes_nothing_changes_nothing(pipe, prediction):
+def test_a_denoised_fn_that_changes_nothing_changes_nothing(pipe, prediction):
     own = pipe.decoder.scheduler
     scheduler = type(own).from_config(
         own.config, prediction_type=prediction, rescale_betas_zero_snr=prediction == "v_prediction"
@@ -273,30 +275,32 @@ def test_an_edit_that_changes_nothing_changes_nothing(pipe, prediction):
     pipe = replace(pipe, decoder=replace(pipe.decoder, scheduler=scheduler))
     z = torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0))
     plain, edited = (
-        pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=edit)
-        for edit in (None, lambda x, done: x)
+        pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=denoised_fn)
+        for denoised_fn in (None, lambda x, done: x)
     )
     assert torch.allclose(plain, edited, atol=1e-4)
-    seen = []
+    calls = []
     pipe.decode(
         z,
         generator=torch.Generator().manual_seed(1),
         steps=4,
-        denoised_fn=lambda x, done: seen.append((x.shape[:2], done)) or x,
+        denoised_fn=lambda x, done: calls.append((x.shape[:2], done)) or x,
     )
-    assert seen == [((2, 2), i / 3) for i in range(4)]
+    assert calls == [((2, 2), i / 3) for i in range(4)]
 
 
-def test_what_an_edit_wants_is_what_is_predicted(pipe):
-    """If every step's clean latents are replaced by the same ones, those are what comes out."""
+def test_what_a_denoised_fn_returns_is_predicted(pipe):
+    """If every step's clean latents are replaced by the same ones, these are decoded."""
     z = torch.randn(1, 2, 16, generator=torch.Generator().manual_seed(0))
     wanted = []
 
-    def edit(latents, done):
+    def constant(latents, done):
         wanted.append(torch.full_like(latents, 0.3))
         return wanted[-1]
 
-    picture = pipe.decode(z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=edit)
+    picture = pipe.decode(
+        z, generator=torch.Generator().manual_seed(1), steps=4, denoised_fn=constant
+    )
     assert torch.allclose(picture[0], pipe.render_latents(wanted[-1][0]), atol=1e-2)
 
 
@@ -322,7 +326,7 @@ def test_negative_prompting_leads_away_from_the_negative(menagerie):
 
 
 def test_each_condition_may_have_its_own_negative(menagerie):
-    """As if each were drawn alone."""
+    """Each is drawn as it would be alone."""
     cond, away = (
         menagerie.encode_text([f"a photo of a {word}" for word in words])
         for words in (("pet", "plant"), ("cat", "rose"))
@@ -351,7 +355,7 @@ def test_each_condition_may_have_its_own_negative(menagerie):
         )
 
 
-def test_the_empty_prompt_and_the_blank_picture_are_the_usual_negatives(pipe):
+def test_the_empty_prompt_and_the_blank_picture_are_the_default_negatives(pipe):
     cond = pipe.encode_text(["a photo of a pet"])
     generator = partial(torch.Generator().manual_seed, 0)
     z = pipe.sample_prior(cond, 2, noise=generator(), sampling=PriorSampling(guidance=2.0))

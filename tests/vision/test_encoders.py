@@ -1,4 +1,4 @@
-"""Encoders of both classes, read from disk: shapes, preprocessing as the library's own processors do it, refusals."""
+"""Encoders of both classes: shapes, preprocessing as in the libraries' processors, refusals."""
 
 import json
 
@@ -44,9 +44,9 @@ def folder(request, tmp_path_factory):
 
 def test_a_token_for_the_picture_and_one_for_each_patch(folder):
     encoder = Encoder.load(folder)
-    seen = encoder.encode(torch.rand(3, 3, 20, 24))
-    assert seen.tokens.shape == (3, 5, 16) and encoder.width == 16
-    assert torch.allclose(seen.pooled.norm(dim=-1), torch.ones(3), atol=1e-5)
+    encoded = encoder.encode(torch.rand(3, 3, 20, 24))
+    assert encoded.tokens.shape == (3, 5, 16) and encoder.width == 16
+    assert torch.allclose(encoded.pooled.norm(dim=-1), torch.ones(3), atol=1e-5)
     assert not any(p.requires_grad for p in encoder.model.parameters())
 
 
@@ -68,7 +68,7 @@ def test_pictures_are_prepared_as_the_librarys_processor_does(folder):
 
 
 def test_tokens_are_of_one_size_in_both_classes(folder):
-    """CLIP's own last layer leaves its patches unnormalised, with outliers that would drown the rest."""
+    """CLIP's own last layer leaves patches unnormalized, and outliers would drown the rest."""
     tokens = Encoder.load(folder).encode(torch.rand(4, 3, 16, 16)).tokens
     assert torch.allclose(tokens.std(-1), torch.ones(4, 5), atol=0.1)
 
@@ -113,17 +113,25 @@ def test_weights_that_are_pickles_are_not_read(folder, cache):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_an_encoder_on_a_gpu_sees_as_on_a_cpu(folder):
     pictures = torch.rand(3, 3, 20, 24)
-    there = Encoder.load(folder, "cuda").encode(pictures)
-    here = Encoder.load(folder).encode(pictures)
-    assert torch.allclose(there.tokens.cpu(), here.tokens, atol=1e-2) and torch.allclose(
-        there.pooled.cpu(), here.pooled, atol=1e-2
+    on_gpu = Encoder.load(folder, "cuda").encode(pictures)
+    on_cpu = Encoder.load(folder).encode(pictures)
+    assert torch.allclose(on_gpu.tokens.cpu(), on_cpu.tokens, atol=1e-2)
+    assert torch.allclose(on_gpu.pooled.cpu(), on_cpu.pooled, atol=1e-2)
+
+
+def test_the_repr_is_short(folder):
+    encoder = Encoder.load(folder)
+    weights = sum(p.numel() for p in encoder.model.parameters()) / 1e6
+    assert repr(encoder) == (
+        f"Encoder({str(folder)!r}: {weights:.1f} M weights on cpu, float32)\n"
+        "  pictures of 16 x 16, tokens of 16"
     )
 
 
 def test_unknown_names_and_empty_folders_are_refused(tmp_path, cache):
     with pytest.raises(InputError, match="model 'resnet' is not whole in the cache"):
         Encoder.load("resnet")
-    with pytest.raises(InputError, match="expected clip, dino, and a folder"):
+    with pytest.raises(InputError, match="expected clip, dino, or a folder"):
         Encoder.load(tmp_path)
 
 
@@ -139,14 +147,13 @@ def test_the_bundled_clip_is_the_pipelines():
 
 
 def test_the_bundled_dino_tells_how_things_are_drawn():
-    """The model card: the nearest picture is on the same ground, and seldom of the same category."""
+    """The nearest picture has the same ground, and seldom the same category, as the card says."""
     scenes = sample_scenes(160, torch.Generator().manual_seed(3), 0.0)
     with torch.no_grad():
-        seen = Encoder.load("dino").encode(draw(scenes))
-    assert seen.tokens.shape == (160, 65, 128) and torch.allclose(
-        seen.pooled.norm(dim=1), torch.ones(160)
-    )
-    nearest = (seen.pooled @ seen.pooled.T).fill_diagonal_(-1).argmax(1)
+        encoded = Encoder.load("dino").encode(draw(scenes))
+    assert encoded.tokens.shape == (160, 65, 128)
+    assert torch.allclose(encoded.pooled.norm(dim=1), torch.ones(160))
+    nearest = (encoded.pooled @ encoded.pooled.T).fill_diagonal_(-1).argmax(1)
     same = {"ground": scenes.style[:, 0], "category": scenes.category}
     share = {
         name: (values[nearest] == values).float().mean().item() for name, values in same.items()

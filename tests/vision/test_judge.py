@@ -1,4 +1,4 @@
-"""The judge: a tiny random open_clip model, saved as folders are and loaded through open_clip's own code."""
+"""The judge: a tiny random open_clip model, saved and loaded through open_clip's own code."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def changed(folder, place, **preprocess):
-    """A copy of the folder with other preprocessing."""
+    """Copy the folder, with other preprocessing."""
     shutil.copytree(folder, place)
     about = json.loads((place / "open_clip_config.json").read_text())
     about["preprocess_cfg"] |= preprocess
@@ -89,6 +89,11 @@ def test_classify_takes_the_nearest_prompt(judge):
     assert torch.equal(judge.classify(pictures, prompts), expected)
 
 
+def test_the_repr_is_short(judge):
+    assert repr(judge).splitlines()[1:] == ["  pictures of 64 x 64"]
+    assert repr(judge).startswith("Judge(") and "M weights on cpu, float32" in repr(judge)
+
+
 def test_other_sizes_are_fitted(judge):
     assert judge.encode_images(torch.rand(1, 3, 96, 80)).shape == (1, 64)
 
@@ -123,7 +128,10 @@ def test_a_judge_is_found_on_the_hub_by_its_id(folder, judge, cache):
 
 
 def test_a_judge_without_a_tokenizer_of_its_own_has_open_clips(cache, tmp_path):
-    """As OpenAI's and LAION's have: a vision transformer, and a text transformer over the 49408 tokens that open_clip brings along."""
+    """OpenAI's and LAION's models are like that.
+
+    They have a vision transformer, and a text transformer over open_clip's own 49408 tokens.
+    """
     from open_clip.model import CLIP
 
     torch.manual_seed(0)
@@ -205,7 +213,7 @@ def test_a_judge_on_a_gpu_judges_as_on_a_cpu(folder, judge):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda folder: Judge.load(folder / "nowhere"), "nowhere' is no id of a repository"),
+        (lambda folder: Judge.load(folder / "nowhere"), "nowhere' is not the id of a repository"),
         (
             lambda folder: Judge.load(folder.parent),
             "without open_clip_config.json; expected 'menagerie'",

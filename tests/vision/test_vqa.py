@@ -1,4 +1,4 @@
-"""Questions about pictures: tiny random models of each class saved and loaded through the real code, and CLIP in a VQA's place."""
+"""Questions about pictures: tiny random models of each class, and a CLIP in a VQA's place."""
 
 import pytest
 import torch
@@ -17,23 +17,25 @@ from creativelib.vision.vqa import (
 )
 from stacks import COMMIT
 
+# Each class, with the fixture that makes a model.
 EACH = [
     (BlipVqa, "folder"),
     (Blip2Vqa, "t5"),
     (Blip2Vqa, "opt"),
     (SmolVlmVqa, "small"),
-]  # with the fixture that makes one
+]
 SPECIAL = ("[sep]", "[pad]", "[dec]", "[cls]")
 # As SmolVLM2's own, whose roles are written out and whose pictures come before the text.
 TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% for part in message['content'] %}"
-    "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}<end_of_utterance>\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
+    "{% for part in message['content'] %}"
+    "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 
 
 def save(model, folder):
-    """Save it with larger weights: a fresh model hardly looks at the picture."""
+    """Save a model with larger weights: a fresh one hardly depends on the picture."""
     torch.manual_seed(0)
     for weights in model.parameters():
         if weights.ndim > 1:
@@ -74,7 +76,7 @@ def folder(tmp_path_factory):
 
 
 def blip_2(folder, kind):
-    """A tiny random BLIP-2 whose language model has an encoder, or has none."""
+    """Save a tiny random BLIP-2 whose language model has an encoder (t5) or none (opt)."""
     from transformers import (
         Blip2Config,
         Blip2ForConditionalGeneration,
@@ -147,7 +149,7 @@ def opt(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A tiny random SmolVLM: letters as tokens, and 4 image tokens for a tile of 32 pixels."""
+    """Save a tiny random SmolVLM: letters are tokens, and a tile of 32 pixels is 4 tokens."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import (
         GPT2Tokenizer,
@@ -235,6 +237,14 @@ def test_a_blip_answers_once_for_each_picture(folder):
 
 
 @pytest.mark.parametrize(("cls", "made"), EACH)
+def test_reprs_are_short(cls, made, request):
+    first, second = repr(cls.load(request.getfixturevalue(made))).splitlines()
+    assert first.startswith(f"{cls.__name__}(0.") and "M weights on cpu, float32" in first
+    side = 32 if made == "small" else 16
+    assert second == f"  pictures of {side} x {side}"
+
+
+@pytest.mark.parametrize(("cls", "made"), EACH)
 def test_answers_do_not_depend_on_the_batch(cls, made, request):
     vqa = cls.load(request.getfixturevalue(made))
     shown = pictures(8, 24)
@@ -268,29 +278,30 @@ def test_a_smolvlm_answers_once_for_each_picture(small):
         vqa.ask(pictures(1), "")
 
 
-def test_a_smolvlm_is_told_each_picture_as_one_tile(small, monkeypatch):
+def test_a_smolvlm_reads_each_picture_as_one_tile(small, monkeypatch):
     vqa = SmolVlmVqa.load(small)
-    seen = []
+    calls = []
 
     def generate(**inputs):
-        seen.append(inputs)
-        said = vqa.processor.tokenizer(
+        calls.append(inputs)
+        answers = vqa.processor.tokenizer(
             [" A cat.<end_of_utterance>"] * 2, return_tensors="pt"
         ).input_ids
-        return torch.cat([inputs["input_ids"], said], 1)
+        return torch.cat([inputs["input_ids"], answers], 1)
 
     monkeypatch.setattr(vqa.model, "generate", generate)
     assert vqa.ask(pictures(2, 200), "what is it?") == ["a cat", "a cat"]
-    assert seen[0]["pixel_values"].shape == (2, 1, 3, 32, 32)
-    assert vqa.processor.tokenizer.decode(seen[0]["input_ids"][0]) == (
-        "<|im_start|>User:<fake_token_around_image><global-img><image><image><image><image><fake_token_around_image>"
-        "what is it? Answer with one or two words.<end_of_utterance>\nAssistant:"
+    assert calls[0]["pixel_values"].shape == (2, 1, 3, 32, 32)
+    assert vqa.processor.tokenizer.decode(calls[0]["input_ids"][0]) == (
+        "<|im_start|>User:<fake_token_around_image><global-img><image><image><image><image>"
+        "<fake_token_around_image>what is it? Answer with one or two words.<end_of_utterance>\n"
+        "Assistant:"
     )
 
 
-def test_a_grey_picture_is_a_picture(small):
-    grey = torch.full((1, 3, 16, 16), 0.5)
-    assert len(SmolVlmVqa.load(small).ask(torch.cat([pictures(2), grey]), "is this a pet?")) == 3
+def test_a_gray_picture_is_a_picture(small):
+    gray = torch.full((1, 3, 16, 16), 0.5)
+    assert len(SmolVlmVqa.load(small).ask(torch.cat([pictures(2), gray]), "is this a pet?")) == 3
 
 
 def test_a_missing_package_is_named(small, monkeypatch):
@@ -340,15 +351,9 @@ def test_models_answer_on_a_gpu_in_their_own_precision(cls, made, request):
     vqa = cls.load(request.getfixturevalue(made), "cuda")
     assert {torch.float16, torch.bfloat16} & {weights.dtype for weights in vqa.model.parameters()}
     assert len(vqa.ask(pictures(3, 24).cuda(), "is this a pet?")) == 3
-    # What a GPU without bfloat16 is given.
-    assert (
-        len(
-            cls.load(request.getfixturevalue(made), "cuda", torch.float16).ask(
-                pictures(3, 24).cuda(), "is this a pet?"
-            )
-        )
-        == 3
-    )
+    # A GPU without bfloat16 gets float16.
+    half = cls.load(request.getfixturevalue(made), "cuda", torch.float16)
+    assert len(half.ask(pictures(3, 24).cuda(), "is this a pet?")) == 3
 
 
 def test_every_word_of_the_world_is_one_token(folder):
@@ -362,7 +367,7 @@ def test_every_word_of_the_world_is_one_token(folder):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda folder: BlipVqa.load(folder / "nowhere"), "nowhere' is no id of a repository"),
+        (lambda folder: BlipVqa.load(folder / "nowhere"), "nowhere' is not the id of a repository"),
         (lambda folder: BlipVqa.load(folder.parent), "holds no BlipForQuestionAnswering"),
         (lambda folder: BlipVqa.load(folder, device="moon"), "device is 'moon'"),
         (lambda folder: Blip2Vqa.load(folder), "holds no Blip2ForConditionalGeneration"),
@@ -379,6 +384,7 @@ def test_bad_input(folder, call, words):
 def test_clip_in_a_vqas_place(pipe):
     vqa = ZeroShotVqa(pipe, ["pet", "plant", "cat"])
     assert isinstance(vqa, Vqa)
+    assert len(repr(vqa).splitlines()) == 2 and "16 x 16, 3 words" in repr(vqa)
     kinds = vqa.ask(pictures(6), what_kind("pet"))
     assert set(kinds) <= {"pet", "plant", "cat"}
     assert vqa.ask(pictures(6), "Is this a plant?") == [

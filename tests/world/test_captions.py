@@ -1,4 +1,4 @@
-"""Captions and what they say: shares, words, lengths, and the way back from words to facts."""
+"""Captions: shares of their kinds, words, lengths, and the way back from words to facts."""
 
 import random
 
@@ -14,7 +14,7 @@ from creativelib.world.distribution import WILD, Given
 from creativelib.world.scenes import Scenes, caption, sample_scenes
 
 LONGEST = 30  # words
-KNOWN = set(captions.words(CATEGORIES))
+WORDS = set(captions.words(CATEGORIES))
 FORMS = ("{a}", "{}", "a picture of {a}", "{style} of {a}", "{a_style} of {a}")
 
 
@@ -24,7 +24,7 @@ def values_of(kind, row):
 
 @st.composite
 def facts(draw):
-    """What a caption may say of a picture, and the form it says it in."""
+    """Draw the facts that a caption may state, and the form of the caption."""
     kind = draw(st.sampled_from(CATEGORIES))
     values = {f.name: draw(st.sampled_from(list(f.values))) for f in kind.factors}
     structural = [f.name for f in kind.factors if f.structural]
@@ -45,18 +45,18 @@ def facts(draw):
 @settings(max_examples=300, deadline=None)
 def test_parse_inverts_every_form(fact):
     kind, values, species, parts, color, pattern, form, style = fact
-    text = subject(kind, values, species, parts, color, pattern)
+    text = subject(kind, values=values, species=species, parts=parts, color=color, pattern=pattern)
     text = form.format(text, a=article(text), style=style, a_style=article(style))
-    said = [*parts, *(["color"] if color else []), *(["pattern"] if pattern else [])]
+    stated = [*parts, *(["color"] if color else []), *(["pattern"] if pattern else [])]
     expected = Given(
-        kind.name,
-        species,
-        {name: values[name] for name in said},
-        style if "style" in form else None,
+        category=kind.name,
+        species=species,
+        values={name: values[name] for name in stated},
+        style=style if "style" in form else None,
     )
     assert parse(text, CATEGORIES) == expected
     assert parse(text.upper(), CATEGORIES) == expected
-    assert set(text.split()) <= KNOWN
+    assert set(text.split()) <= WORDS
 
 
 @given(st.integers(0, 2**30))
@@ -64,14 +64,14 @@ def test_parse_inverts_every_form(fact):
 def test_captions_tell_the_truth(seed):
     scenes = sample_scenes(8, torch.Generator().manual_seed(seed), wild=0.3)
     for i, text in enumerate(caption(scenes, random.Random(seed), 0.3)):
-        said = parse(text, CATEGORIES)
+        stated = parse(text, CATEGORIES)
         kind = CATEGORIES[int(scenes.category[i])]
-        assert said.category == kind.name
-        assert said.species in (None, [*kind.species, None][int(scenes.species[i])])
-        assert said.values.items() <= values_of(kind, scenes.factors[i].tolist()).items()
-        assert said.style is None or styles.index(said.style) == scenes.style[i].tolist()
-        assert "color" not in said.values or styles.color_visible(scenes.style[i : i + 1]).item()
-        assert set(text.split()) <= KNOWN
+        assert stated.category == kind.name
+        assert stated.species in (None, [*kind.species, None][int(scenes.species[i])])
+        assert stated.values.items() <= values_of(kind, scenes.factors[i].tolist()).items()
+        assert stated.style is None or styles.index(stated.style) == scenes.style[i].tolist()
+        assert "color" not in stated.values or styles.color_visible(scenes.style[i : i + 1]).item()
+        assert set(text.split()) <= WORDS
         assert len(text.split()) <= LONGEST
 
 
@@ -83,17 +83,17 @@ def test_the_longest_caption_fits(kind):
         key=lambda name: -len(kind.factor(name).values[phrases[name]].split()),
     )
     longest = "a watercolor painting of " + article(
-        subject(kind, phrases, None, parts[:4], color=True, pattern=True)
+        subject(kind, values=phrases, species=None, parts=parts[:4], color=True, pattern=True)
     )
     assert len(longest.split()) <= LONGEST
     assert parse(longest, CATEGORIES).values.keys() == {*parts[:4], "color", "pattern"}
 
 
 def bare(texts):
-    """Which captions name nothing but the category, apart from surface and style."""
-    said = [parse(text, CATEGORIES) for text in texts]
+    """Tell which captions name only the category, apart from surface and style."""
+    stated = [parse(text, CATEGORIES) for text in texts]
     return torch.tensor(
-        [g.species is None and not g.values.keys() - {"color", "pattern"} for g in said]
+        [g.species is None and not g.values.keys() - {"color", "pattern"} for g in stated]
     )
 
 
@@ -128,7 +128,14 @@ def test_the_same_seed_gives_the_same_captions():
 def test_parts_read_as_english():
     values = values_of(category("pet"), [1, 3, 1, 0, 0, 0, 1, 1])
     assert (
-        subject(category("pet"), values, None, ["ears", "tail"], True, True)
+        subject(
+            category("pet"),
+            values=values,
+            species=None,
+            parts=["ears", "tail"],
+            color=True,
+            pattern=True,
+        )
         == "orange striped pet with long ears and a bushy tail"
     )
     assert article("orange pet") == "an orange pet"
@@ -140,6 +147,9 @@ def test_words_are_single_and_sorted():
     assert all(word.isalpha() and word.islower() for word in words)
 
 
-def test_text_about_nothing_known_is_refused():
-    with pytest.raises(ValueError, match=r"'a photo of a dragon'.*pet"):
+def test_text_about_nothing_in_the_menagerie_is_refused():
+    with pytest.raises(
+        ValueError,
+        match=r"'a photo of a dragon' names nothing in the Menagerie; expected one of pet",
+    ):
         parse("a photo of a dragon", CATEGORIES)

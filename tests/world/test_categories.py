@@ -1,4 +1,4 @@
-"""What every category promises: distinct species, plain words, and drawings in which every value can be seen."""
+"""Promises of every category: distinct species, plain words, and drawings that show every value."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ def table(kind, species, factor):
 
 
 def test_the_eight_categories():
-    least = {
+    minimum = {
         "pet": 8,
         "plant": 8,
         "fruit": 8,
@@ -30,8 +30,8 @@ def test_the_eight_categories():
         "building": 5,
         "handbag": 5,
     }
-    assert {c.name for c in CATEGORIES} == set(least)
-    assert all(len(c.species) >= least[c.name] for c in CATEGORIES)
+    assert {c.name for c in CATEGORIES} == set(minimum)
+    assert all(len(c.species) >= minimum[c.name] for c in CATEGORIES)
 
 
 @EACH_CATEGORY
@@ -50,9 +50,8 @@ def test_words_are_plain(kind):
     phrases = [phrase for f in kind.factors for phrase in f.values.values()]
     assert len(set(phrases)) == len(phrases)
     assert all(phrase.replace(" ", "").isalpha() and phrase.islower() for phrase in phrases)
-    assert not any(
-        word in phrase.split() for phrase in phrases for word in ("and", "with")
-    )  # captions join phrases with these
+    # Captions join phrases with these words.
+    assert not any(word in phrase.split() for phrase in phrases for word in ("and", "with"))
     assert all(
         " " not in phrase for f in kind.factors if not f.structural for phrase in f.values.values()
     )
@@ -62,9 +61,9 @@ def test_names_of_species_are_single_words_and_unique():
     names = [name for c in CATEGORIES for name in c.species]
     assert len(set(names)) == len(names)
     assert all(name.isalpha() and name.islower() for name in names)
-    said = {word for c in CATEGORIES for word in c.name.split()}
-    said |= {word for c in CATEGORIES for f in c.factors[-2:] for word in f.values.values()}
-    assert not said & set(names)
+    taken = {word for c in CATEGORIES for word in c.name.split()}
+    taken |= {word for c in CATEGORIES for f in c.factors[-2:] for word in f.values.values()}
+    assert not taken & set(names)
 
 
 @EACH_CATEGORY
@@ -84,17 +83,19 @@ def test_every_structural_value_belongs_to_a_species(kind):
 
 @EACH_CATEGORY
 def test_most_combinations_belong_to_no_species(kind):
-    known = truth(kind.name)
-    factors, _ = known.sample(4000, torch.Generator().manual_seed(0), wild=1.0)
+    mixture = truth(kind.name)
+    factors, _ = mixture.sample(4000, torch.Generator().manual_seed(0), wild=1.0)
     structural = torch.tensor([f.structural for f in kind.factors])
-    assert (known.outside(factors) & structural).any(2).all(1).double().mean() > 0.98
+    assert (mixture.outside(factors) & structural).any(2).all(1).double().mean() > 0.98
 
 
 @EACH_CATEGORY
 def test_every_value_shows_in_every_style(kind):
-    """Any two values of a factor differ in at least 6 pixels by more than 0.06, all else equal: in each style, on all but 1 % of members.
+    """Compare any two values of a factor, all else equal, in each named style.
 
-    Two drawings of one category may still hide a small part behind a big one; the rest is the oracle's to measure."""
+    They must differ by more than 0.06 in at least 6 pixels, except on 1 % of the members, because a
+    big part may hide a small one. The oracle measures the rest.
+    """
     generator = torch.Generator().manual_seed(1)
     members, _ = truth(kind.name).sample(2, generator, wild=1.0)
     poses = sample_pose(2, generator)
@@ -107,37 +108,38 @@ def test_every_value_shows_in_every_style(kind):
         rows[..., j] = torch.arange(count)
         style = shown[None, :, None].expand(2, -1, count, -1)
         pose = poses[:, None, None].expand(-1, len(shown), count, -1)
-        pictures = render(kind, rows.flatten(0, 2), style.flatten(0, 2), pose.flatten(0, 2)).view(
-            -1, count, 3, 64, 64
-        )
+        pictures = render(
+            kind, factors=rows.flatten(0, 2), style=style.flatten(0, 2), pose=pose.flatten(0, 2)
+        ).view(-1, count, 3, 64, 64)
         for a, b in itertools.combinations(range(count), 2):
-            seen = ((pictures[:, a] - pictures[:, b]).abs().amax(1) > 0.06).flatten(1).sum(1)
-            hidden = hidden + int((seen < 6).sum())
-            pairs = pairs + len(seen)
+            differs = (pictures[:, a] - pictures[:, b]).abs().amax(1) > 0.06
+            pixels = differs.flatten(1).sum(1)
+            hidden = hidden + int((pixels < 6).sum())
+            pairs = pairs + len(pixels)
     assert hidden <= 0.01 * pairs
 
 
 @EACH_CATEGORY
 def test_nothing_important_lies_outside_the_picture(kind):
-    """Drawn at half size, then placed as large and as far to a corner as poses go: at most a tenth of any member is cut off."""
+    """Draw members at half size, then place them as large and as far to a corner as poses go.
+
+    At most a tenth of any member may be cut off.
+    """
     generator = torch.Generator().manual_seed(2)
     factors, _ = truth(kind.name).sample(64, generator, wild=1.0)
     factors[:, -1] = 0
     style = torch.tensor(styles.index("watercolor painting")).expand(64, -1)
     pose = torch.tensor([0, 0, 0.5, 0, 1, 1, 0.8, 0.8, 0.8]).expand(64, -1)
     ground = styles.ground(style, pose[:, 6:], screen(64)).picture
-    subject = ((render(kind, factors, style, pose) - ground).abs().amax(1) > 0.08).float()
+    subject = ((render(kind, factors, style, pose=pose) - ground).abs().amax(1) > 0.08).float()
     p = screen(64) / 0.5 * torch.tensor([POSE["width"][1], 1.0]) * POSE["size"][1]
     worst = torch.zeros(64)
     for x, y, tilt in itertools.product(POSE["x"], POSE["y"], POSE["tilt"]):
         c = math.cos(math.radians(tilt))
         s = math.sin(math.radians(tilt))
-        seen = (
-            torch.stack([c * p[..., 0] - s * p[..., 1] + x, s * p[..., 0] + c * p[..., 1] + y], -1)
-            .abs()
-            .amax(-1)
-            <= 1
-        )
-        worst = torch.maximum(worst, 1 - (subject * seen).sum((1, 2)) / subject.sum((1, 2)))
+        horizontal = c * p[..., 0] - s * p[..., 1] + x
+        vertical = s * p[..., 0] + c * p[..., 1] + y
+        inside = torch.stack([horizontal, vertical], -1).abs().amax(-1) <= 1
+        worst = torch.maximum(worst, 1 - (subject * inside).sum((1, 2)) / subject.sum((1, 2)))
     assert worst.max() < 0.10
     assert worst.median() < 0.03

@@ -1,4 +1,4 @@
-"""Judging against the truth, with a net that knows the answer: what is left to test is the definitions."""
+"""The definitions of the oracle's judgments, tested with a net that knows the answers."""
 
 import pytest
 import torch
@@ -24,8 +24,8 @@ EVEN = {"category": 1.0, "factors": 1.0, "broken": 1.0, "style": 1.0}
 NONE = int(slots().max())  # the column of values that do not exist
 
 
-class Knows(torch.nn.Module):
-    """Answers with the logits of given scenes, whatever the pictures."""
+class PerfectNet(torch.nn.Module):
+    """A net that answers with the logits of given scenes for any pictures."""
 
     def __init__(self, scenes: Scenes, sharpness: float = 30.0):
         super().__init__()
@@ -46,11 +46,11 @@ class Knows(torch.nn.Module):
         )
         pose = 2 * (s.pose - low) / (high - low) - 1
         return Logits(
-            k * one_hot(s.category, len(CATEGORIES)).float(),
-            torch.full((len(s),), -k),
-            factors,
-            style,
-            pose,
+            category=k * one_hot(s.category, len(CATEGORIES)).float(),
+            broken=torch.full((len(s),), -k),
+            factors=factors,
+            style=style,
+            pose=pose,
         )
 
 
@@ -59,7 +59,7 @@ def generator():
 
 
 def oracle_for(scenes):
-    return Oracle(Knows(scenes), EVEN, {c.name: 0.02 for c in CATEGORIES})
+    return Oracle(PerfectNet(scenes), EVEN, {c.name: 0.02 for c in CATEGORIES})
 
 
 def certain(factors):
@@ -70,14 +70,14 @@ def everything(factors):
     return torch.ones_like(factors, dtype=torch.bool)
 
 
-def test_a_picture_that_is_what_it_was_read_as_is_valid():
+def test_a_picture_that_equals_its_redrawn_reading_is_valid():
     scenes = sample_scenes(12, generator(), category="pet")
     judged = oracle_for(scenes).judge(draw(scenes), "pet")
     assert judged.valid.all() and judged.distance.max() < 1e-4
     assert torch.equal(judged.reading.scenes().factors, scenes.factors)
 
 
-def test_a_picture_that_is_not_what_it_was_read_as_is_not_valid():
+def test_a_picture_that_differs_from_its_redrawn_reading_is_not_valid():
     scenes = sample_scenes(12, generator(), category="pet")
     assert not oracle_for(scenes).judge(draw(scenes).roll(1, 0), "pet").valid.any()
 
@@ -129,7 +129,7 @@ def test_species_are_not_novel_and_two_foreign_parts_are():
     assert surface.tolist() == [False, False, False, True]
 
 
-def test_novelty_needs_sureness_and_sight():
+def test_novelty_needs_certain_and_visible_factors():
     factors, _ = truth("pet").sample(400, generator(), wild=1.0)
     visible = everything(factors)
     assert novelty(certain(factors), visible, "pet")[0].float().mean() > 0.8
@@ -138,7 +138,7 @@ def test_novelty_needs_sureness_and_sight():
     assert not novelty(certain(factors), ~visible, "pet")[0].any()
 
 
-def test_true_log_prob_of_a_sure_reading_is_the_truth():
+def test_true_log_prob_of_a_certain_reading_is_the_truth():
     factors, _ = truth("fruit").sample(50, generator(), wild=0.5)
     torch.testing.assert_close(
         true_log_prob(certain(factors), everything(factors), "fruit"),
@@ -146,7 +146,7 @@ def test_true_log_prob_of_a_sure_reading_is_the_truth():
     )
 
 
-def test_true_log_prob_averages_over_doubt_and_sums_out_the_hidden():
+def test_true_log_prob_averages_over_the_posterior_and_sums_out_hidden_factors():
     factors, _ = truth("fruit").sample(1, generator(), wild=0.0)
     visible = everything(factors)
     count = len(truth("fruit").category.factors[0].values)
@@ -163,24 +163,26 @@ def test_true_log_prob_averages_over_doubt_and_sums_out_the_hidden():
     torch.testing.assert_close(true_log_prob(posterior, visible, "fruit")[0], exact.logsumexp(0))
 
 
-def test_blurred_distance_forgives_little_and_sees_much():
+def test_blurred_distance_grows_with_the_shift():
     x = draw(sample_scenes(4, generator(), category="vehicle"))
     assert blurred_distance(x, x).max() == 0
     assert (blurred_distance(x, x.roll(1, 3)) < blurred_distance(x, x.roll(12, 3))).all()
 
 
 def test_an_unknown_oracle_is_refused():
-    with pytest.raises(ValueError, match="residual"):
+    with pytest.raises(ValueError, match="name is 'delphi'; expected residual, mix"):
         Oracle.load("delphi")
 
 
-def test_departures_count_sure_structural_factors_outside_each_table():
-    known = truth("pet")
-    factors, component = known.sample(60, generator(), wild=0.0)
-    structural = torch.tensor([f.structural for f in known.category.factors])
-    found = departures(certain(factors), everything(factors), "pet")
-    assert torch.equal(found, known.outside(factors)[:, :, structural].sum(2))
-    own = found.gather(1, component[:, None])[:, 0]
-    assert own.float().mean() < 0.5 < found.float().mean()
+def test_departures_count_certain_structural_factors_outside_each_table():
+    mixture = truth("pet")
+    factors, component = mixture.sample(60, generator(), wild=0.0)
+    structural = torch.tensor([f.structural for f in mixture.category.factors])
+    counts = departures(certain(factors), everything(factors), "pet")
+    assert torch.equal(counts, mixture.outside(factors)[:, :, structural].sum(2))
+    own = counts.gather(1, component[:, None])[:, 0]
+    assert own.float().mean() < 0.5 < counts.float().mean()
     assert (departures(0.5 * certain(factors), everything(factors), "pet") == 0).all()
-    assert torch.equal(found.amin(1) >= 2, novelty(certain(factors), everything(factors), "pet")[0])
+    assert torch.equal(
+        counts.amin(1) >= 2, novelty(certain(factors), everything(factors), "pet")[0]
+    )

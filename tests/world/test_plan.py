@@ -1,4 +1,4 @@
-"""A category refuses tables that are no probabilities."""
+"""A category refuses tables that are not probabilities."""
 
 import pytest
 
@@ -10,11 +10,16 @@ SIZE = Factor("size", {"big": "a big size", "small": "a small size"})
 
 
 def make(table):
-    return Category("thing", (SIZE, COLOR), {"ball": {"color": "red"} | table}, lambda canvas: None)
+    return Category(
+        name="thing",
+        factors=(SIZE, COLOR),
+        species={"ball": {"color": "red"} | table},
+        draw=lambda canvas: None,
+    )
 
 
 @pytest.mark.parametrize("table", [{"size": "big"}, {"size": {"big": 0.25, "small": 0.75}}])
-def test_tables_that_are_allowed(table):
+def test_valid_tables_are_accepted(table):
     assert make(table).factor("size") is SIZE
 
 
@@ -28,7 +33,7 @@ def test_tables_that_are_allowed(table):
         {"size": {"big": 0.5, "huge": 0.5}},
     ],
 )
-def test_tables_that_are_not(table):
+def test_invalid_tables_are_refused(table):
     with pytest.raises(
         ValueError, match=r"thing species 'ball': factor 'size'.*\['big', 'small'\]"
     ):

@@ -1,4 +1,4 @@
-"""Pictures depend on what they should: facts, style and pose, and not on their batch."""
+"""Pictures depend on facts, style and pose, and not on their batch."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ def random_batch(kind, n, seed=0):
 
 
 def posed(**changes):
-    """One pose in the middle of its ranges, with changes."""
+    """Return one pose in the middle of its ranges, with changes."""
     middle = {name: (low + high) / 2 for name, (low, high) in POSE.items()}
     return torch.tensor([list((middle | changes).values())])
 
 
 def car(**changes):
-    """A plain red car and where it is: pixels that are not the ground."""
+    """Draw a plain red car. Also return its mask: the pixels that are not the ground."""
     kind = category("vehicle")
     table = {
         name: entry if isinstance(entry, str) else "plain"
@@ -35,10 +35,9 @@ def car(**changes):
     } | {"color": "red"}
     factors = torch.tensor([[list(f.values).index(table[f.name]) for f in kind.factors]])
     pose = posed(**changes)
-    picture = render(kind, factors, WATERCOLOR, pose)[0]
-    return picture, (
-        picture - styles.ground(WATERCOLOR, pose[:, 6:9], screen(64)).picture[0]
-    ).abs().amax(0) > 0.08
+    picture = render(kind, factors, style=WATERCOLOR, pose=pose)[0]
+    ground = styles.ground(WATERCOLOR, pose[:, 6:9], screen(64)).picture[0]
+    return picture, (picture - ground).abs().amax(0) > 0.08
 
 
 def middle(mask):
@@ -67,16 +66,17 @@ def test_a_picture_does_not_depend_on_its_batch(kind):
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     for rows in (order, *(torch.tensor([i]) for i in range(0, 40, 10))):
         factors, style, pose = (x[rows] for x in batch)
-        assert torch.allclose(render(kind, factors, style, pose), together[rows], atol=1e-4)
+        alone = render(kind, factors, style=style, pose=pose)
+        assert torch.allclose(alone, together[rows], atol=1e-4)
 
 
 @EACH_CATEGORY
 def test_other_sizes_show_the_same(kind):
-    factors, style, pose = random_batch(kind, 6)
-    small = torch.nn.functional.avg_pool2d(
-        render(kind, factors, PHOTO.expand(6, -1), pose, size=128), 2
-    )
-    assert (small - render(kind, factors, PHOTO.expand(6, -1), pose)).abs().mean() < 0.02
+    factors, _, pose = random_batch(kind, 6)
+    photo = PHOTO.expand(6, -1)
+    large = render(kind, factors, style=photo, pose=pose, size=128)
+    small = render(kind, factors, style=photo, pose=pose)
+    assert (torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean() < 0.02
 
 
 def test_pose_ranges():
@@ -116,10 +116,12 @@ def test_tilt_turns_counter_clockwise():
 
 
 def test_shade_changes_brightness_only():
-    (dark, where), (light, same) = car(shade=0.92), car(shade=1.08)
-    assert (where ^ same).float().mean() < 0.01
-    assert dark[:, where].mean() < light[:, where].mean()
-    outside = torch.nn.functional.max_pool2d((where | same).float()[None], 9, 1, 4)[0] == 0
+    dark, dark_mask = car(shade=0.92)
+    light, light_mask = car(shade=1.08)
+    assert (dark_mask ^ light_mask).float().mean() < 0.01
+    assert dark[:, dark_mask].mean() < light[:, dark_mask].mean()
+    either = (dark_mask | light_mask).float()[None]
+    outside = torch.nn.functional.max_pool2d(either, 9, 1, 4)[0] == 0
     assert torch.allclose(dark[:, outside], light[:, outside], atol=1e-6)
 
 
@@ -137,7 +139,8 @@ def test_background_tints(channel, name):
 def test_any_device_draws_the_same(kind):
     batch = random_batch(kind, 16)
     factors, style, pose = (x.cuda() for x in batch)
-    assert torch.allclose(render(kind, factors, style, pose).cpu(), render(kind, *batch), atol=1e-3)
+    pictures = render(kind, factors, style=style, pose=pose).cpu()
+    assert torch.allclose(pictures, render(kind, *batch), atol=1e-3)
 
 
 def canvas(n=3, size=32):
@@ -146,12 +149,12 @@ def canvas(n=3, size=32):
     factors[:, 0] = torch.arange(n) % 2
     p = screen(size).expand(n, -1, -1, -1)
     return Canvas(
-        kind.factors,
-        factors,
-        p,
-        torch.full((n,), 2 / size),
-        torch.full((n,), 0.05),
-        torch.full((n, 3), 0.5),
+        factors=kind.factors,
+        values=factors,
+        p=p,
+        pixel=torch.full((n,), 2 / size),
+        line=torch.full((n,), 0.05),
+        color=torch.full((n, 3), 0.5),
     )
 
 
@@ -180,13 +183,13 @@ def test_paint_covers_what_is_below_and_gets_an_outline():
     *paint, cover, ink, mark = c.layers[0]
     deep = box(c.p[0]) < -0.15
     edge = box(c.p[0]).abs() < 0.01
-    out = box(c.p[0]) > 0.15
+    outside = box(c.p[0]) > 0.15
     assert torch.allclose(torch.stack(paint)[:, deep], torch.tensor(COLORS["red"])[:, None])
     assert bool((cover[deep] == 1).all())
     assert bool((ink[deep] == 0).all())
     assert bool((mark[deep] == 0).all())
     assert bool((ink[edge] > 0.9).all())
-    assert bool((c.layers[0, :, out] == 0).all())
+    assert bool((c.layers[0, :, outside] == 0).all())
 
 
 def test_rows_are_painted_by_their_values():

@@ -1,4 +1,7 @@
-"""Signed distances against brute force: independent inside tests, dense samples of edges, and the length of gradients."""
+"""Signed distances against brute force.
+
+The references are independent inside tests, dense samples of edges, and the length of gradients.
+"""
 
 import math
 
@@ -24,12 +27,12 @@ def screen(n=61):
 
 
 def far(p, edge):
-    """Distance of every point to the nearest of many points."""
+    """Compute the distance of every point to the nearest of many points."""
     return torch.from_numpy(KDTree(edge.numpy()).query(p.numpy())[0])
 
 
 def along(points, n=2000):
-    """Dense samples of a closed polygon's sides."""
+    """Sample a closed polygon's sides densely."""
     corners = torch.tensor(points, dtype=torch.float64)
     t = torch.linspace(0, 1, n // len(points), dtype=torch.float64)[:, None, None]
     return (corners + t * (corners.roll(-1, 0) - corners)).flatten(0, 1)
@@ -57,16 +60,15 @@ def test_ellipse_has_the_right_sign_and_is_exact_at_the_edge(xy, radii, degrees)
     turn = torch.tensor([[c, v], [-v, c]], dtype=torch.float64)
     edge = circle_points() * torch.tensor(radii) @ turn + torch.tensor(xy)
     p = screen()
-    d = s.ellipse(p, xy, radii, degrees)
+    d = s.ellipse(p, xy, radii, degrees=degrees)
     inside = torch.tensor(Outline(edge.numpy()).contains_points(p.reshape(-1, 2).numpy())).reshape(
         d.shape
     )
     true = far(p, edge)
     sure = true > 2e-3
     assert torch.equal((d < 0)[sure], inside[sure])
-    near = true < 0.05 * min(radii) ** 2 / max(
-        radii
-    )  # well within the smallest radius of curvature
+    # Well within the smallest radius of curvature.
+    near = true < 0.05 * min(radii) ** 2 / max(radii)
     assert torch.allclose(d.abs()[near], true[near], rtol=0.15, atol=2e-3)
 
 
@@ -86,7 +88,7 @@ def test_box_with_round_corners(xy, half, degrees, share):
         Outline(corners.numpy()).contains_points(p.reshape(-1, 2).numpy())
     ).reshape(core.shape)
     true = torch.where(inner, -core, core) - rounding
-    assert torch.allclose(s.box(p, xy, half, rounding, degrees), true, atol=2e-3)
+    assert torch.allclose(s.box(p, xy, half, rounding=rounding, degrees=degrees), true, atol=2e-3)
 
 
 @quick
@@ -97,13 +99,15 @@ def test_capsule(a, b, r):
     p = screen()
     t = torch.linspace(0, 1, 2000, dtype=torch.float64)[:, None]
     line = torch.tensor(a) * (1 - t) + torch.tensor(b) * t
-    assert torch.allclose(s.capsule(p, a, b, r), far(p, line) - r, atol=1e-3)
+    assert torch.allclose(s.capsule(p, a, b, r=r), far(p, line) - r, atol=1e-3)
 
 
 def test_capsule_tapers():
     p = torch.tensor([[-0.5, 0.2], [0.5, 0.1], [0.0, 0.15]], dtype=torch.float64)
     assert torch.allclose(
-        s.capsule(p, (-0.5, 0), (0.5, 0), 0.2, 0.1), torch.zeros(3, dtype=torch.float64), atol=1e-9
+        s.capsule(p, (-0.5, 0), (0.5, 0), r=0.2, r_end=0.1),
+        torch.zeros(3, dtype=torch.float64),
+        atol=1e-9,
     )
 
 
@@ -139,11 +143,11 @@ def test_polygon_counts_a_ray_through_a_corner_once():
 @pytest.mark.parametrize(
     ("name", "shape"),
     {
-        "ellipse": lambda p: s.ellipse(p, (0.1, 0.1), (0.5, 0.3), 20),
-        "tapered capsule": lambda p: s.capsule(p, (-0.4, -0.3), (0.4, 0.3), 0.25, 0.15),
-        "path": lambda p: s.path(p, [(-0.5, -0.5), (0, 0.4), (0.5, -0.2)], 0.1, 0.05),
+        "ellipse": lambda p: s.ellipse(p, (0.1, 0.1), (0.5, 0.3), degrees=20),
+        "tapered capsule": lambda p: s.capsule(p, (-0.4, -0.3), (0.4, 0.3), r=0.25, r_end=0.15),
+        "path": lambda p: s.path(p, [(-0.5, -0.5), (0, 0.4), (0.5, -0.2)], 0.1, r_end=0.05),
         "ring": lambda p: s.ring(s.circle(p, (0, 0), 0.5), 0.1),
-        "petals": lambda p: s.petals(p, (0, 0), 6, 0.5, (0.3, 0.15)),
+        "petals": lambda p: s.petals(p, (0, 0), 6, distance=0.5, radii=(0.3, 0.15)),
         "stripes": lambda p: s.stripes(p, 0.3, 25),
         "dots": lambda p: s.dots(p, 0.3, 0.08),
         "subtract": lambda p: s.subtract(s.circle(p, (0, 0), 0.6), s.circle(p, (0.4, 0), 0.3)),
@@ -185,7 +189,7 @@ def test_mirror_draws_on_both_sides():
 @given(st.floats(0.2, 0.8), angle)
 def test_stripes_cover_their_share(share, degrees):
     p = 100 * torch.rand(20_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    inside = (s.stripes(p, 0.3, degrees, share) < 0).double().mean()
+    inside = (s.stripes(p, 0.3, degrees, share=share) < 0).double().mean()
     assert inside.item() == pytest.approx(share, abs=0.02)
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets show what their words say."""
+"""Contact sheets: their pictures, titles and alternative texts."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -10,13 +10,13 @@ from creativelib.world import category, sheet, styles
 
 
 def test_species_sheet():
-    got = sheet.species("handbag", each=2, size=32)
+    result = sheet.species("handbag", each=2, size=32)
     names = list(category("handbag").species)
-    assert got.pictures.shape == (2 * len(names), 3, 32, 32)
-    assert [title for title in got.titles if title] == names
-    assert got.titles[:3] == [names[0], "", names[1]]
-    assert got.columns % 2 == 0
-    assert all(name in got.alt for name in ("handbag", *names))
+    assert result.pictures.shape == (2 * len(names), 3, 32, 32)
+    assert [title for title in result.titles if title] == names
+    assert result.titles[:3] == [names[0], "", names[1]]
+    assert result.columns % 2 == 0
+    assert all(name in result.alt for name in ("handbag", *names))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -27,19 +27,19 @@ def test_every_species_has_all_its_members(seed):
 
 
 def test_wild_sheet():
-    got = sheet.wild("pet", count=10, size=32)
-    assert got.pictures.shape == (10, 3, 32, 32)
-    assert not any(got.titles)
-    assert all(word in got.alt for word in ("10", "wild", "pet", "ears"))
+    result = sheet.wild("pet", count=10, size=32)
+    assert result.pictures.shape == (10, 3, 32, 32)
+    assert not any(result.titles)
+    assert all(word in result.alt for word in ("10", "wild", "pet", "ears"))
 
 
 def test_style_sheet_repeats_the_members():
-    got = sheet.in_styles("fruit", each=3, size=32)
-    assert got.pictures.shape == (18, 3, 32, 32)
-    assert got.titles[::3] == list(styles.NAMES)
-    assert got.columns == 3
-    assert all(name in got.alt for name in styles.NAMES)
-    assert (got.pictures[:3] - got.pictures[3:6]).abs().mean() > 0.02
+    result = sheet.in_styles("fruit", each=3, size=32)
+    assert result.pictures.shape == (18, 3, 32, 32)
+    assert result.titles[::3] == list(styles.NAMES)
+    assert result.columns == 3
+    assert all(name in result.alt for name in styles.NAMES)
+    assert (result.pictures[:3] - result.pictures[3:6]).abs().mean() > 0.02
 
 
 @pytest.mark.parametrize("make", [sheet.species, sheet.wild, sheet.in_styles])
@@ -73,13 +73,15 @@ def test_the_command_draws_a_sheet(tmp_path, capsys, show, name):
     [
         (["dragon"], "'dragon' is not in the Menagerie; expected pet"),
         (["pet", "--out", "sheet.txt"], ".png"),
-        (["handbag", "--out", "no/such/folder/sheet.png"], "cannot be written"),
+        (["handbag", "--out", "FILE/sheet.png"], "cannot be written"),
     ],
 )
-def test_the_command_refuses_bad_input(arguments, words, capsys):
+def test_the_command_refuses_bad_input(tmp_path, arguments, words, capsys):
     plt.switch_backend("agg")
+    file = tmp_path / "file"
+    file.touch()
     with pytest.raises(SystemExit) as stop:
-        main(["world", "sheet", *arguments])
+        main(["world", "sheet", *[argument.replace("FILE", str(file)) for argument in arguments]])
     plt.close("all")
     assert stop.value.code == 2
     assert words in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Styles: what they hide leaves no trace, what has a name looks like nothing else, and all of it stays in [0, 1]."""
+"""Styles leave no trace of a hidden color, look distinct if named, and stay in [0, 1]."""
 
 import itertools
 
@@ -20,11 +20,11 @@ def in_color(factors, color):
 
 
 def two_colors(kind, style, colors, seed=0):
-    """Pictures of the same members, poses and styles in two colours."""
+    """Draw the same members, poses and styles in two colors."""
     generator = torch.Generator().manual_seed(seed)
     factors, _ = truth(kind.name).sample(len(style), generator, wild=1.0)
     pose = sample_pose(len(style), generator)
-    return [render(kind, in_color(factors, color), style, pose) for color in colors]
+    return [render(kind, in_color(factors, color), style, pose=pose) for color in colors]
 
 
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
@@ -62,16 +62,16 @@ def test_named_styles_are_points_of_the_space():
 
 @pytest.mark.parametrize("kind", CATEGORIES, ids=lambda kind: kind.name)
 def test_named_styles_look_distinct(kind):
-    # In red: a watercolor painting of a gray thing is hardly told from a pencil sketch of it.
+    # In red, because a watercolor painting of a gray thing looks almost like a pencil sketch of it.
     factors = in_color(truth(kind.name).sample(1, torch.Generator().manual_seed(0))[0], "red")
     pose = sample_pose(1, torch.Generator().manual_seed(0))
-    pictures = render(kind, in_color(factors, "red").expand(6, -1), NAMED, pose.expand(6, -1))
+    pictures = render(kind, in_color(factors, "red").expand(6, -1), NAMED, pose=pose.expand(6, -1))
     # The subject is a small part of some pictures, so count the pixels that plainly differ.
     differs = (pictures[:, None] - pictures).abs().amax(2) > 0.1
     assert differs.float().mean((2, 3))[~torch.eye(6, dtype=torch.bool)].min() > 0.05
 
 
-def test_compose_stays_in_range_whatever_was_painted():
+def test_compose_stays_in_range_for_any_layers():
     generator = torch.Generator().manual_seed(0)
     layers = torch.rand(len(EVERY), 6, 16, 16, generator=generator).round(decimals=1)
     behind = styles.ground(EVERY, torch.rand(len(EVERY), 3, generator=generator), screen(16))

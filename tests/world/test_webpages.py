@@ -1,4 +1,4 @@
-"""Pages share what they say they share, and only that."""
+"""Pages share the facts that they claim to share, and only these."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def some():
     return list(itertools.islice(pages(6, torch.Generator().manual_seed(0)), 600))
 
 
-def test_what_is_shared_is_shared(some):
+def test_shared_facts_hold_in_every_picture(some):
     for page in some:
         kind = category(page.shared.category)
         assert all(CATEGORIES[c] is kind for c in page.scenes.category.tolist())
@@ -38,7 +38,7 @@ def test_what_is_shared_is_shared(some):
         )
 
 
-def test_the_rest_is_free(some):
+def test_other_facts_vary(some):
     pets = [page for page in some if page.shared.category == "pet"]
     loose = [
         page.scenes.factors[:, 0].unique().numel()
@@ -65,34 +65,21 @@ def test_how_much_is_shared(some):
 
 
 def test_one_picture_of_each_page_follows_the_truth():
-    known = truth("pet")
-    firsts = torch.stack(
-        [
-            page.scenes.factors[0]
-            for page in itertools.islice(
-                (
-                    page
-                    for page in pages(1, torch.Generator().manual_seed(3))
-                    if page.shared.category == "pet"
-                ),
-                250,
-            )
-        ]
+    mixture = truth("pet")
+    pets = (
+        page for page in pages(1, torch.Generator().manual_seed(3)) if page.shared.category == "pet"
     )
-    for j, factor in enumerate(known.category.factors):
-        marginal = (
-            known.log_weights.exp()[:, None] * known.log_tables[:, j, : len(factor.values)].exp()
-        ).sum(0)
-        assert (
-            chisquare(
-                firsts[:, j].bincount(minlength=len(factor.values)), (250 * marginal).tolist()
-            ).pvalue
-            > 1e-3
-        )
+    firsts = torch.stack([page.scenes.factors[0] for page in itertools.islice(pets, 250)])
+    weights = mixture.log_weights.exp()[:, None]
+    for j, factor in enumerate(mixture.category.factors):
+        marginal = (weights * mixture.log_tables[:, j, : len(factor.values)].exp()).sum(0)
+        counts = firsts[:, j].bincount(minlength=len(factor.values))
+        assert chisquare(counts, (250 * marginal).tolist()).pvalue > 1e-3
 
 
 def test_seeds_reproduce_and_pages_can_be_drawn():
-    one, same = (next(pages(4, torch.Generator().manual_seed(5), wild=1.0)) for _ in range(2))
+    one = next(pages(4, torch.Generator().manual_seed(5), wild=1.0))
+    same = next(pages(4, torch.Generator().manual_seed(5), wild=1.0))
     assert torch.equal(one.scenes.factors, same.scenes.factors)
     assert one.shared == same.shared
     assert one.scenes.species.tolist() == [-1] * 4
@@ -104,25 +91,21 @@ def first(page, k):
 
 
 def shares_of(page, k):
-    """For each factor the posterior that the page shares it, and whether it does."""
+    """Pair the posterior that the page shares a factor with whether it does, for each factor."""
     kind = category(page.shared.category)
     sets, style = shared_by(first(page, k))
     bits = torch.arange(len(sets))[:, None] >> torch.arange(len(kind.factors)) & 1
-    said = [*(sets[:, None] * bits).sum(0).tolist(), style.item()]
-    return list(
-        zip(
-            said,
-            [*(f.name in page.shared.values for f in kind.factors), page.same_style],
-            strict=True,
-        )
-    )
+    posteriors = [*(sets[:, None] * bits).sum(0).tolist(), style.item()]
+    shared = [*(f.name in page.shared.values for f in kind.factors), page.same_style]
+    return list(zip(posteriors, shared, strict=True))
 
 
-def test_one_picture_does_not_say_what_its_page_shares(some):
+def test_one_picture_does_not_reveal_the_shared_facts(some):
     for page in some[:20]:
         sets, style = shared_by(first(page, 1))
         count = len(category(page.shared.category).factors)
-        assert style == pytest.approx(0.5) and sets[0] == 0
+        assert style == pytest.approx(0.5)
+        assert sets[0] == 0
         by_size = sets.new_zeros(count + 1).index_add(
             0, torch.tensor([bin(i).count("1") for i in range(len(sets))]), sets
         )
@@ -130,25 +113,25 @@ def test_one_picture_does_not_say_what_its_page_shares(some):
 
 
 @pytest.mark.parametrize("k", [2, 4])
-def test_what_is_believed_to_be_shared_is_shared_as_often(some, k):
-    said, true = torch.tensor([pair for page in some for pair in shares_of(page, k)]).T
-    assert (true[said == 0] == 0).all()
+def test_posteriors_of_shared_facts_are_calibrated(some, k):
+    posterior, shared = torch.tensor([pair for page in some for pair in shares_of(page, k)]).T
+    assert (shared[posterior == 0] == 0).all()
     for low in (0.01, 0.2, 0.4, 0.6, 0.8):
-        bin = (said > low) & (said <= low + 0.2)
-        if bin.sum() > 60:
-            assert true[bin].mean().item() == pytest.approx(
-                said[bin].mean().item(), abs=3.5 * (0.25 / bin.sum().item()) ** 0.5
+        rows = (posterior > low) & (posterior <= low + 0.2)
+        if rows.sum() > 60:
+            assert shared[rows].mean().item() == pytest.approx(
+                posterior[rows].mean().item(), abs=3.5 * (0.25 / rows.sum().item()) ** 0.5
             )
 
 
-def test_the_more_is_seen_the_more_is_known(some):
+def test_more_pictures_leave_less_doubt(some):
     doubt = [
         sum(p * (1 - p) for page in some[:150] for p, _ in shares_of(page, k)) for k in (1, 2, 4, 6)
     ]
     assert doubt == sorted(doubt, reverse=True) and doubt[-1] < 0.5 * doubt[0]
 
 
-def test_a_page_is_continued_with_what_its_pictures_have_in_common(some):
+def test_a_continued_page_keeps_its_shared_facts(some):
     for page in some[:40]:
         more = continued(first(page, 6), 20, torch.Generator().manual_seed(1))
         kind = category(page.shared.category)
@@ -157,7 +140,8 @@ def test_a_page_is_continued_with_what_its_pictures_have_in_common(some):
             for j, f in enumerate(kind.factors)
             if f.name in page.shared.values
         ]
-        assert sum(kept) / len(kept) > 0.85 and len(more) == 20
+        assert sum(kept) / len(kept) > 0.85
+        assert len(more) == 20
         assert (more.factors[:, len(kind.factors) :] == -1).all()
 
 

@@ -1,7 +1,8 @@
 """Buildings: walls under a roof, with a door, windows, something on top and something in front.
 
-All walls stand on y = `GROUND`. `HALF` and `TOP` say where a roof sits on them. A roof's height, `RISE`, does not depend on its
-width, so the place of a flag or a lantern (`_apex`) is a sum of one number of the walls and one of the roof.
+All walls stand on y = `GROUND`, and a roof sits at `TOP` on walls of half width `HALF`. A roof's
+height, `RISE`, does not depend on its width. So the place of a flag or a lantern (`_apex`) is the
+sum of one number of the walls and one of the roof.
 """
 
 import math
@@ -81,15 +82,15 @@ RISE = {
     "onion": 0.38,
     "curved": 0.34,
 }
+# The side towers of "twin": x of the middle, half width, y of the top, and scale of the roof.
 SIDE = 0.62
 SIDE_HALF = 0.19
 SIDE_TOP = 0.18
-SIDE_SCALE = 0.75  # the side towers of "twin"
-TIERS = ((0.58, -0.28), (0.40, 0.06))  # half widths and tops of the lower steps of "stepped"
-EGG = (
-    (0.0, -0.48),
-    (0.68, 0.82),
-)  # centre and radii of "round"; a dome on it goes on in the same line
+SIDE_SCALE = 0.75
+# Half widths and tops of the lower steps of "stepped".
+TIERS = ((0.58, -0.28), (0.40, 0.06))
+# Center and radii of "round". A dome on it continues the same outline.
+EGG = ((0.0, -0.48), (0.68, 0.82))
 
 WOOD = (0.52, 0.31, 0.17)
 GLASS = (0.70, 0.89, 0.98)
@@ -102,7 +103,7 @@ JADE = (0.16, 0.52, 0.47)
 
 
 def _rect(p: s.Points, xy: s.XY, half: s.XY) -> s.Distance:
-    """A box whose outline keeps sharp corners; quicker than `shapes.box`."""
+    """Compute the distance to a box with sharp corners, faster than `shapes.box`."""
     return torch.maximum((p[..., 0] - xy[0]).abs() - half[0], (p[..., 1] - xy[1]).abs() - half[1])
 
 
@@ -111,14 +112,14 @@ def _block(p: s.Points, half: float, top: float) -> s.Distance:
 
 
 def _triangle(p: s.Points, half: float, low: float, high: float) -> s.Distance:
-    """A symmetric triangle on the base y = `low`, as sharp as `_rect`."""
+    """Compute the distance to a symmetric triangle on y = `low` with sharp corners."""
     h = high - low
     sides = ((p[..., 0].abs() - half) * h + (p[..., 1] - low) * half) / math.hypot(h, half)
     return torch.maximum(sides, low - p[..., 1])
 
 
 def _arch(p: s.Points, half: float, height: float) -> s.Distance:
-    """A doorway from the ground with a round top."""
+    """Compute the distance to a doorway from the ground with a round top."""
     straight = height - half
     return s.union(
         _block(p, half, GROUND + straight),
@@ -134,7 +135,7 @@ def _walls(c: Canvas) -> None:
         match walls:
             case "tower":
                 d = s.intersect(
-                    _triangle(p, 0.42, GROUND, GROUND + 0.42 * (top - GROUND) / (0.42 - half)),
+                    _triangle(p, 0.42, GROUND, high=GROUND + 0.42 * (top - GROUND) / (0.42 - half)),
                     p[..., 1] - top,
                 )
             case "round":
@@ -167,11 +168,16 @@ def _pattern(c: Canvas) -> None:
     for b in c.where("pattern", "striped"):
         light = (b.color @ b.color.new_tensor([0.3, 0.59, 0.11]) > 0.68)[:, None]
         color = torch.where(light, b.shade(-0.4), b.shade(0.8))
-        b.pattern(s.intersect(b.shape("body") + 0.03, s.stripes(b.p, 0.30, 90, 0.42)), color)
+        b.pattern(
+            s.intersect(b.shape("body") + 0.03, s.stripes(b.p, 0.30, degrees=90, share=0.42)), color
+        )
 
 
 def _curved(p: s.Points, half: float, foot: float, top: float) -> s.Distance:
-    """An eastern roof: flat up to `foot` from the middle, then sagging down to tips that turn up."""
+    """Compute the distance to an eastern roof with tips that turn up.
+
+    It is flat up to `foot` from the middle and sags from there to the tips at `half`.
+    """
     x = p[..., 0].abs()
     y = p[..., 1]
     u = ((x - foot) / (half - foot)).clamp_min(0)
@@ -183,15 +189,18 @@ def _curved(p: s.Points, half: float, foot: float, top: float) -> s.Distance:
 def _roof(
     roof: str, p: s.Points, half: float, eaves: float
 ) -> list[tuple[s.Distance, Color | None]]:
-    """The parts of a roof on walls whose top edge is at the origin of `p`, and their colours."""
+    """List the parts of a roof and their colors, None for the main color.
+
+    The top edge of the walls is at the origin of `p`.
+    """
     h = RISE[roof]
     e = half + eaves
     match roof:
         case "gable":
-            return [(_triangle(p, e, -0.05, h), TILES)]
+            return [(_triangle(p, e, -0.05, high=h), TILES)]
         case "battlements":
             e = half + 0.05
-            teeth = s.stripes(p, 2 * e / (4.55 if half > 0.4 else 2.55), 0, 0.55)
+            teeth = s.stripes(p, 2 * e / (4.55 if half > 0.4 else 2.55), degrees=0, share=0.55)
             return [
                 (
                     s.union(
@@ -210,36 +219,36 @@ def _roof(
         case "spire":
             x = min(0.32, 0.85 * half)
             return [
-                (_triangle(p, x, 0, h + 0.08), SLATE),
+                (_triangle(p, x, 0, high=h + 0.08), SLATE),
                 (_rect(p, (0, 0), (half + 0.05, 0.055)), SLATE),
             ]
         case "onion":
             x = min(0.28, 0.9 * half)
             bulb = s.union(
                 s.ellipse(p, (0, 0.19), (x, 0.16)),
-                _triangle(p, 0.78 * x, 0.26, h + 0.08),
+                _triangle(p, 0.78 * x, 0.26, high=h + 0.08),
                 _rect(p, (0, 0.05), (0.6 * x, 0.06)),
             )
             return [(bulb, GOLD), (_rect(p, (0, 0), (half + 0.05, 0.05)), GOLD)]
         case _:
-            return [(_curved(p, e, 0.2 * e, h), JADE)]
+            return [(_curved(p, e, 0.2 * e, top=h), JADE)]
 
 
 def _roofs(c: Canvas) -> None:
-    for roof, same in c.by("roof"):
-        for walls, r in same.by("walls"):
-            parts = _roof(roof, s.move(r.p, (0, TOP[walls])), HALF[walls], EAVES[walls])
+    for roof, part in c.by("roof"):
+        for walls, r in part.by("walls"):
+            parts = _roof(roof, s.move(r.p, (0, TOP[walls])), HALF[walls], eaves=EAVES[walls])
             if walls == "round" and roof == "dome":
                 parts = [(s.intersect(s.ellipse(r.p, *EGG), GROUND - r.p[..., 1]), None)]
             if walls == "twin":
                 p = s.move(s.mirror(r.p), (SIDE, SIDE_TOP)) / SIDE_SCALE
                 parts += [
                     (SIDE_SCALE * d, color)
-                    for d, color in _roof(roof, p, SIDE_HALF / SIDE_SCALE, 0.05)
+                    for d, color in _roof(roof, p, SIDE_HALF / SIDE_SCALE, eaves=0.05)
                 ]
             if walls == "stepped" and roof == "curved":
                 parts += [
-                    (_curved(s.move(r.p, (0, top)), half + 0.11, half - 0.1, 0.09), JADE)
+                    (_curved(s.move(r.p, (0, top)), half + 0.11, half - 0.1, top=0.09), JADE)
                     for half, top in TIERS
                 ]
             for d, color in parts:
@@ -276,24 +285,24 @@ def _windows(c: Canvas) -> None:
 
 
 def _door(c: Canvas) -> None:
-    for door, d in c.by("door"):
-        p = d.p
+    for door, b in c.by("door"):
+        p = b.p
         match door:
             case "arched":
-                d.paint(_arch(p, 0.16, 0.42), WOOD)
+                b.paint(_arch(p, 0.16, 0.42), WOOD)
             case "square":
-                d.paint(_block(p, 0.14, -0.34), WOOD)
+                b.paint(_block(p, 0.14, -0.34), WOOD)
             case "double":
-                d.paint(_block(p, 0.24, -0.36), CREAM)
+                b.paint(_block(p, 0.24, -0.36), CREAM)
                 x = (p[..., 0].abs() - 0.12).abs()
                 y = (p[..., 1] + 0.54).abs()
                 cross = (0.83 * x - 0.55 * y).abs() - 0.02
-                d.ink(s.intersect(s.union(cross, p[..., 0].abs() - 0.025), x - 0.12, y - 0.18))
+                b.ink(s.intersect(s.union(cross, p[..., 0].abs() - 0.025), x - 0.12, y - 0.18))
             case "tunnel":
-                d.paint(_arch(p, 0.27, 0.42), d.shade(0.35))
-                d.paint(_arch(p, 0.15, 0.28), (0.20, 0.17, 0.22))
+                b.paint(_arch(p, 0.27, 0.42), b.shade(0.35))
+                b.paint(_arch(p, 0.15, 0.28), (0.20, 0.17, 0.22))
     for knob in c.where("door", "arched", "square"):
-        knob.paint(s.circle(knob.p, (0.065, -0.54), 0.03), LIGHT, 0)
+        knob.paint(s.circle(knob.p, (0.065, -0.54), 0.03), LIGHT, outline=0)
 
 
 def _front(c: Canvas) -> None:
@@ -305,15 +314,15 @@ def _front(c: Canvas) -> None:
             if walls == "long":
                 shafts = s.union(shafts, _rect(p, (0.73, -0.5), (0.07, 0.22)))
                 x = 0.73
-            w.paint(shafts, CREAM, 0.7)
-            w.paint(_rect(p, (0, -0.26), (x + 0.11, 0.045)), CREAM, 0.7)
+            w.paint(shafts, CREAM, outline=0.7)
+            w.paint(_rect(p, (0, -0.26), (x + 0.11, 0.045)), CREAM, outline=0.7)
     for fence in c.where("front", "fence"):
         p = s.move(s.mirror(fence.p), (0.58, GROUND))
         tip = (p[..., 0] - 0.2 * torch.round(p[..., 0] / 0.2)).abs() + p[..., 1] - 0.25
         pickets = s.intersect(
-            _rect(p, (0, 0.12), (0.27, 0.13)), s.stripes(p, 0.2, 0, 0.6), 0.7 * tip
+            _rect(p, (0, 0.12), (0.27, 0.13)), s.stripes(p, 0.2, degrees=0, share=0.6), 0.7 * tip
         )
-        fence.paint(s.union(pickets, _rect(p, (0, 0.08), (0.28, 0.035))), CREAM, 0.7)
+        fence.paint(s.union(pickets, _rect(p, (0, 0.08), (0.28, 0.035))), CREAM, outline=0.7)
 
 
 def _spokes(p: s.Points) -> s.Points:
@@ -324,12 +333,12 @@ def _spokes(p: s.Points) -> s.Points:
 
 
 def _apex(c: Canvas) -> s.Points:
-    """Points seen from the top of the roof."""
+    """Return the points relative to the top of the roof."""
     return c.at("eaves") + c.at("rise") - c.p
 
 
 def _behind(c: Canvas) -> None:
-    """What stands behind the roof."""
+    """Paint the toppings that stand behind the roof."""
     for chimney in c.where("topping", "chimney"):
         p = chimney.at("eaves")
         chimney.paint(
@@ -358,26 +367,27 @@ def _topping(c: Canvas) -> None:
                 t.paint(
                     s.union(_rect(p, (0, 0.11), (0.05, 0.17)), _rect(p, (0, 0.15), (0.14, 0.05))),
                     GOLD,
-                    0.8,
+                    outline=0.8,
                 )
             case "sails":
                 hub = s.move(p, (0, -0.06))
                 arm = _spokes(hub)
-                t.paint(_rect(arm, (0.31, 0.07), (0.18, 0.075)), CREAM, 0.7)
+                t.paint(_rect(arm, (0.31, 0.07), (0.18, 0.075)), CREAM, outline=0.7)
                 t.paint(
                     s.union(_rect(arm, (0.25, 0), (0.25, 0.025)), s.circle(hub, (0, 0), 0.06)), WOOD
                 )
             case "beacon":
                 t.paint(_rect(p, (0, 0.09), (0.14, 0.13)), LIGHT)
-                t.paint(_triangle(p, 0.20, 0.20, 0.33), "red")
+                t.paint(_triangle(p, 0.20, 0.20, high=0.33), "red")
 
 
 def draw(c: Canvas) -> None:
+    """Paint buildings with any combination of the factors' values."""
     c.put("eaves", "walls", {walls: (0, top) for walls, top in TOP.items()})
     c.put("rise", "roof", {roof: (0, rise) for roof, rise in RISE.items()})
     _behind(c)
     _walls(c)
-    for dome in c.where("roof", "dome"):  # the pattern of the walls goes on over a dome
+    for dome in c.where("roof", "dome"):  # the pattern of the walls continues over a dome
         _roofs(dome)
     _pattern(c)
     for other in c.where("roof", *(set(RISE) - {"dome"})):
@@ -389,9 +399,9 @@ def draw(c: Canvas) -> None:
 
 
 BUILDING = Category(
-    "building",
-    (WALLS, ROOF, DOOR, WINDOWS, TOPPING, FRONT, PATTERN, COLOR),
-    {
+    name="building",
+    factors=(WALLS, ROOF, DOOR, WINDOWS, TOPPING, FRONT, PATTERN, COLOR),
+    species={
         "house": {
             "walls": "square",
             "roof": "gable",
@@ -553,5 +563,5 @@ BUILDING = Category(
             "color": {"white": 0.7, "gray": 0.3},
         },
     },
-    draw,
+    draw=draw,
 )

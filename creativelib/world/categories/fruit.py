@@ -99,7 +99,7 @@ TOPS: dict[str, XY] = {
     "cluster": (0.0, 0.40),
     "twin": (0.0, 0.43),
 }
-# Where the lower end is, and how far it is turned from pointing down.
+# Place of the lower end, and its turn in degrees from pointing down.
 BASES: dict[str, tuple[XY, float]] = {
     "round": ((0.0, -0.66), 0),
     "oval": ((0.0, -0.67), 0),
@@ -147,18 +147,20 @@ BALLS = [
 
 
 def _along(p: Points) -> tuple[Points, torch.Tensor]:
-    """For the crescent: points relative to its centre line, and the place along that line from 0 (top) to 1."""
+    """Express points relative to the center line of the crescent.
+
+    Also returns the place along that line, from 0 (top) to 1.
+    """
     q = p - p.new_tensor(CENTER["crescent"])
     angle = torch.atan2(q[..., 1], q[..., 0]).clamp(math.radians(-114), math.radians(8))
-    return q - 0.85 * torch.stack([angle.cos(), angle.sin()], -1), (
-        math.radians(8) - angle
-    ) / math.radians(122)
+    line = 0.85 * torch.stack([angle.cos(), angle.sin()], -1)
+    return q - line, (math.radians(8) - angle) / math.radians(122)
 
 
 def _body(shape: str, p: Points) -> Distance:
     match shape:
         case "round":
-            return s.ellipse(s.mirror(p), (0.15, -0.15), (0.46, 0.54), 10)
+            return s.ellipse(s.mirror(p), (0.15, -0.15), (0.46, 0.54), degrees=10)
         case "oval":
             return s.ellipse(p, (0.0, -0.14), (0.43, 0.58))
         case "wide":
@@ -194,7 +196,7 @@ def _body(shape: str, p: Points) -> Distance:
 
 
 def _shapes(c: Canvas) -> None:
-    """Keep the whole body, the flesh that shows, and the skin that is left."""
+    """Keep the whole body, the visible flesh, and the rest of the skin as shapes."""
     for shape, b in c.by("shape"):
         b.keep("body", _body(shape, b.p))
         b.keep("lit", _body(shape, b.p + b.p.new_tensor([0.09, -0.07])))
@@ -226,7 +228,7 @@ def _shapes(c: Canvas) -> None:
 
 
 def _fill(c: Canvas, shape: str, region: Distance, color: Color | None) -> None:
-    """Paint a part of the body; a cluster is painted ball by ball."""
+    """Paint a part of the body. Paint a cluster ball by ball."""
     if shape == "cluster":
         for xy in reversed(BALLS):
             c.paint(s.intersect(s.circle(c.p, xy, 0.2), region), color)
@@ -239,19 +241,19 @@ def _skin(c: Canvas) -> None:
         if shape == "twin":
             b.paint(s.path(s.mirror(b.p), [(0.0, 0.36), (0.23, 0.2), (0.37, -0.03)], 0.045), TWIG)
         skin = b.shape("skin")
-        _fill(b, shape, skin, None)
+        _fill(b, shape, skin, color=None)
         if shape == "cluster":
             shine = s.union(*(s.circle(b.p, (x - 0.06, y + 0.06), 0.045) for x, y in BALLS))
-            b.paint(s.intersect(shine, skin + 0.05), b.shade(0.6), 0)
+            b.paint(s.intersect(shine, skin + 0.05), b.shade(0.6), outline=0)
         else:
-            b.paint(s.subtract(skin + 0.03, b.shape("lit")), b.shade(-0.16), 0)
+            b.paint(s.subtract(skin + 0.03, b.shape("lit")), b.shade(-0.16), outline=0)
     for pattern, q in c.by("pattern"):
         skin = q.shape("skin")
         if pattern == "striped":
             p = q.p + torch.stack(
                 [0.035 * (14 * q.p[..., 1]).sin(), torch.zeros_like(q.p[..., 1])], -1
             )
-            q.pattern(s.intersect(skin + 0.03, s.stripes(p, 0.3, 0, 0.45)))
+            q.pattern(s.intersect(skin + 0.03, s.stripes(p, 0.3, degrees=0, share=0.45)))
         elif pattern == "spotted":
             q.pattern(
                 s.intersect(skin + 0.03, s.dots(q.p - q.p.new_tensor([0.08, 0.05]), 0.32, 0.085))
@@ -259,10 +261,18 @@ def _skin(c: Canvas) -> None:
     for sub in c.where("skin", "seeds"):
         p = sub.p * sub.p.new_tensor([1.0, 0.75])
         sub.paint(
-            s.intersect(sub.shape("skin") + 0.06, s.dots(p, 0.215, 0.036)), (1.0, 0.95, 0.62), 0.7
+            s.intersect(sub.shape("skin") + 0.06, s.dots(p, 0.215, 0.036)),
+            (1.0, 0.95, 0.62),
+            outline=0.7,
         )
     for sub in c.where("skin", "net"):
-        _engrave(sub, s.union(s.stripes(sub.p, 0.25, 40, 0.19), s.stripes(sub.p, 0.25, -40, 0.19)))
+        _engrave(
+            sub,
+            s.union(
+                s.stripes(sub.p, 0.25, degrees=40, share=0.19),
+                s.stripes(sub.p, 0.25, degrees=-40, share=0.19),
+            ),
+        )
     for sub in c.where("skin", "crease", "segments"):
         for shape, b in sub.by("shape"):
             for skin, q in b.by("skin"):
@@ -270,14 +280,16 @@ def _skin(c: Canvas) -> None:
 
 
 def _engrave(c: Canvas, lines: Distance) -> None:
-    """Ink lines on the skin, with light edges on dark fruit so that they show there too."""
+    """Draw lines on the skin, with light edges on dark fruit so that they show there too."""
     dark = (c.color.mean(1) < 0.35).float()[:, None, None]
-    c.paint(s.intersect(c.shape("skin") + 0.03, lines + 0.024 - 0.05 * dark), c.shade(0.3), 0)
+    c.paint(
+        s.intersect(c.shape("skin") + 0.03, lines + 0.024 - 0.05 * dark), c.shade(0.3), outline=0
+    )
     c.ink(s.intersect(c.shape("skin"), lines))
 
 
 def _lines(shape: str, skin: str, p: Points) -> Distance:
-    """The meridians of a fruit, or only one of them."""
+    """Compute the distance to the meridians of a fruit, or to only one of them for a crease."""
     if shape == "crescent":
         offset = s.circle(p, CENTER[shape], 0.85)
         return (
@@ -312,7 +324,7 @@ def _flesh(c: Canvas) -> None:
         if form == "whole":
             continue
         for shape, b in part.by("shape"):
-            _fill(b, shape, b.shape("flesh"), CREAM if form == "bitten" else FLESH[shape])
+            _fill(b, shape, b.shape("flesh"), color=CREAM if form == "bitten" else FLESH[shape])
             if form == "cut" and shape in ("round", "oval"):
                 spokes = s.union(
                     *(
@@ -334,7 +346,8 @@ def _flesh(c: Canvas) -> None:
     for q in c.where("form", "peeled"):
         for p in (q.at("left") * q.p.new_tensor([-1.0, 1.0]), q.at("right")):
             q.paint(
-                s.path(p, [(-0.07, -0.07), (0.07, 0.03), (0.13, -0.16)], 0.09, 0.035), q.shade(0.25)
+                s.path(p, [(-0.07, -0.07), (0.07, 0.03), (0.13, -0.16)], 0.09, r_end=0.035),
+                q.shade(0.25),
             )
 
 
@@ -344,17 +357,17 @@ def _base(c: Canvas) -> None:
             for shape, b in part.by("shape"):
                 p = s.move(s.mirror(b.p) if shape == "twin" else b.p, *BASES[shape])
                 if base == "tip":
-                    b.paint(_blade(p, (0.0, 0.26), (0.0, -0.21), 0.32))
+                    b.paint(_blade(p, (0.0, 0.26), (0.0, -0.21), bend=0.32))
                 elif base == "star":
                     b.paint(
                         s.union(
-                            _blade(s.mirror(p), (0.0, 0.1), (0.19, -0.15), 0.25),
-                            _blade(p, (0.0, 0.1), (0.0, -0.19), 0.25),
+                            _blade(s.mirror(p), (0.0, 0.1), (0.19, -0.15), bend=0.25),
+                            _blade(p, (0.0, 0.1), (0.0, -0.19), bend=0.25),
                         ),
                         TWIG,
                     )
                 else:
-                    d = s.box(p, (0.0, 0.0), (0.14, 0.12), 0.05)
+                    d = s.box(p, (0.0, 0.0), (0.14, 0.12), rounding=0.05)
                     b.paint(d, "black")
                     b.ink(d)
 
@@ -364,21 +377,23 @@ def _top_behind(c: Canvas) -> None:
         p = t.at("top")
         match top:
             case "stem":
-                t.paint(s.path(p, [(0.0, -0.1), (0.02, 0.14), (0.12, 0.33)], 0.055, 0.08), TWIG)
+                t.paint(
+                    s.path(p, [(0.0, -0.1), (0.02, 0.14), (0.12, 0.33)], 0.055, r_end=0.08), TWIG
+                )
             case "leaf":
                 t.paint(s.path(p, [(0.0, -0.1), (0.0, 0.1), (-0.08, 0.28)], 0.05), TWIG)
             case "crown":
                 q = s.mirror(p)
                 for tip in ((0.42, 0.12), (0.27, 0.35), (0.0, 0.45)):
-                    t.paint(_blade(q, (0.03, -0.08), tip, 0.23), GREEN)
+                    t.paint(_blade(q, (0.03, -0.08), tip, bend=0.23), GREEN)
             case "vine":
                 x = p[..., 0] - 0.19
                 y = p[..., 1] - 0.22
                 curl = s.subtract(
                     s.ring(s.circle(p, (0.19, 0.22), 0.18), 0.045), s.intersect(x - 0.03, y)
                 )
-                t.paint(_blade(p, (0.0, -0.02), (-0.30, 0.16), 0.24), GREEN)
-                t.paint(s.union(curl, s.capsule(p, (0.0, -0.1), (0.01, 0.22), 0.048)), GREEN)
+                t.paint(_blade(p, (0.0, -0.02), (-0.30, 0.16), bend=0.24), GREEN)
+                t.paint(s.union(curl, s.capsule(p, (0.0, -0.1), (0.01, 0.22), r=0.048)), GREEN)
             case _:
                 pass
 
@@ -386,11 +401,11 @@ def _top_behind(c: Canvas) -> None:
 def _top_front(c: Canvas) -> None:
     for t in c.where("top", "leaf"):
         p = t.at("top")
-        t.paint(_blade(p, (0.0, 0.06), (0.44, 0.28), 0.24), GREEN)
-        t.ink(s.capsule(p, (0.04, 0.08), (0.30, 0.21), 0.024))
+        t.paint(_blade(p, (0.0, 0.06), (0.44, 0.28), bend=0.24), GREEN)
+        t.ink(s.capsule(p, (0.04, 0.08), (0.30, 0.21), r=0.024))
     for t in c.where("top", "cap"):
         p = t.at("top")
-        t.paint(s.capsule(p, (0.0, 0.0), (0.03, 0.20), 0.05), GREEN)
+        t.paint(s.capsule(p, (0.0, 0.0), (0.03, 0.20), r=0.05), GREEN)
         t.paint(
             s.polygon(
                 s.mirror(p),
@@ -410,12 +425,15 @@ def _top_front(c: Canvas) -> None:
         )
     for t in c.where("top", "blossom"):
         p = t.at("top")
-        t.paint(s.petals(p, (0.0, 0.12), 5, 0.16, (0.14, 0.115)), "white")
+        t.paint(s.petals(p, (0.0, 0.12), 5, distance=0.16, radii=(0.14, 0.115)), "white")
         t.paint(s.circle(p, (0.0, 0.12), 0.09), "yellow")
 
 
 def _blade(p: Points, a: XY, b: XY, bend: float = 0.2) -> Distance:
-    """A pointed leaf from a to b: what two circles share; `bend` is its half width relative to its length."""
+    """Compute the distance to a pointed leaf from a to b, the intersection of two disks.
+
+    `bend` is half its width relative to its length.
+    """
     x = (a[0] + b[0]) / 2
     y = (a[1] + b[1]) / 2
     half = math.dist(a, b) / 2
@@ -426,6 +444,7 @@ def _blade(p: Points, a: XY, b: XY, bend: float = 0.2) -> Distance:
 
 
 def draw(c: Canvas) -> None:
+    """Paint fruit with any combination of the factors' values."""
     for spot, places in {"top": TOPS, "bite": BITES, "cut": CUTS}.items():
         c.put(spot, "shape", places)
     c.put("peel", "shape", {name: (x, y) for name, (x, _, y) in PEELS.items()})
@@ -456,24 +475,144 @@ def _species(
 
 
 FRUIT = Category(
-    "fruit",
-    (SHAPE, TOP, SKIN, FORM, BASE, PATTERN, COLOR),
-    {
-        "apple": _species("round", "leaf", "smooth", "whole bitten", "star", "plain", "red green"),
-        "tangerine": _species("round", "leaf", "segments", "peeled", "rounded", "plain", "orange"),
-        "peach": _species("round", "leaf", "crease", "whole", "tip", "plain", "pink orange"),
-        "melon": _species("round", "stem", "net", "whole cut", "dark", "plain", "yellow green"),
-        "watermelon": _species("wide", "vine", "smooth", "cut", "rounded", "striped", "green"),
-        "lemon": _species("oval", "blossom", "smooth", "whole cut", "tip", "plain", "yellow"),
-        "plum": _species("oval", "stem", "crease", "whole", "rounded", "plain", "purple blue"),
-        "kiwi": _species("oval", "leaf", "seeds", "cut", "dark", "plain", "brown"),
-        "pineapple": _species("oval", "crown", "net", "whole", "rounded", "plain", "yellow orange"),
-        "pear": _species("pear", "stem", "smooth", "whole", "star", "spotted", "green yellow"),
-        "fig": _species("pear", "stem", "segments", "cut", "dark", "plain", "purple"),
-        "strawberry": _species("cone", "cap", "seeds", "whole bitten", "rounded", "plain", "red"),
-        "banana": _species("crescent", "stem", "crease", "whole peeled", "dark", "plain", "yellow"),
-        "grape": _species("cluster", "vine", "smooth", "whole", "rounded", "plain", "purple green"),
-        "cherry": _species("twin", "leaf", "smooth", "whole", "rounded", "plain", "red"),
+    name="fruit",
+    factors=(SHAPE, TOP, SKIN, FORM, BASE, PATTERN, COLOR),
+    species={
+        "apple": _species(
+            shape="round",
+            top="leaf",
+            skin="smooth",
+            form="whole bitten",
+            base="star",
+            pattern="plain",
+            colors="red green",
+        ),
+        "tangerine": _species(
+            shape="round",
+            top="leaf",
+            skin="segments",
+            form="peeled",
+            base="rounded",
+            pattern="plain",
+            colors="orange",
+        ),
+        "peach": _species(
+            shape="round",
+            top="leaf",
+            skin="crease",
+            form="whole",
+            base="tip",
+            pattern="plain",
+            colors="pink orange",
+        ),
+        "melon": _species(
+            shape="round",
+            top="stem",
+            skin="net",
+            form="whole cut",
+            base="dark",
+            pattern="plain",
+            colors="yellow green",
+        ),
+        "watermelon": _species(
+            shape="wide",
+            top="vine",
+            skin="smooth",
+            form="cut",
+            base="rounded",
+            pattern="striped",
+            colors="green",
+        ),
+        "lemon": _species(
+            shape="oval",
+            top="blossom",
+            skin="smooth",
+            form="whole cut",
+            base="tip",
+            pattern="plain",
+            colors="yellow",
+        ),
+        "plum": _species(
+            shape="oval",
+            top="stem",
+            skin="crease",
+            form="whole",
+            base="rounded",
+            pattern="plain",
+            colors="purple blue",
+        ),
+        "kiwi": _species(
+            shape="oval",
+            top="leaf",
+            skin="seeds",
+            form="cut",
+            base="dark",
+            pattern="plain",
+            colors="brown",
+        ),
+        "pineapple": _species(
+            shape="oval",
+            top="crown",
+            skin="net",
+            form="whole",
+            base="rounded",
+            pattern="plain",
+            colors="yellow orange",
+        ),
+        "pear": _species(
+            shape="pear",
+            top="stem",
+            skin="smooth",
+            form="whole",
+            base="star",
+            pattern="spotted",
+            colors="green yellow",
+        ),
+        "fig": _species(
+            shape="pear",
+            top="stem",
+            skin="segments",
+            form="cut",
+            base="dark",
+            pattern="plain",
+            colors="purple",
+        ),
+        "strawberry": _species(
+            shape="cone",
+            top="cap",
+            skin="seeds",
+            form="whole bitten",
+            base="rounded",
+            pattern="plain",
+            colors="red",
+        ),
+        "banana": _species(
+            shape="crescent",
+            top="stem",
+            skin="crease",
+            form="whole peeled",
+            base="dark",
+            pattern="plain",
+            colors="yellow",
+        ),
+        "grape": _species(
+            shape="cluster",
+            top="vine",
+            skin="smooth",
+            form="whole",
+            base="rounded",
+            pattern="plain",
+            colors="purple green",
+        ),
+        "cherry": _species(
+            shape="twin",
+            top="leaf",
+            skin="smooth",
+            form="whole",
+            base="rounded",
+            pattern="plain",
+            colors="red",
+        ),
     },
-    draw,
+    draw=draw,
 )

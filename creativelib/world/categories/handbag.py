@@ -67,7 +67,7 @@ PATTERN = Factor(
 GOLD = (0.98, 0.77, 0.25)
 TAN = (0.62, 0.40, 0.22)
 DARK = (0.30, 0.22, 0.22)
-# Where handles rise, where the long strap meets the sides, and where a wrist loop hangs.
+# Places on each body: of the handle's foot, of the long strap's right end, and of the wrist loop.
 HOLDS: dict[str, XY] = {
     "flared": (0.0, 0.30),
     "box": (0.0, 0.20),
@@ -92,7 +92,7 @@ CORNERS: dict[str, XY] = {
     "arch": (0.42, 0.58),
     "sack": (0.38, 0.56),
 }
-# The right end of the closure, which is as long to the left, and the middle of the front.
+# The right end of the closure, which reaches as far to the left, and the middle of the front.
 RIMS: dict[str, XY] = {
     "flared": (0.50, 0.20),
     "box": (0.53, 0.09),
@@ -119,14 +119,14 @@ def _outline(body: str, p: Points) -> Distance:
                 - 0.05
             )
         case "box":
-            return s.box(p, (0.0, -0.22), (0.76, 0.44), 0.11)
+            return s.box(p, (0.0, -0.22), (0.76, 0.44), rounding=0.11)
         case "round":
             return s.circle(p, (0.0, -0.12), 0.55)
         case "moon":
             return -s.blend(-s.ellipse(p, (0.0, 0.12), (0.78, 0.78)), 0.25 - p[..., 1], 0.22)
         case "arch":
             return s.blend(
-                s.box(p, (0.0, -0.33), (0.53, 0.33), 0.12),
+                s.box(p, (0.0, -0.33), (0.53, 0.33), rounding=0.12),
                 s.ellipse(p, (0.0, 0.0), (0.51, 0.53)),
                 0.05,
             )
@@ -153,7 +153,7 @@ def _handle(c: Canvas) -> None:
         p = h.at("hold")
         match handle:
             case "grip":
-                h.paint(s.ring(s.box(p, (0.0, -0.02), (0.30, 0.30), 0.07), 0.065), DARK)
+                h.paint(s.ring(s.box(p, (0.0, -0.02), (0.30, 0.30), rounding=0.07), 0.065), DARK)
             case "loops":
                 for shift, color in ((0.11, h.shade(-0.3)), (-0.05, h.shade(0.2))):
                     h.paint(s.ring(s.ellipse(p, (shift, 0.0), (0.29, 0.40)), 0.05), color)
@@ -162,18 +162,22 @@ def _handle(c: Canvas) -> None:
             case "chain":
                 h.paint(
                     s.intersect(
-                        s.petals(p, (0.0, 0.0), 13, 0.36, (0.065, 0.085)), -0.08 - p[..., 1]
+                        s.petals(p, (0.0, 0.0), 13, distance=0.36, radii=(0.065, 0.085)),
+                        -0.08 - p[..., 1],
                     ),
                     GOLD,
                 )
             case "wrist":
-                h.paint(s.ring(s.ellipse(h.at("corner"), (0.0, 0.0), (0.13, 0.27), -28), 0.05), TAN)
+                h.paint(
+                    s.ring(s.ellipse(h.at("corner"), (0.0, 0.0), (0.13, 0.27), degrees=-28), 0.05),
+                    TAN,
+                )
             case _:
                 pass
 
 
 def _strap(c: Canvas) -> Distance:
-    """An arch from side to side, as high as the picture allows."""
+    """Compute the distance to an arch from side to side, as high as the picture allows."""
     side = _spot(c, "side")
     radii = torch.stack([side[..., 0], 0.80 - side[..., 1]], -1)
     p = torch.stack([c.p[..., 0], c.p[..., 1] - side[..., 1]], -1)
@@ -184,18 +188,18 @@ def _strap(c: Canvas) -> Distance:
 
 
 def _spot(c: Canvas, name: str) -> torch.Tensor:
-    """A named place as numbers, (m, 1, 1, 2)."""
+    """Return a named place as coordinates of shape (m, 1, 1, 2)."""
     return c.p[:, :1, :1] - c.at(name)[:, :1, :1]
 
 
 def _bottom(c: Canvas) -> None:
-    """What is behind the body; wheels come later."""
+    """Paint the bottoms that lie behind the body. Wheels follow with the front."""
     for b in c.where("bottom", "feet"):
-        b.paint(s.capsule(s.mirror(b.p), (0.24, -0.5), (0.28, -0.72), 0.09), GOLD)
+        b.paint(s.capsule(s.mirror(b.p), (0.24, -0.5), (0.28, -0.72), r=0.09), GOLD)
     for b in c.where("bottom", "fringe"):
         x = b.p[..., 0]
         strand = torch.stack([x - 0.15 * (x / 0.15).round().clamp(-2, 2), b.p[..., 1]], -1)
-        b.paint(s.box(strand, (0.0, -0.60), (0.052, 0.24), 0.03), TAN)
+        b.paint(s.box(strand, (0.0, -0.60), (0.052, 0.24), rounding=0.03), TAN)
 
 
 def _body(c: Canvas) -> None:
@@ -205,11 +209,13 @@ def _body(c: Canvas) -> None:
         b.paint(
             s.subtract(d + 0.03, _outline(body, b.p + b.p.new_tensor([0.08, -0.06]))),
             b.shade(-0.15),
-            0,
+            outline=0,
         )
     for pattern, q in c.by("pattern"):
         if pattern == "striped":
-            q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.3, 0, 0.42)))
+            q.pattern(
+                s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.3, degrees=0, share=0.42))
+            )
         elif pattern == "spotted":
             q.pattern(
                 s.intersect(
@@ -217,7 +223,7 @@ def _body(c: Canvas) -> None:
                 )
             )
     for b in c.where("body", "sack"):
-        b.ink(s.capsule(s.mirror(b.p), (0.10, 0.26), (0.14, 0.36), 0.024))
+        b.ink(s.capsule(s.mirror(b.p), (0.10, 0.26), (0.14, 0.36), r=0.024))
 
 
 def _closure(c: Canvas) -> None:
@@ -232,22 +238,22 @@ def _closure(c: Canvas) -> None:
                 b.paint(bar - 0.10, DARK)
             case "zip":
                 b.paint(bar - 0.085, (0.90, 0.90, 0.88))
-                b.ink(s.intersect(bar - 0.06, s.stripes(p, 0.12, 0, 0.42)))
-                b.paint(s.capsule(b.at("rim"), (-0.10, -0.02), (-0.10, -0.20), 0.065), GOLD)
+                b.ink(s.intersect(bar - 0.06, s.stripes(p, 0.12, degrees=0, share=0.42)))
+                b.paint(s.capsule(b.at("rim"), (-0.10, -0.02), (-0.10, -0.20), r=0.065), GOLD)
             case "flap":
                 b.paint(s.intersect(b.shape("body"), s.circle(p, (0.0, 0.62), 0.90)), b.shade(-0.2))
                 b.paint(s.circle(p, (0.0, -0.20), 0.085), GOLD)
             case "buckle":
                 b.paint(s.intersect(s.box(p, (0.0, 0.0), (0.11, 0.32)), b.shape("body")), TAN)
-                b.paint(s.box(p, (0.0, -0.09), (0.20, 0.15), 0.05), GOLD)
-                b.paint(s.box(p, (0.0, -0.09), (0.11, 0.07), 0.02), TAN)
+                b.paint(s.box(p, (0.0, -0.09), (0.20, 0.15), rounding=0.05), GOLD)
+                b.paint(s.box(p, (0.0, -0.09), (0.11, 0.07), rounding=0.02), TAN)
             case "clasp":
                 b.paint(bar - 0.06, GOLD)
                 b.paint(s.circle(s.mirror(p), (0.09, 0.10), 0.095), GOLD)
             case _:
                 q = s.mirror(p)
                 pink = (0.98, 0.40, 0.55)
-                b.paint(s.capsule(q, (0.02, -0.04), (0.14, -0.22), 0.05), pink)
+                b.paint(s.capsule(q, (0.02, -0.04), (0.14, -0.22), r=0.05), pink)
                 b.paint(
                     s.polygon(q, [(0.0, 0.02), (0.26, 0.12), (0.28, -0.10), (0.0, -0.02)]) - 0.04,
                     pink,
@@ -260,14 +266,20 @@ def _front(c: Canvas) -> None:
         p = f.at("front")
         match front:
             case "pocket":
-                f.paint(s.box(p, (0.0, 0.0), (0.26, 0.18), 0.08), f.shade(0.3))
+                f.paint(s.box(p, (0.0, 0.0), (0.26, 0.18), rounding=0.08), f.shade(0.3))
                 f.ink(s.box(p, (0.0, 0.06), (0.26, 0.024)))
                 f.ink(s.circle(p, (0.0, -0.03), 0.04))
             case "heart":
                 lobe = s.box(
-                    s.move(s.mirror(p), (0.075, 0.05), -45), (0.0, -0.03), (0.10, 0.13), 0.095
+                    s.move(s.mirror(p), (0.075, 0.05), -45),
+                    (0.0, -0.03),
+                    (0.10, 0.13),
+                    rounding=0.095,
                 )
-                f.paint(s.union(lobe, s.box(p, (0.0, -0.05), (0.09, 0.09), 0.0, 45)), "red")
+                f.paint(
+                    s.union(lobe, s.box(p, (0.0, -0.05), (0.09, 0.09), rounding=0.0, degrees=45)),
+                    "red",
+                )
             case "star":
                 f.paint(_star(p, 0.23), "yellow")
             case "tassel":
@@ -288,7 +300,7 @@ def _front(c: Canvas) -> None:
 
 
 def _star(p: Points, r: float) -> Distance:
-    """A five-pointed star: one folded point."""
+    """Compute the distance to a five-pointed star by folding all points onto one."""
     angle = torch.atan2(p[..., 0], p[..., 1])
     fold = (angle - 1.25664 * (angle / 1.25664).round()).abs()
     q = p.norm(dim=-1, keepdim=True) * torch.stack([fold.cos(), fold.sin()], -1)
@@ -296,6 +308,7 @@ def _star(p: Points, r: float) -> Distance:
 
 
 def draw(c: Canvas) -> None:
+    """Paint handbags with any combination of the factors' values."""
     for spot, places in {
         "hold": HOLDS,
         "side": SIDES,
@@ -328,26 +341,108 @@ def _species(
 
 
 HANDBAG = Category(
-    "handbag",
-    (BODY, HANDLE, CLOSURE, FRONT, BOTTOM, PATTERN, COLOR),
-    {
+    name="handbag",
+    factors=(BODY, HANDLE, CLOSURE, FRONT, BOTTOM, PATTERN, COLOR),
+    species={
         "tote": _species(
-            "flared", "loops", "open", "heart", "bare", "plain striped", "white blue pink"
+            body="flared",
+            handle="loops",
+            closure="open",
+            front="heart",
+            bottom="bare",
+            pattern="plain striped",
+            colors="white blue pink",
         ),
-        "clutch": _species("box", "none", "flap", "bare", "bare", "plain", "pink black purple"),
-        "satchel": _species("box", "strap", "buckle", "pocket", "feet", "plain", "brown red"),
-        "briefcase": _species("box", "grip", "clasp", "bare", "feet", "plain", "brown black"),
+        "clutch": _species(
+            body="box",
+            handle="none",
+            closure="flap",
+            front="bare",
+            bottom="bare",
+            pattern="plain",
+            colors="pink black purple",
+        ),
+        "satchel": _species(
+            body="box",
+            handle="strap",
+            closure="buckle",
+            front="pocket",
+            bottom="feet",
+            pattern="plain",
+            colors="brown red",
+        ),
+        "briefcase": _species(
+            body="box",
+            handle="grip",
+            closure="clasp",
+            front="bare",
+            bottom="feet",
+            pattern="plain",
+            colors="brown black",
+        ),
         "suitcase": _species(
-            "box", "grip", "buckle", "star", "wheels", "plain striped", "blue red"
+            body="box",
+            handle="grip",
+            closure="buckle",
+            front="star",
+            bottom="wheels",
+            pattern="plain striped",
+            colors="blue red",
         ),
         "backpack": _species(
-            "arch", "grip", "zip", "pocket", "bare", "plain spotted", "blue green red"
+            body="arch",
+            handle="grip",
+            closure="zip",
+            front="pocket",
+            bottom="bare",
+            pattern="plain spotted",
+            colors="blue green red",
         ),
-        "purse": _species("round", "chain", "clasp", "bare", "bare", "plain spotted", "red purple"),
-        "pouch": _species("sack", "wrist", "bow", "star", "bare", "plain", "purple green"),
-        "saddlebag": _species("moon", "strap", "flap", "bare", "fringe", "plain", "brown orange"),
-        "duffel": _species("box", "loops", "zip", "pocket", "feet", "striped", "gray blue"),
-        "crossbody": _species("moon", "chain", "zip", "tassel", "bare", "plain", "pink yellow"),
+        "purse": _species(
+            body="round",
+            handle="chain",
+            closure="clasp",
+            front="bare",
+            bottom="bare",
+            pattern="plain spotted",
+            colors="red purple",
+        ),
+        "pouch": _species(
+            body="sack",
+            handle="wrist",
+            closure="bow",
+            front="star",
+            bottom="bare",
+            pattern="plain",
+            colors="purple green",
+        ),
+        "saddlebag": _species(
+            body="moon",
+            handle="strap",
+            closure="flap",
+            front="bare",
+            bottom="fringe",
+            pattern="plain",
+            colors="brown orange",
+        ),
+        "duffel": _species(
+            body="box",
+            handle="loops",
+            closure="zip",
+            front="pocket",
+            bottom="feet",
+            pattern="striped",
+            colors="gray blue",
+        ),
+        "crossbody": _species(
+            body="moon",
+            handle="chain",
+            closure="zip",
+            front="tassel",
+            bottom="bare",
+            pattern="plain",
+            colors="pink yellow",
+        ),
     },
-    draw,
+    draw=draw,
 )

@@ -1,4 +1,7 @@
-"""Musical instruments: a body between a base and a neck, something on it that sounds, an end on top and an extra."""
+"""Musical instruments: a body between a base and a neck.
+
+Something on the body makes the sound, and there are an end on top and an accessory.
+"""
 
 from torch import Tensor
 
@@ -69,7 +72,10 @@ SPOTTED = {"plain": 0.5, "spotted": 0.5}
 
 
 def _unit(c: Canvas) -> tuple[Points, Tensor]:
-    """Points in the body's frame, where every body reaches from y = -0.5 to 0.5, and its scale, to multiply distances with."""
+    """Express points in the body's frame, where every body reaches from y = -0.5 to 0.5.
+
+    Also returns the scale of the frame, by which to multiply distances in it.
+    """
     low = c.at("low")
     high = c.at("high")
     k = (low - high)[:, :1, :1, 1:]
@@ -77,7 +83,10 @@ def _unit(c: Canvas) -> tuple[Points, Tensor]:
 
 
 def _repeat(p: Points, axis: int, step: float, count: float) -> Points:
-    """Fold space so that what is drawn around 0 appears `count` times (an odd number), `step` apart."""
+    """Fold space so that a shape around 0 appears `count` times, `step` apart.
+
+    `count` must be odd.
+    """
     q = p.clone()
     q[..., axis] -= step * (p[..., axis] / step).round().clamp(-(count - 1) / 2, (count - 1) / 2)
     return q
@@ -103,22 +112,27 @@ def _base(c: Canvas) -> None:
         p = s.mirror(b.p)
         b.paint(
             s.union(
-                s.capsule(p, (0.14, 0.0), (0.46, -0.76), 0.075, 0.055),
-                s.box(p, (0.48, -0.79), (0.11, 0.05), 0.04),
+                s.capsule(p, (0.14, 0.0), (0.46, -0.76), r=0.075, r_end=0.055),
+                s.box(p, (0.48, -0.79), (0.11, 0.05), rounding=0.04),
             ),
             WOOD,
         )
     for b in c.where("base", "bellows"):
         b.paint(
-            s.box(_repeat(s.move(b.p, (0, -0.54)), 1, 0.13, 3), (0, 0), (0.54, 0.07), 0.07),
+            s.box(
+                _repeat(s.move(b.p, (0, -0.54)), 1, 0.13, count=3),
+                (0, 0),
+                (0.54, 0.07),
+                rounding=0.07,
+            ),
             CREAM,
-            0.8,
+            outline=0.8,
         )
-        b.paint(s.box(b.p, (0, -0.79), (0.54, 0.075), 0.04))
+        b.paint(s.box(b.p, (0, -0.79), (0.54, 0.075), rounding=0.04))
 
 
 def _horn(c: Canvas) -> None:
-    """The curved horn of a saxophone, from under the body up its right side."""
+    """Paint the curved horn of a saxophone, from under the body up its right side."""
     for b in c.where("base", "horn"):
         x, y = b.p.unbind(-1)
         bend = s.intersect(s.ring(s.circle(b.p, (0.29, -0.42), 0.29), 0.105), y + 0.42)
@@ -137,7 +151,7 @@ def _shape(body: str, p: Points) -> Distance:
         case "round":
             return s.circle(p, (0, 0), 0.5)
         case "box":
-            return s.box(p, (0, 0), (0.52, 0.5), 0.07)
+            return s.box(p, (0, 0), (0.52, 0.5), rounding=0.07)
         case "barrel":
             return s.union(
                 s.box(p, (0, 0), (0.48, 0.34)),
@@ -147,18 +161,19 @@ def _shape(body: str, p: Points) -> Distance:
         case "tube":
             return s.union(
                 s.intersect(x.abs() - 0.18 - 0.05 * y, y.abs() - 0.5),
-                s.box(p, (0, -0.45), (0.24, 0.05), 0.04),
+                s.box(p, (0, -0.45), (0.24, 0.05), rounding=0.04),
             )
         case _:
             pillar = s.union(
-                s.capsule(p, (-0.42, 0.40), (-0.42, -0.42), 0.07), s.circle(p, (-0.42, 0.41), 0.105)
+                s.capsule(p, (-0.42, 0.40), (-0.42, -0.42), r=0.07),
+                s.circle(p, (-0.42, 0.41), 0.105),
             )
             arch = s.intersect(
                 s.ring(s.circle(p, (0, -0.51), 0.95), 0.075), s.box(p, (0, 0.4), (0.47, 0.2))
             )
             board = s.union(
-                s.capsule(p, (0.47, 0.30), (-0.28, -0.36), 0.085, 0.12),
-                s.box(p, (-0.24, -0.45), (0.32, 0.06), 0.04),
+                s.capsule(p, (0.47, 0.30), (-0.28, -0.36), r=0.085, r_end=0.12),
+                s.box(p, (-0.24, -0.45), (0.32, 0.06), rounding=0.04),
             )
             return s.union(pillar, arch, board)
 
@@ -172,7 +187,9 @@ def _body(c: Canvas) -> None:
         b.paint(b.keep("body", _shape(body, p) * k))
     for pattern, q in c.by("pattern"):
         if pattern == "striped":
-            q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.19, 45, 0.45)))
+            q.pattern(
+                s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.19, degrees=45, share=0.45))
+            )
         elif pattern == "spotted":
             q.pattern(s.intersect(q.shape("body") + 0.03, s.dots(q.p, 0.18, 0.055)))
     for b in c.where("body", "barrel"):
@@ -182,13 +199,15 @@ def _body(c: Canvas) -> None:
 
 def _neck(c: Canvas) -> None:
     for n in c.where("neck", "long"):
-        n.paint(s.box(n.p, (0, 0.33), (0.09, 0.25), 0.02), WOOD)
-        n.ink(s.box(_repeat(s.move(n.p, (0, 0.40)), 1, 0.09, 3), (0, 0), (0.07, 0.016)))
+        n.paint(s.box(n.p, (0, 0.33), (0.09, 0.25), rounding=0.02), WOOD)
+        n.ink(s.box(_repeat(s.move(n.p, (0, 0.40)), 1, 0.09, count=3), (0, 0), (0.07, 0.016)))
     for n in c.where("neck", "bent"):
         x, y = n.p.unbind(-1)
         n.paint(
             s.intersect(
-                s.ring(s.box(n.p, (-0.94, -0.55), (1.0, 1.0), 0.2), 0.09), -0.30 - x, 0.05 - y
+                s.ring(s.box(n.p, (-0.94, -0.55), (1.0, 1.0), rounding=0.2), 0.09),
+                -0.30 - x,
+                0.05 - y,
             )
         )
 
@@ -202,12 +221,12 @@ def _strings(c: Canvas) -> None:
             continue
         wide = 0.6 if body == "tube" else 1.0
         b.paint(s.circle(p, (0, 0.08), 0.19 * wide) * k, EBONY)
-        b.paint(s.box(p, (0, -0.28), (0.24 * wide, 0.06), 0.03) * k, EBONY)
-        b.pattern(s.box(_repeat(p, 0, 0.11 * wide, 3), (0, 0.06), (0.022, 0.36)) * k, CREAM)
+        b.paint(s.box(p, (0, -0.28), (0.24 * wide, 0.06), rounding=0.03) * k, EBONY)
+        b.pattern(s.box(_repeat(p, 0, 0.11 * wide, count=3), (0, 0.06), (0.022, 0.36)) * k, CREAM)
 
 
 def _skin(c: Canvas) -> None:
-    """A round skin; on a barrel it lies on top, tied down with cords."""
+    """Paint a round skin. On a barrel it lies on top, tied down with cords."""
     for body, b in c.by("body"):
         p, k = _unit(b)
         if body == "barrel":
@@ -216,13 +235,15 @@ def _skin(c: Canvas) -> None:
             )
             b.paint(bottom * k, GOLD)
             b.paint((s.ellipse(p, (0, 0.34), (0.48, 0.16)) - 0.045) * k, GOLD)
-            b.paint(s.ellipse(p, (0, 0.34), (0.44, 0.12)) * k, CREAM, 0.8)
+            b.paint(s.ellipse(p, (0, 0.34), (0.44, 0.12)) * k, CREAM, outline=0.8)
             b.paint(
-                s.path(s.mirror(p), [(0, 0.06), (0.22, -0.36), (0.44, 0.10)], 0.03) * k, CREAM, 0.7
+                s.path(s.mirror(p), [(0, 0.06), (0.22, -0.36), (0.44, 0.10)], 0.03) * k,
+                CREAM,
+                outline=0.7,
             )
         else:
-            b.paint(s.circle(p, (0, 0), 0.34) * k, GOLD, 0.8)
-            b.paint(s.circle(p, (0, 0), 0.255) * k, CREAM, 0.8)
+            b.paint(s.circle(p, (0, 0), 0.34) * k, GOLD, outline=0.8)
+            b.paint(s.circle(p, (0, 0), 0.255) * k, CREAM, outline=0.8)
             for n in b.where("neck", "long"):
                 p, k = _unit(n)
                 p = s.mirror(p)
@@ -241,7 +262,7 @@ def _sound(c: Canvas) -> None:
             case "strings":
                 _strings(o)
             case "keys":
-                o.paint(s.box(p, (0, -0.05), (0.39, 0.24), 0.03) * k, "white", 0.8)
+                o.paint(s.box(p, (0, -0.05), (0.39, 0.24), rounding=0.03) * k, "white", outline=0.8)
                 black = s.union(
                     *(s.box(p, (x, 0.04), (0.045, 0.14)) for x in (-0.234, -0.078, 0.234))
                 )
@@ -249,36 +270,41 @@ def _sound(c: Canvas) -> None:
                     s.union(
                         black,
                         s.box(
-                            _repeat(s.move(p, (0.078, -0.05)), 0, 0.156, 5), (0, 0), (0.012, 0.23)
+                            _repeat(s.move(p, (0.078, -0.05)), 0, 0.156, count=5),
+                            (0, 0),
+                            (0.012, 0.23),
                         ),
                     )
                     * k
                 )
             case "holes":
-                q = _repeat(p, 1, 0.28, 3)
-                o.paint(s.circle(q, (0, 0), 0.10) * k, CREAM, 0.6)
+                q = _repeat(p, 1, 0.28, count=3)
+                o.paint(s.circle(q, (0, 0), 0.10) * k, CREAM, outline=0.6)
                 o.ink(s.circle(q, (0, 0), 0.05) * k)
             case "skin":
                 _skin(o)
             case "bars":
                 for i, color in enumerate(("red", "orange", "yellow", "green", "blue")):
                     o.paint(
-                        s.box(p, (-0.30 + 0.15 * i, 0), (0.067, 0.34 - 0.045 * i), 0.03) * k,
+                        s.box(p, (-0.30 + 0.15 * i, 0), (0.067, 0.34 - 0.045 * i), rounding=0.03)
+                        * k,
                         color,
-                        0.7,
+                        outline=0.7,
                     )
             case _:
-                o.paint(s.ring(s.box(p, (0.05, 0), (0.24, 0.33), 0.15), 0.055) * k, outline=0.7)
-                q = _repeat(p, 1, 0.18, 3)
-                o.paint(s.box(q, (-0.06, 0), (0.32, 0.035)) * k, SILVER, 0.5)
+                o.paint(
+                    s.ring(s.box(p, (0.05, 0), (0.24, 0.33), rounding=0.15), 0.055) * k, outline=0.7
+                )
+                q = _repeat(p, 1, 0.18, count=3)
+                o.paint(s.box(q, (-0.06, 0), (0.32, 0.035)) * k, SILVER, outline=0.5)
                 o.paint(
                     s.union(
-                        s.box(q, (-0.38, 0), (0.05, 0.07), 0.03),
-                        s.box(q, (0.03, 0), (0.20, 0.068), 0.03),
+                        s.box(q, (-0.38, 0), (0.05, 0.07), rounding=0.03),
+                        s.box(q, (0.03, 0), (0.20, 0.068), rounding=0.03),
                     )
                     * k,
                     SILVER,
-                    0.5,
+                    outline=0.5,
                 )
 
 
@@ -295,16 +321,16 @@ def _top(c: Canvas) -> None:
                 case "pegs":
                     t.paint(
                         s.union(
-                            s.capsule(q, (0, 0.10), (0.22, 0.10), 0.045),
-                            s.capsule(q, (0, 0.24), (0.22, 0.24), 0.045),
+                            s.capsule(q, (0, 0.10), (0.22, 0.10), r=0.045),
+                            s.capsule(q, (0, 0.24), (0.22, 0.24), r=0.045),
                         ),
                         CREAM,
                     )
-                    t.paint(s.box(p, (0, 0.15), (0.15, 0.19), 0.05), WOOD)
+                    t.paint(s.box(p, (0, 0.15), (0.15, 0.19), rounding=0.05), WOOD)
                 case "scroll":
                     t.paint(
                         s.union(
-                            s.capsule(p, (0, -0.05), (0, 0.1), 0.09),
+                            s.capsule(p, (0, -0.05), (0, 0.1), r=0.09),
                             s.circle(p, (0.03, 0.18), 0.18),
                         ),
                         WOOD,
@@ -321,16 +347,20 @@ def _top(c: Canvas) -> None:
                     t.paint(s.intersect(flare * 0.6, (y - 0.11).abs() - 0.17))
                     t.paint(s.ellipse(p, (0, 0.28), (0.36, 0.09)), t.shade(-0.5))
                 case "mouthpiece":
-                    t.paint(s.capsule(p, (0, 0.02), (-0.03, 0.29), 0.11, 0.055), EBONY)
-                    t.paint(s.box(p, (0, 0.02), (0.13, 0.05), 0.02), GOLD)
+                    t.paint(s.capsule(p, (0, 0.02), (-0.03, 0.29), r=0.11, r_end=0.055), EBONY)
+                    t.paint(s.box(p, (0, 0.02), (0.13, 0.05), rounding=0.02), GOLD)
 
 
 def _bow(c: Canvas) -> None:
     for x in c.where("extra", "bow"):
-        x.paint(s.box(x.p, (-0.67, -0.12), (0.035, 0.54)), "white", 0.6)
+        x.paint(s.box(x.p, (-0.67, -0.12), (0.035, 0.54)), "white", outline=0.6)
         rod = s.ring(s.circle(x.p, (0.56, -0.15), 1.40), 0.045)
-        x.paint(s.intersect(rod, x.p[..., 0] + 0.68, (x.p[..., 1] + 0.14).abs() - 0.64), WOOD, 0.7)
-        x.paint(s.box(x.p, (-0.70, -0.60), (0.08, 0.08), 0.02), EBONY)
+        x.paint(
+            s.intersect(rod, x.p[..., 0] + 0.68, (x.p[..., 1] + 0.14).abs() - 0.64),
+            WOOD,
+            outline=0.7,
+        )
+        x.paint(s.box(x.p, (-0.70, -0.60), (0.08, 0.08), rounding=0.02), EBONY)
 
 
 def _jingles(c: Canvas) -> None:
@@ -343,11 +373,14 @@ def _jingles(c: Canvas) -> None:
         for body, b in x.by("body"):
             p, k = _unit(b)
             spots = places.get(body, ((-0.46, 0.24), (0.46, 0.24), (-0.46, -0.24), (0.46, -0.24)))
-            b.paint(s.union(*(s.circle(p, spot, 0) for spot in spots)) * k - 0.11, GOLD, 0.8)
+            b.paint(
+                s.union(*(s.circle(p, spot, 0) for spot in spots)) * k - 0.11, GOLD, outline=0.8
+            )
             b.ink(s.union(*(s.box(p, spot, (0.07, 0.02)) for spot in spots)) * k)
 
 
 def draw(c: Canvas) -> None:
+    """Paint musical instruments with any combination of the factors' values."""
     c.put(
         "low",
         "base",
@@ -364,12 +397,12 @@ def _species(pattern: dict[str, float], colors: str, **structure: str) -> Specie
 
 
 INSTRUMENT = Category(
-    "musical instrument",
-    (BODY, NECK, SOUND, TOP, BASE, EXTRA, PATTERN, COLOR),
-    {
+    name="musical instrument",
+    factors=(BODY, NECK, SOUND, TOP, BASE, EXTRA, PATTERN, COLOR),
+    species={
         "guitar": _species(
-            PLAIN,
-            "orange red blue",
+            pattern=PLAIN,
+            colors="orange red blue",
             body="waisted",
             neck="long",
             sound="strings",
@@ -378,8 +411,8 @@ INSTRUMENT = Category(
             extra="strap",
         ),
         "violin": _species(
-            PLAIN,
-            "brown orange",
+            pattern=PLAIN,
+            colors="brown orange",
             body="waisted",
             neck="long",
             sound="strings",
@@ -388,8 +421,8 @@ INSTRUMENT = Category(
             extra="bow",
         ),
         "banjo": _species(
-            PLAIN,
-            "brown orange white",
+            pattern=PLAIN,
+            colors="brown orange white",
             body="round",
             neck="long",
             sound="skin",
@@ -398,8 +431,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "drum": _species(
-            PLAIN,
-            "red blue",
+            pattern=PLAIN,
+            colors="red blue",
             body="barrel",
             neck="none",
             sound="skin",
@@ -408,8 +441,8 @@ INSTRUMENT = Category(
             extra="sticks",
         ),
         "tambourine": _species(
-            SPOTTED,
-            "red green",
+            pattern=SPOTTED,
+            colors="red green",
             body="round",
             neck="none",
             sound="skin",
@@ -418,8 +451,8 @@ INSTRUMENT = Category(
             extra="jingles",
         ),
         "piano": _species(
-            PLAIN,
-            "black brown white",
+            pattern=PLAIN,
+            colors="black brown white",
             body="box",
             neck="none",
             sound="keys",
@@ -428,8 +461,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "xylophone": _species(
-            PLAIN,
-            "brown white",
+            pattern=PLAIN,
+            colors="brown white",
             body="box",
             neck="none",
             sound="bars",
@@ -438,8 +471,8 @@ INSTRUMENT = Category(
             extra="sticks",
         ),
         "accordion": _species(
-            PLAIN,
-            "red black blue",
+            pattern=PLAIN,
+            colors="red black blue",
             body="box",
             neck="none",
             sound="keys",
@@ -448,8 +481,8 @@ INSTRUMENT = Category(
             extra="strap",
         ),
         "harp": _species(
-            PLAIN,
-            "yellow brown",
+            pattern=PLAIN,
+            colors="yellow brown",
             body="harp",
             neck="none",
             sound="strings",
@@ -458,8 +491,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "recorder": _species(
-            PLAIN,
-            "brown yellow",
+            pattern=PLAIN,
+            colors="brown yellow",
             body="tube",
             neck="none",
             sound="holes",
@@ -468,8 +501,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "saxophone": _species(
-            PLAIN,
-            "yellow orange",
+            pattern=PLAIN,
+            colors="yellow orange",
             body="tube",
             neck="bent",
             sound="holes",
@@ -478,8 +511,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "trumpet": _species(
-            PLAIN,
-            "yellow gray",
+            pattern=PLAIN,
+            colors="yellow gray",
             body="tube",
             neck="none",
             sound="valves",
@@ -488,8 +521,8 @@ INSTRUMENT = Category(
             extra="none",
         ),
         "tuba": _species(
-            PLAIN,
-            "yellow orange",
+            pattern=PLAIN,
+            colors="yellow orange",
             body="round",
             neck="bent",
             sound="valves",
@@ -498,5 +531,5 @@ INSTRUMENT = Category(
             extra="none",
         ),
     },
-    draw,
+    draw=draw,
 )

@@ -53,7 +53,7 @@ PATTERN = Factor(
     "pattern", {"plain": "plain", "striped": "striped", "spotted": "spotted"}, structural=False
 )
 
-# Where things are on each body standing on four legs, and how much lower other legs put it.
+# Places of the parts on each body that stands on four legs.
 SPOTS = {
     "body": {
         "round": (-0.08, -0.14),
@@ -74,7 +74,9 @@ SPOTS = {
         "tall": (-0.26, -0.30),
     },
 }
+# How much other legs lift or, if negative, lower the body and all that sits on it.
 LIFT = {"four": 0.0, "two": 0.0, "short": -0.13, "fins": 0.0}
+# The lowest lift. Windows reach down by it, so that they hold the part on any legs.
 LOW = min(LIFT.values())
 HORN = (0.66, 0.45, 0.26)
 BEAK = (1.0, 0.74, 0.16)
@@ -113,8 +115,8 @@ def _tail(c: Canvas, body: str) -> None:
                 )
             case "bushy":
                 d = s.blend(
-                    s.ellipse(p, (-0.17, 0.30), (0.17, 0.29), 8),
-                    s.capsule(p, (0.1, -0.05), (-0.1, 0.12), 0.10),
+                    s.ellipse(p, (-0.17, 0.30), (0.17, 0.29), degrees=8),
+                    s.capsule(p, (0.1, -0.05), (-0.1, 0.12), r=0.10),
                     0.12,
                 )
                 wave = 0.40 + 0.05 * torch.cos(28 * p[..., 0]) - p[..., 1]
@@ -122,36 +124,36 @@ def _tail(c: Canvas, body: str) -> None:
                 t.paint(s.intersect(d + 0.02, wave), t.shade(0.65), outline=0)
                 t.ink(s.intersect(d, s.ring(wave, 0.02)))
             case "puff":
-                t.paint(_frill(p, (-0.07, 0.06), 0.16, 8), t.shade(0.7))
+                t.paint(_frill(p, (-0.07, 0.06), 0.16, bumps=8), t.shade(0.7))
             case "fan":
                 q = torch.stack([p[..., 0], p[..., 1].abs()], -1)
                 t.paint(
                     s.union(
-                        s.ellipse(q, (-0.17, 0.17), (0.26, 0.14), -48),
-                        s.capsule(q, (0.1, 0.0), (-0.08, 0.0), 0.12),
+                        s.ellipse(q, (-0.17, 0.17), (0.26, 0.14), degrees=-48),
+                        s.capsule(q, (0.1, 0.0), (-0.08, 0.0), r=0.12),
                     ),
                     t.shade(-0.2),
                 )
-                t.ink(s.capsule(q, (-0.06, 0.06), (-0.24, 0.24), 0.018))
+                t.ink(s.capsule(q, (-0.06, 0.06), (-0.24, 0.24), r=0.018))
             case "feathers":
                 for end, amount in (
                     ((-0.20, -0.24), -0.35),
                     ((-0.27, -0.10), 0.35),
                     ((-0.27, 0.06), -0.15),
                 ):
-                    t.paint(s.capsule(p, (0.10, 0.06), end, 0.06, 0.085), t.shade(amount))
+                    t.paint(s.capsule(p, (0.10, 0.06), end, r=0.06, r_end=0.085), t.shade(amount))
             case "spike":
-                t.paint(s.capsule(p, (0.10, 0.0), (-0.34, 0.04), 0.17, 0.01))
+                t.paint(s.capsule(p, (0.10, 0.0), (-0.34, 0.04), r=0.17, r_end=0.01))
 
 
 def _frill(p: s.Points, xy: s.XY, r: float, bumps: int) -> s.Distance:
-    """A circle with a scalloped edge."""
+    """Compute the distance to a disk with a scalloped edge."""
     q = p - p.new_tensor(xy)
     return q.norm(dim=-1) - r * (1 + 0.08 * torch.cos(bumps * torch.atan2(q[..., 1], q[..., 0])))
 
 
 def _sail(c: Canvas, body: str) -> None:
-    """The round fin that rises from the back; on an upright body it stands off to the rear."""
+    """Paint the round fin on the back. On an upright body it stands off to the rear."""
     at, turn = {
         "round": ((-0.18, 0.20), 20),
         "slim": ((-0.16, 0.06), 8),
@@ -159,11 +161,11 @@ def _sail(c: Canvas, body: str) -> None:
         "tall": ((-0.08, 0.10), 50),
     }[body]
     p = s.move(c.at("body"), at, turn)
-    c.paint(s.intersect(_frill(p, (0, 0), 0.36, 9), -p[..., 1]), c.shade(-0.25))
+    c.paint(s.intersect(_frill(p, (0, 0), 0.36, bumps=9), -p[..., 1]), c.shade(-0.25))
     q = s.mirror(p)
     c.ink(
         s.union(
-            s.capsule(q, (0, 0), (0.25, 0.15), 0.018), s.capsule(q, (0, 0), (0.10, 0.28), 0.018)
+            s.capsule(q, (0, 0), (0.25, 0.15), r=0.018), s.capsule(q, (0, 0), (0.10, 0.28), r=0.018)
         )
     )
 
@@ -187,7 +189,7 @@ def _legs(c: Canvas, body: str) -> None:
             case "four":
                 for x, amount in ((far, -0.3), (near, 0.0)):
                     g.paint(
-                        s.box(q, (x, (top + 0.72) / 2), (0.085, (top + 0.72) / 2), 0.06),
+                        s.box(q, (x, (top + 0.72) / 2), (0.085, (top + 0.72) / 2), rounding=0.06),
                         g.shade(amount),
                     )
             case "two":
@@ -201,10 +203,11 @@ def _legs(c: Canvas, body: str) -> None:
                 )
             case "short":
                 for x, amount in ((far, -0.3), (near, 0.0)):
-                    g.paint(s.box(q, (x, 0.12), (0.10, 0.12), 0.09), g.shade(amount))
+                    g.paint(s.box(q, (x, 0.12), (0.10, 0.12), rounding=0.09), g.shade(amount))
             case "fins":
                 fins = (
-                    s.ellipse(p, (x, 0.17), (0.11, 0.22), -40) for x in (near - 0.08, -far - 0.08)
+                    s.ellipse(p, (x, 0.17), (0.11, 0.22), degrees=-40)
+                    for x in (near - 0.08, -far - 0.08)
                 )
                 g.paint(s.union(*fins), g.shade(-0.25))
 
@@ -217,31 +220,35 @@ def _body(c: Canvas, body: str) -> None:
         case "slim":
             d = s.ellipse(p, (0, 0), (0.43, 0.23))
         case "long":
-            d = s.box(p, (0, 0), (0.56, 0.19), 0.18)
+            d = s.box(p, (0, 0), (0.56, 0.19), rounding=0.18)
         case _:
             d = s.ellipse(p, (0, 0), (0.29, 0.38))
     c.paint(c.keep("body", d))
     for q in c.where("pattern", "striped"):
-        q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.at("body"), 0.2, 12, 0.42)))
+        q.pattern(
+            s.intersect(
+                q.shape("body") + 0.03, s.stripes(q.at("body"), 0.2, degrees=12, share=0.42)
+            )
+        )
     for q in c.where("pattern", "spotted"):
         q.pattern(s.intersect(q.shape("body") + 0.03, s.dots(q.at("body"), 0.2, 0.062)))
 
 
 def _flank(c: Canvas, body: str) -> None:
-    """What lies on the side of the body: a fin, a wing or a shell."""
+    """Paint the part on the side of the body: a fin, a wing or a shell."""
     for f in c.where("legs", "fins"):
         p = f.at("body")
-        f.paint(s.ellipse(p, (-0.02, -0.12), (0.18, 0.095), 25), f.shade(0.35))
-        f.ink(s.capsule(p, (0.02, -0.10), (-0.12, -0.16), 0.018))
+        f.paint(s.ellipse(p, (-0.02, -0.12), (0.18, 0.095), degrees=25), f.shade(0.35))
+        f.ink(s.capsule(p, (0.02, -0.10), (-0.12, -0.16), r=0.018))
     for w in c.where("back", "wing"):
         p = w.at("body") - w.p.new_tensor([0.0, -0.06 if body == "tall" else 0.0])
         tips = (((-0.24, 0.04), 0.07), ((-0.32, 0.20), 0.08), ((-0.28, 0.39), 0.09))
-        feathers = [s.capsule(p, (0.04, 0.0), tip, 0.13, r) for tip, r in tips]
+        feathers = [s.capsule(p, (0.04, 0.0), tip, r=0.13, r_end=r) for tip, r in tips]
         w.paint(s.union(*feathers), w.shade(0.35))
         w.ink(
             s.union(
-                s.capsule(p, (-0.10, 0.08), (-0.34, 0.11), 0.018),
-                s.capsule(p, (-0.06, 0.16), (-0.34, 0.29), 0.018),
+                s.capsule(p, (-0.10, 0.08), (-0.34, 0.11), r=0.018),
+                s.capsule(p, (-0.06, 0.16), (-0.34, 0.29), r=0.018),
             )
         )
     for h in c.where("back", "shell"):
@@ -257,10 +264,10 @@ def _flank(c: Canvas, body: str) -> None:
         h.paint(dome, HORN)
         seams = s.union(
             s.path(q, [(0.0, 0.24), (0.13, 0.24), (0.22, 0.0)], 0.018),
-            s.capsule(q, (0.13, 0.24), (0.24, 0.42), 0.018),
+            s.capsule(q, (0.13, 0.24), (0.24, 0.42), r=0.018),
         )
         h.ink(s.intersect(dome, seams))
-        h.paint(s.box(p, (0, 0), (rx + 0.03, 0.055), 0.05), RIM)
+        h.paint(s.box(p, (0, 0), (rx + 0.03, 0.055), rounding=0.05), RIM)
 
 
 def _head(c: Canvas, x: float, y: float) -> None:
@@ -281,8 +288,8 @@ def _head(c: Canvas, x: float, y: float) -> None:
                 e.paint(s.polygon(q, [(0.05, 0.18), (0.26, 0.10), (0.25, 0.45)]) - 0.02)
                 e.paint(s.polygon(q, [(0.13, 0.18), (0.23, 0.15), (0.22, 0.35)]), "pink", outline=0)
             case "long":
-                e.paint(s.ellipse(q, (0.14, 0.40), (0.10, 0.25), -10))
-                e.paint(s.ellipse(q, (0.14, 0.40), (0.045, 0.17), -10), "pink", outline=0)
+                e.paint(s.ellipse(q, (0.14, 0.40), (0.10, 0.25), degrees=-10))
+                e.paint(s.ellipse(q, (0.14, 0.40), (0.045, 0.17), degrees=-10), "pink", outline=0)
             case "round":
                 e.paint(s.circle(q, (0.24, 0.22), 0.16))
                 e.paint(s.circle(q, (0.24, 0.23), 0.085), "pink", outline=0)
@@ -290,15 +297,18 @@ def _head(c: Canvas, x: float, y: float) -> None:
                 e.paint(
                     s.union(
                         s.path(q, [(0.09, 0.2), (0.16, 0.36), (0.30, 0.52)], 0.045),
-                        s.capsule(q, (0.16, 0.36), (0.10, 0.53), 0.04),
-                        s.capsule(q, (0.22, 0.42), (0.37, 0.40), 0.04),
+                        s.capsule(q, (0.16, 0.36), (0.10, 0.53), r=0.04),
+                        s.capsule(q, (0.22, 0.42), (0.37, 0.40), r=0.04),
                     ),
                     HORN,
                 )
     c = c.window((x - 0.42, x + 0.42), (y - 0.33 + LOW, y + 0.33))
     c.paint(s.circle(c.at("head"), (0, 0), 0.28))
     for e in c.where("ears", "floppy"):
-        e.paint(s.ellipse(s.mirror(e.at("head")), (0.27, -0.02), (0.10, 0.21), 12), e.shade(-0.3))
+        e.paint(
+            s.ellipse(s.mirror(e.at("head")), (0.27, -0.02), (0.10, 0.21), degrees=12),
+            e.shade(-0.3),
+        )
 
 
 def _face(c: Canvas, x: float, y: float) -> None:
@@ -319,7 +329,7 @@ def _face(c: Canvas, x: float, y: float) -> None:
         q = s.mirror(p)
         match face:
             case "snout":
-                f.paint(s.capsule(p, (0.08, -0.2), (0.08, -0.28), 0.06), TONGUE)
+                f.paint(s.capsule(p, (0.08, -0.2), (0.08, -0.28), r=0.06), TONGUE)
                 f.paint(s.ellipse(p, (0.08, -0.14), (0.20, 0.12)), f.shade(0.6))
                 f.ink(s.ellipse(p, (0.14, -0.09), (0.08, 0.055)))
             case "beak":
@@ -335,14 +345,14 @@ def _face(c: Canvas, x: float, y: float) -> None:
                 f.ink(s.path(p, [(0.0, -0.15), (0.16, -0.13), (0.24, -0.15)], 0.018))
             case "whiskers":
                 d = s.union(
-                    s.capsule(q, (0.16, -0.09), (0.43, -0.03), 0.018),
-                    s.capsule(q, (0.16, -0.15), (0.41, -0.21), 0.018),
+                    s.capsule(q, (0.16, -0.09), (0.43, -0.03), r=0.018),
+                    s.capsule(q, (0.16, -0.15), (0.41, -0.21), r=0.018),
                 )
                 f.paint(d, "white", outline=0)
-                f.ink(s.union(d, s.capsule(q, (0, -0.19), (0.10, -0.16), 0.022)))
+                f.ink(s.union(d, s.capsule(q, (0, -0.19), (0.10, -0.16), r=0.022)))
                 f.paint(s.circle(p, (0, -0.09), 0.05), TONGUE, outline=0)
             case "teeth":
-                f.paint(s.box(p, (0, -0.22), (0.095, 0.11), 0.02), "white")
+                f.paint(s.box(p, (0, -0.22), (0.095, 0.11), rounding=0.02), "white")
                 f.ink(s.box(p, (0, -0.25), (0.016, 0.08)))
                 f.paint(s.circle(q, (0.08, -0.11), 0.09), f.shade(0.6), outline=0.7)
                 f.paint(s.circle(p, (0, -0.05), 0.045), TONGUE, outline=0)
@@ -354,6 +364,7 @@ def _face(c: Canvas, x: float, y: float) -> None:
 
 
 def draw(c: Canvas) -> None:
+    """Paint pets with any combination of the factors' values."""
     for legs, g in c.by("legs"):
         for spot, places in SPOTS.items():
             g.put(spot, "body", {body: (x, y + LIFT[legs]) for body, (x, y) in places.items()})
@@ -393,79 +404,199 @@ def _species(
 
 
 PET = Category(
-    "pet",
-    (BODY, EARS, TAIL, LEGS, FACE, BACK, PATTERN, COLOR),
-    {
+    name="pet",
+    factors=(BODY, EARS, TAIL, LEGS, FACE, BACK, PATTERN, COLOR),
+    species={
         "cat": _species(
-            "slim",
-            "pointy",
-            "thin",
-            "four",
-            "whiskers",
-            "bare",
-            "plain striped",
-            "orange gray black",
+            body="slim",
+            ears="pointy",
+            tail="thin",
+            legs="four",
+            face="whiskers",
+            back="bare",
+            patterns="plain striped",
+            colors="orange gray black",
         ),
         "dog": _species(
-            "round",
-            "floppy",
-            "thin",
-            "four",
-            "snout",
-            "bare",
-            "plain spotted",
-            "brown white yellow",
+            body="round",
+            ears="floppy",
+            tail="thin",
+            legs="four",
+            face="snout",
+            back="bare",
+            patterns="plain spotted",
+            colors="brown white yellow",
         ),
         "rabbit": _species(
-            "tall", "long", "puff", "short", "teeth", "bare", "plain", "white gray brown pink"
+            body="tall",
+            ears="long",
+            tail="puff",
+            legs="short",
+            face="teeth",
+            back="bare",
+            patterns="plain",
+            colors="white gray brown pink",
         ),
         "mouse": _species(
-            "round", "round", "thin", "short", "whiskers", "bare", "plain", "gray white"
+            body="round",
+            ears="round",
+            tail="thin",
+            legs="short",
+            face="whiskers",
+            back="bare",
+            patterns="plain",
+            colors="gray white",
         ),
         "hamster": _species(
-            "round",
-            "round",
-            "puff",
-            "short",
-            "teeth",
-            "bare",
-            "plain spotted",
-            "orange yellow brown",
+            body="round",
+            ears="round",
+            tail="puff",
+            legs="short",
+            face="teeth",
+            back="bare",
+            patterns="plain spotted",
+            colors="orange yellow brown",
         ),
         "squirrel": _species(
-            "tall", "pointy", "bushy", "short", "teeth", "bare", "plain", "orange brown red"
+            body="tall",
+            ears="pointy",
+            tail="bushy",
+            legs="short",
+            face="teeth",
+            back="bare",
+            patterns="plain",
+            colors="orange brown red",
         ),
         "ferret": _species(
-            "long", "round", "bushy", "short", "whiskers", "bare", "plain", "white brown"
+            body="long",
+            ears="round",
+            tail="bushy",
+            legs="short",
+            face="whiskers",
+            back="bare",
+            patterns="plain",
+            colors="white brown",
         ),
-        "fox": _species("slim", "pointy", "bushy", "four", "snout", "bare", "plain", "orange red"),
+        "fox": _species(
+            body="slim",
+            ears="pointy",
+            tail="bushy",
+            legs="four",
+            face="snout",
+            back="bare",
+            patterns="plain",
+            colors="orange red",
+        ),
         "dachshund": _species(
-            "long", "floppy", "thin", "short", "snout", "bare", "plain", "brown orange black"
+            body="long",
+            ears="floppy",
+            tail="thin",
+            legs="short",
+            face="snout",
+            back="bare",
+            patterns="plain",
+            colors="brown orange black",
         ),
         "bear": _species(
-            "round", "round", "puff", "four", "snout", "bare", "plain", "brown black white"
+            body="round",
+            ears="round",
+            tail="puff",
+            legs="four",
+            face="snout",
+            back="bare",
+            patterns="plain",
+            colors="brown black white",
         ),
-        "donkey": _species("slim", "long", "thin", "four", "snout", "bare", "plain", "gray brown"),
+        "donkey": _species(
+            body="slim",
+            ears="long",
+            tail="thin",
+            legs="four",
+            face="snout",
+            back="bare",
+            patterns="plain",
+            colors="gray brown",
+        ),
         "deer": _species(
-            "slim", "antlers", "puff", "four", "snout", "bare", "spotted", "brown orange"
+            body="slim",
+            ears="antlers",
+            tail="puff",
+            legs="four",
+            face="snout",
+            back="bare",
+            patterns="spotted",
+            colors="brown orange",
         ),
         "parrot": _species(
-            "tall", "none", "feathers", "two", "beak", "wing", "plain", "red green blue"
+            body="tall",
+            ears="none",
+            tail="feathers",
+            legs="two",
+            face="beak",
+            back="wing",
+            patterns="plain",
+            colors="red green blue",
         ),
         "duck": _species(
-            "slim", "none", "spike", "two", "beak", "wing", "plain", "white brown green"
+            body="slim",
+            ears="none",
+            tail="spike",
+            legs="two",
+            face="beak",
+            back="wing",
+            patterns="plain",
+            colors="white brown green",
         ),
-        "chick": _species("round", "none", "puff", "two", "beak", "wing", "plain", "yellow"),
+        "chick": _species(
+            body="round",
+            ears="none",
+            tail="puff",
+            legs="two",
+            face="beak",
+            back="wing",
+            patterns="plain",
+            colors="yellow",
+        ),
         "goldfish": _species(
-            "round", "none", "fan", "fins", "smile", "sail", "plain striped", "orange red yellow"
+            body="round",
+            ears="none",
+            tail="fan",
+            legs="fins",
+            face="smile",
+            back="sail",
+            patterns="plain striped",
+            colors="orange red yellow",
         ),
         "seal": _species(
-            "long", "none", "fan", "fins", "whiskers", "bare", "plain spotted", "gray white"
+            body="long",
+            ears="none",
+            tail="fan",
+            legs="fins",
+            face="whiskers",
+            back="bare",
+            patterns="plain spotted",
+            colors="gray white",
         ),
         "turtle": _species(
-            "round", "none", "spike", "short", "smile", "shell", "plain spotted", "green"
+            body="round",
+            ears="none",
+            tail="spike",
+            legs="short",
+            face="smile",
+            back="shell",
+            patterns="plain spotted",
+            colors="green",
         ),
-        "iguana": _species("long", "none", "spike", "short", "smile", "sail", "striped", "green"),
+        "iguana": _species(
+            body="long",
+            ears="none",
+            tail="spike",
+            legs="short",
+            face="smile",
+            back="sail",
+            patterns="striped",
+            colors="green",
+        ),
     },
-    draw,
+    draw=draw,
 )

@@ -1,4 +1,7 @@
-"""Vehicles seen from the side, facing right: a body on a base, with a top, a front, a rear and windows."""
+"""Vehicles seen from the side, facing right.
+
+A body stands on a base and has a top, a front, a rear and windows.
+"""
 
 import torch
 
@@ -65,6 +68,7 @@ PATTERN = Factor(
     "pattern", {"plain": "plain", "striped": "striped", "checked": "checked"}, structural=False
 )
 
+# Places of the parts on each body.
 ROOF = {
     "sedan": (-0.10, 0.25),
     "box": (-0.03, 0.26),
@@ -110,14 +114,17 @@ PANES = {
 }
 GLASS = (0.66, 0.88, 0.98)
 STEEL = (0.74, 0.77, 0.81)
-TYRE = (0.22, 0.22, 0.25)
+TIRE = (0.22, 0.22, 0.25)
 LEATHER = (0.86, 0.62, 0.34)
 WATER = (0.25, 0.62, 0.90)
 FIRE = (0.99, 0.45, 0.10)
 
 
 def _convex(p: s.Points, points: list[s.XY]) -> s.Distance:
-    """A convex polygon with sharp corners, given by its corners in clockwise order: quicker than `polygon`."""
+    """Compute the distance to a convex polygon with sharp corners.
+
+    `points` are its corners in clockwise order. This is faster than `shapes.polygon`.
+    """
     corners = p.new_tensor(points)
     edges = corners.roll(-1, 0) - corners
     normals = torch.stack([-edges[:, 1], edges[:, 0]], 1) / edges.norm(dim=1, keepdim=True)
@@ -144,17 +151,17 @@ def _rear(c: Canvas) -> None:
             s.mirror(p.flip(-1)), [(0.0, 0.05), (0.21, 0.05), (0.17, -0.23), (0.0, -0.05)]
         )
         r.paint(s.union(tongues, _convex(p, [(0.0, 0.13), (0.0, -0.13), (-0.31, 0.0)])), FIRE)
-        r.paint(s.ellipse(p, (-0.05, 0.0), (0.13, 0.09)), "yellow", 0)
+        r.paint(s.ellipse(p, (-0.05, 0.0), (0.13, 0.09)), "yellow", outline=0)
     for rear in c.where("rear", "boom"):
         for body, r in rear.by("body"):
             x, y = STERN[body]
-            r.paint(s.capsule(r.p, (x + 0.1, y), (-0.72, 0.14), 0.12, 0.06))
+            r.paint(s.capsule(r.p, (x + 0.1, y), (-0.72, 0.14), r=0.12, r_end=0.06))
         p = rear.p
         rear.paint(s.circle(p, (-0.72, 0.16), 0.15), STEEL)
         rear.ink(
             s.union(
-                s.capsule(p, (-0.81, 0.25), (-0.63, 0.07), 0.03),
-                s.capsule(p, (-0.81, 0.07), (-0.63, 0.25), 0.03),
+                s.capsule(p, (-0.81, 0.25), (-0.63, 0.07), r=0.03),
+                s.capsule(p, (-0.81, 0.07), (-0.63, 0.25), r=0.03),
             )
         )
 
@@ -162,7 +169,7 @@ def _rear(c: Canvas) -> None:
 def _sail(c: Canvas) -> None:
     for body, b in c.by("body"):
         x, y = ROOF[body]
-        b.paint(s.capsule(b.p, (x, y - 0.1), (x, 0.82), 0.035), "brown")
+        b.paint(s.capsule(b.p, (x, y - 0.1), (x, 0.82), r=0.035), "brown")
         b.paint(
             _convex(b.p, [(x - 0.06, 0.82), (x - 0.06, y + 0.07), (x - 0.50, y + 0.07)]), "white"
         )
@@ -180,24 +187,24 @@ def _top(c: Canvas) -> None:
             s.circle(p, (-0.43, 0.41), 0.08),
         )
         top.paint(puffs, "white")
-        top.paint(_convex(p, [(-0.10, -0.06), (-0.13, 0.26), (0.13, 0.26), (0.10, -0.06)]), TYRE)
-        top.paint(s.box(p, (0, 0.24), (0.16, 0.055), 0.03), "red")
+        top.paint(_convex(p, [(-0.10, -0.06), (-0.13, 0.26), (0.13, 0.26), (0.10, -0.06)]), TIRE)
+        top.paint(s.box(p, (0, 0.24), (0.16, 0.055), rounding=0.03), "red")
     for top in c.where("top", "rotor"):
         p = top.at("roof")
-        top.paint(s.box(p, (0, 0.08), (0.055, 0.14)), TYRE)
+        top.paint(s.box(p, (0, 0.08), (0.055, 0.14)), TIRE)
         top.paint(
             s.union(
-                s.ellipse(p, (-0.30, 0.25), (0.31, 0.055), -4),
-                s.ellipse(p, (0.30, 0.25), (0.31, 0.055), 4),
+                s.ellipse(p, (-0.30, 0.25), (0.31, 0.055), degrees=-4),
+                s.ellipse(p, (0.30, 0.25), (0.31, 0.055), degrees=4),
             ),
             STEEL,
         )
         top.paint(s.circle(p, (0, 0.24), 0.09), "red")
     for top in c.where("top", "luggage"):
         p = top.at("roof")
-        top.paint(s.ring(s.box(p, (-0.14, 0.36), (0.08, 0.06)), 0.035), TYRE)
-        top.paint(s.box(p, (-0.14, 0.14), (0.24, 0.22), 0.05), LEATHER)
-        top.paint(s.box(p, (0.24, 0.07), (0.14, 0.16), 0.05), "red")
+        top.paint(s.ring(s.box(p, (-0.14, 0.36), (0.08, 0.06)), 0.035), TIRE)
+        top.paint(s.box(p, (-0.14, 0.14), (0.24, 0.22), rounding=0.05), LEATHER)
+        top.paint(s.box(p, (0.24, 0.07), (0.14, 0.16), rounding=0.05), "red")
         top.ink(s.box(p, (-0.14, 0.14), (0.10, 0.22)).abs() - 0.022)
     for top in c.where("top", "periscope"):
         p = top.at("roof")
@@ -210,21 +217,21 @@ def _top(c: Canvas) -> None:
 
 
 def _under(c: Canvas) -> None:
-    """What of the base lies behind the body."""
+    """Paint the parts of the base that lie behind the body."""
     for base in c.where("base", "skids"):
         p = base.p
         base.paint(
             s.union(
-                s.capsule(p, (-0.20, -0.35), (-0.30, -0.68), 0.035),
-                s.capsule(p, (0.16, -0.35), (0.26, -0.68), 0.035),
+                s.capsule(p, (-0.20, -0.35), (-0.30, -0.68), r=0.035),
+                s.capsule(p, (0.16, -0.35), (0.26, -0.68), r=0.035),
             ),
             STEEL,
         )
-        base.paint(s.path(p, [(-0.56, -0.68), (0.46, -0.68), (0.57, -0.58)], 0.045), TYRE)
+        base.paint(s.path(p, [(-0.56, -0.68), (0.46, -0.68), (0.57, -0.58)], 0.045), TIRE)
     for base in c.where("base", "train"):
-        base.paint(s.box(base.p, (-0.03, -0.42), (0.46, 0.08)), TYRE)
+        base.paint(s.box(base.p, (-0.03, -0.42), (0.46, 0.08)), TIRE)
     for base in c.where("base", "wheels", "giant"):
-        base.paint(s.box(base.p, (0.0, -0.42), (0.38, 0.06)), TYRE)
+        base.paint(s.box(base.p, (0.0, -0.42), (0.38, 0.06)), TIRE)
 
 
 def _body(c: Canvas) -> None:
@@ -235,18 +242,18 @@ def _body(c: Canvas) -> None:
                 cabin = (
                     s.polygon(p, [(-0.40, -0.1), (-0.32, 0.15), (0.12, 0.15), (0.28, -0.1)]) - 0.09
                 )
-                d = s.union(s.box(p, (-0.03, -0.25), (0.57, 0.18), 0.12), cabin)
+                d = s.union(s.box(p, (-0.03, -0.25), (0.57, 0.18), rounding=0.12), cabin)
             case "box":
-                d = s.box(p, (-0.03, -0.08), (0.57, 0.34), 0.07)
+                d = s.box(p, (-0.03, -0.08), (0.57, 0.34), rounding=0.07)
             case "hood":
                 d = s.union(
-                    s.box(p, (-0.32, -0.05), (0.28, 0.37), 0.04),
-                    s.box(p, (0.04, -0.2), (0.50, 0.22), 0.08),
+                    s.box(p, (-0.32, -0.05), (0.28, 0.37), rounding=0.04),
+                    s.box(p, (0.04, -0.2), (0.50, 0.22), rounding=0.08),
                 )
             case "hull":
                 d = _convex(p, [(-0.57, 0.09), (0.51, 0.09), (0.36, -0.40), (-0.40, -0.40)]) - 0.03
             case "tube":
-                d = s.box(p, (-0.03, -0.08), (0.58, 0.28), 0.26)
+                d = s.box(p, (-0.03, -0.08), (0.58, 0.28), rounding=0.26)
             case _:
                 d = s.ellipse(p, (0.03, -0.05), (0.46, 0.39))
         b.keep("body", d)
@@ -261,7 +268,7 @@ def _checks(p: s.Points, period: float) -> s.Distance:
 
 def _pattern(c: Canvas) -> None:
     for q in c.where("pattern", "striped"):
-        q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.2, -30, 0.42)))
+        q.pattern(s.intersect(q.shape("body") + 0.03, s.stripes(q.p, 0.2, degrees=-30, share=0.42)))
     for q in c.where("pattern", "checked"):
         q.pattern(s.intersect(q.shape("body") + 0.03, _checks(q.p, 0.26)))
 
@@ -270,14 +277,14 @@ def _trim(c: Canvas) -> None:
     for b in c.where("body", "sedan"):
         b.ink(
             s.union(
-                s.capsule(b.p, (-0.42, -0.10), (0.28, -0.10), 0.02),
-                s.capsule(b.p, (-0.02, -0.20), (0.08, -0.20), 0.025),
+                s.capsule(b.p, (-0.42, -0.10), (0.28, -0.10), r=0.02),
+                s.capsule(b.p, (-0.02, -0.20), (0.08, -0.20), r=0.025),
             )
         )
     for b in c.where("body", "hood"):
-        b.paint(s.box(b.p, (-0.32, 0.32), (0.34, 0.05), 0.04), b.shade(-0.3))
+        b.paint(s.box(b.p, (-0.32, 0.32), (0.34, 0.05), rounding=0.04), b.shade(-0.3))
     for b in c.where("body", "hull"):
-        b.paint(s.box(b.p, (-0.03, 0.11), (0.60, 0.05), 0.04), b.shade(0.45))
+        b.paint(s.box(b.p, (-0.03, 0.11), (0.60, 0.05), rounding=0.04), b.shade(0.45))
 
 
 def _windows(c: Canvas) -> None:
@@ -297,11 +304,11 @@ def _windows(c: Canvas) -> None:
                     )
                     glints.append(torch.hypot(dx + 0.3 * r, dy - 0.3 * r) - 0.3 * r)
                 b.paint(s.union(*panes), GLASS)
-                b.paint(s.union(*glints), "white", 0)
+                b.paint(s.union(*glints), "white", outline=0)
 
 
 def _behind_nose(c: Canvas) -> None:
-    """Fronts that grow out of the body from behind."""
+    """Paint the fronts that start behind the body."""
     for cone in c.where("front", "cone"):
         for body, f in cone.by("body"):
             h = TIP[body]
@@ -330,7 +337,7 @@ def _nose(c: Canvas) -> None:
             ((0.21, 0.0), (0.31, 0.0)),
             ((0.20, -0.09), (0.28, -0.15)),
         )
-        f.paint(s.union(*(s.capsule(p, a, b, 0.03) for a, b in rays)), "yellow", 0.6)
+        f.paint(s.union(*(s.capsule(p, a, b, r=0.03) for a, b in rays)), "yellow", outline=0.6)
     for f in c.where("front", "cab"):
         p = f.at("nose")
         f.paint(
@@ -352,7 +359,7 @@ def _nose(c: Canvas) -> None:
 
 def _wheel(c: Canvas, xy: s.XY, r: float) -> None:
     d = s.circle(c.p, xy, r)
-    c.paint(d, TYRE)
+    c.paint(d, TIRE)
     c.paint(d + 0.45 * r, STEEL)
     c.ink(d + r - 0.035)
 
@@ -372,12 +379,13 @@ def _base(c: Canvas) -> None:
                 b.paint(
                     s.union(*(s.circle(p, (x, -0.54), 0.165) for x in (-0.40, -0.03, 0.34))), "red"
                 )
-                b.paint(s.capsule(p, (-0.40, -0.54), (0.34, -0.54), 0.04), STEEL)
+                b.paint(s.capsule(p, (-0.40, -0.54), (0.34, -0.54), r=0.04), STEEL)
             case "waves":
                 for y, color in ((-0.34, WATER), (-0.52, (0.15, 0.45, 0.78))):
                     crest = p[..., 1] - y + 0.10 * (8.0 * p[..., 0] + 8 * y).sin().abs()
                     b.paint(
-                        s.intersect(0.8 * crest, s.box(p, (0, -0.5), (0.82, 0.25), 0.08)), color
+                        s.intersect(0.8 * crest, s.box(p, (0, -0.5), (0.82, 0.25), rounding=0.08)),
+                        color,
                     )
             case "wing":
                 b.paint(
@@ -388,6 +396,7 @@ def _base(c: Canvas) -> None:
 
 
 def draw(c: Canvas) -> None:
+    """Paint vehicles with any combination of the factors' values."""
     for spot, places in (("roof", ROOF), ("chimney", CHIMNEY), ("nose", NOSE), ("stern", STERN)):
         c.put(spot, "body", places)
     for part in (_rear, _top, _under, _behind_nose, _body, _pattern, _trim, _windows, _nose, _base):
@@ -395,9 +404,9 @@ def draw(c: Canvas) -> None:
 
 
 VEHICLE = Category(
-    "vehicle",
-    (BODY, BASE, TOP, FRONT, REAR, WINDOWS, PATTERN, COLOR),
-    {
+    name="vehicle",
+    factors=(BODY, BASE, TOP, FRONT, REAR, WINDOWS, PATTERN, COLOR),
+    species={
         "car": {
             "body": "sedan",
             "base": "wheels",
@@ -499,5 +508,5 @@ VEHICLE = Category(
             "color": {"white": 0.4, "gray": 0.3, "red": 0.3},
         },
     },
-    draw,
+    draw=draw,
 )
