@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.figures import Figure, publish
 from creativelib.density import Density
 from creativelib.english import article
+from creativelib.evaluation.methods import seeded
 from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.vision.judge import Judge
 from creativelib.vision.vqa import BlipVqa
@@ -71,10 +72,6 @@ def named(category: str) -> tuple[str, str]:
     """Return a category's prompt, and its template with {} in the category's place."""
     prompt = f"a photo of {article(category)}"
     return prompt, prompt.replace(category, "{}")
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def decode(pipe: Pipeline, z: Float[Tensor, "g n d"], seed: int) -> Float[Tensor, "g n 3 h w"]:

@@ -30,6 +30,7 @@ from creativelib.conceptlab.settings import LEARN_DEFAULTS, LearnConfig
 from creativelib.conceptlab.settling import settle
 from creativelib.english import article
 from creativelib.evaluation.baselines import naming_parts
+from creativelib.evaluation.methods import negative_pairs
 from creativelib.unclip.prior import PriorSampling
 from creativelib.world import captions, category, styles, truth
 
@@ -41,12 +42,6 @@ TEMPLATES = (PLAIN, "a picture of a {}", "a pencil sketch of a {}", "a watercolo
 SHARE = EACH // len(TEMPLATES)  # pictures of a template, where agreement over templates is measured
 MANUAL = LearnConfig(concepts=SEEDS, steps=150)
 GUIDANCE = 4.0  # of negative prompting, as in the paper for the prior
-
-
-def pairs(name: str) -> list[tuple[str, str]]:
-    """List three pairs of species: the first six in the world's order."""
-    names = list(category(name).species)
-    return [(names[i], names[i + 1]) for i in (0, 2, 4)]
 
 
 def measure(
@@ -156,7 +151,7 @@ def main_part(judges: Judges, name: str) -> dict[str, Any]:
         "negative prompt, decoder": [],
     }
     things = []
-    settings = pairs(name)
+    settings = negative_pairs(name)
     seconds = 0.0
     drawing = 0.0
     for i, pair in enumerate(settings):
@@ -277,7 +272,7 @@ def ablation_part(judges: Judges, name: str) -> dict[str, Any]:
     """
     base = replace(MANUAL, concepts=2)
     found = {}
-    pair = pairs(name)[0]
+    pair = negative_pairs(name)[0]
     every = list(category(name).species)
     for variant, change, negatives in (
         ("prior", {}, pair),
@@ -321,7 +316,7 @@ def mix_part(judges: Judges, name: str) -> dict[str, Any]:
     names = list(category(name).species)
     carried = []
     valid = []
-    for i, pair in enumerate(pairs(name)):
+    for i, pair in enumerate(negative_pairs(name)):
         parents = [
             picture_embeddings(pipe, TokenConcept.init(pipe, word), generator=seeded(i))[0]
             for word in pair

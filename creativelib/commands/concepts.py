@@ -26,8 +26,7 @@ from ..errors import InputError, at_least
 from ..files import make_writable
 from ..pictures import fit_picture, read_picture, save_gallery, save_picture
 from ..unclip.pipeline import Pipeline
-from ..vision.vqa import STYLE_QUESTION as STYLE_QUESTION
-from ..vision.vqa import BlipVqa
+from ..vision.vqa import STYLE_QUESTION, BlipVqa
 from .report import TRUTH, json_value, provenance, summarize
 
 COUNT = 8  # pictures of a concept by default

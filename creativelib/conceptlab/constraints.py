@@ -48,8 +48,9 @@ class TextEmbeddings:
         if new:
             with torch.no_grad():
                 rows = normalize(self.pipe.encode_text(new).pooled.float(), dim=-1)
-            found |= dict(zip(new, rows, strict=True))
-            self.cache.update(found)
+            encoded = dict(zip(new, rows, strict=True))
+            found |= encoded
+            self.cache.update(encoded)
         return torch.stack([found[prompt] for prompt in prompts])
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -73,11 +72,15 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def negative_pair(word: str, seed: int) -> list[str]:
-    """Choose two manual negatives as ConceptLab's protocol does: one of three pairs of species."""
+def negative_pairs(word: str) -> list[tuple[str, str]]:
+    """List three pairs of manual negatives: a category's first six species, in its order."""
     names = list(category(word).species)
-    first = 2 * (seed % 3)
-    return names[first : first + 2]
+    return [(names[i], names[i + 1]) for i in (0, 2, 4)]
+
+
+def negative_pair(word: str, seed: int) -> list[str]:
+    """Choose two manual negatives for a seed, as ConceptLab's protocol does."""
+    return list(negative_pairs(word)[seed % 3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,9 +357,8 @@ def evaluate(
         row = measure(bench, chosen, cell)
         return {key: value for key, value in row.items() if key != "seen"}
 
-    with TemporaryDirectory() as folder, torch.no_grad():
-        path = Path(folder) / "rows.jsonl" if file is None else Path(file)
-        rows = run_protocol(protocol, make, path, identity=lambda cell: identity(bench, chosen))
+    with torch.no_grad():
+        rows = run_protocol(protocol, make, file, identity=lambda cell: identity(bench, chosen))
         total = len(protocol.cells())
         return list(tqdm(rows, total=total, desc=title, disable=not progress))
 

@@ -67,13 +67,14 @@ class Protocol:
 def run_protocol(
     protocol: Protocol,
     make: Callable[[Cell], Mapping[str, Any]],
-    file: str | Path,
+    file: str | Path | None,
     shard: tuple[int, int] = (0, 1),
     identity: Callable[[Cell], Mapping[str, Any]] | None = None,
     known: Sequence[Row] = (),
 ) -> Iterator[Row]:
     """Yield a row for each cell: the cell's own values, its identity, then what `make` returned.
 
+    file: holds the rows; None keeps none.
     shard: (i, n) makes every n-th category and seed, beginning with the i-th, so that n processes
         can divide the work, each with a file of its own; `read_rows` takes them together.
     identity: what a row depends on besides its cell; a row with another identity is made anew.
@@ -85,17 +86,16 @@ def run_protocol(
     index, count = shard
     if not 0 <= index < count:
         raise InputError(f"shard is {shard}; expected (i, n) with 0 <= i < n")
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = None if file is None else Path(file)
     identify = identity or (lambda cell: {})
-    rows = _latest([*known, *(_lines(path) if path.exists() else [])])
+    rows = _latest([*known, *(_lines(path) if path and path.exists() else [])])
     return _run_protocol(protocol, make, path, index, count, identify, rows)
 
 
 def _run_protocol(
     protocol: Protocol,
     make: Callable[[Cell], Mapping[str, Any]],
-    file: Path,
+    file: Path | None,
     index: int,
     count: int,
     identity: Callable[[Cell], Mapping[str, Any]],
@@ -108,7 +108,8 @@ def _run_protocol(
         if cell not in rows or rows[cell]["identity"] != own:
             row = asdict(cell) | {"identity": own} | dict(make(cell))
             rows[cell] = json.loads(json.dumps(row))
-            _append(file, rows[cell])
+            if file is not None:
+                _append(file, rows[cell])
         yield rows[cell]
 
 
@@ -156,6 +157,7 @@ def _lines(file: Path) -> list[Row]:
 
 def _append(file: Path, row: Row) -> None:
     """Write a row in one piece, on disk before the next cell begins."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:
         stream.write(json.dumps(row).encode() + b"\n")
         stream.flush()

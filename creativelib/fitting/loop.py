@@ -182,7 +182,6 @@ def generator(recipe: Recipe, step: int, device: torch.device | str = "cpu") -> 
 def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:
     """Write a safetensors file with JSON facts in its header; a crash leaves the old file."""
     contiguous = {k: v.contiguous() for k, v in tensors.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as part:
         save_file(contiguous, part, {"facts": json.dumps(facts)})
 

@@ -27,7 +27,7 @@ from ..errors import InputError, at_least
 from ..files import make_writable
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
-from ..models.networks import load_frozen, save_half, usable_device
+from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..vision.encoders import Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -155,13 +155,12 @@ class Semantica:
 
     def __repr__(self) -> str:
         config = self.unet.config
-        weights = sum(p.numel() for p in self.unet.parameters())
         # Every block of the autoencoder but the last halves the side.
         side = config.sample_size * 2 ** (len(self.movq.config.block_out_channels) - 1)
         return (
             "Semantica\n"
             f"  encoder:  {self.encoder.name}\n"
-            f"  network:  {weights / 1e6:.1f} M weights\n"
+            f"  network:  {describe_weights(self.unet)}\n"
             f"  latents:  {config.in_channels} x {config.sample_size} x {config.sample_size}\n"
             f"  pictures: {side} x {side} pixels"
         )

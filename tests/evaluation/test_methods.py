@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from creativelib.conceptlab.settings import LearnConfig
 from creativelib.errors import InputError
-from creativelib.evaluation import methods, scores
+from creativelib.evaluation import scores
 from creativelib.evaluation.baselines import Samples
 from creativelib.evaluation.methods import (
     FULL,
@@ -30,7 +29,6 @@ def bench(menagerie):
     """Load the bundled models with small references."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 24)
-        patch.setattr(methods, "ADAPTIVE", LearnConfig(concepts=2, steps=1))
         oracle = Oracle.load()
         yield Workbench(menagerie, Judge.load(), oracle, oracle, BlipVqa.load())
 

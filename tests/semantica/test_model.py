@@ -165,7 +165,7 @@ def test_a_model_describes_itself_in_five_lines(folder):
     assert lines == [
         "Semantica",
         f"  encoder:  {encoder}",
-        f"  network:  {weights:.1f} M weights",
+        f"  network:  {weights:.1f} M weights on cpu, float32",
         "  latents:  4 x 4 x 4",
         "  pictures: 16 x 16 pixels",
     ]
