@@ -50,7 +50,7 @@ from .baselines import (
     random_parts,
 )
 from .protocol import Cell, Protocol, Row, run_protocol
-from .scores import Reference, score
+from .scores import FLOOR_SIZE, NEIGHBORS, Reference, score
 
 PICTURES = 16
 SEEDS = 5
@@ -333,12 +333,16 @@ def evaluate(
     seeds: how many.
     name: of the method in the table; by default the function's.
     settings: recorded with every row. A row with other settings, code or model is measured anew.
+    pictures: of each run.
     file: keeps the rows. With it a run that was cut off resumes, and more categories or seeds
         continue from the finished file.
     bench: what makes and judges; by default the bundled models.
 
-    Raises InputError for an unknown method or category, and a method that returns something else.
+    Raises InputError for an unknown method or category, a method that returns something else, and
+    a number of pictures that the figures do not allow, before anything is drawn.
     """
+    if not NEIGHBORS < pictures <= FLOOR_SIZE:
+        raise InputError(f"pictures is {pictures}; expected {NEIGHBORS + 1} to {FLOOR_SIZE}")
     if isinstance(method, str):
         if method not in METHODS:
             raise InputError(f"method is {method!r}; expected one of {', '.join(METHODS)}")

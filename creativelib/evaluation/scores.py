@@ -34,8 +34,8 @@ from .baselines import Samples, photo
 SEEN = 200
 # Baseline sample size for floors. Upper limit on the pictures per run.
 FLOOR_SIZE = 64
-# Neighbors.
-K = 3
+# Neighbors that fidelity looks at. A run needs more pictures than these.
+NEIGHBORS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ def score(
     clip = pipe.encode_images(drawn.pictures)
     judged = judge.encode_images(drawn.pictures)
     truth = oracle.judge(drawn.pictures, reference.word)
-    neighbors = fidelity(judged, reference.real, K)
+    neighbors = fidelity(judged, reference.real, NEIGHBORS)
     distance = kid(judged, reference.real)
     warn_if_few("FID", n, judged.shape[1])
     floor = reference.floor_sample[:n]

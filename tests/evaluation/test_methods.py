@@ -61,11 +61,11 @@ def test_a_file_keeps_rows_until_the_method_changes(bench, tmp_path):
         asked.append(word)
         return repeated(pipe, word, n, generator)
 
-    first = evaluate(counted, "pet", seeds=1, pictures=2, file=file, bench=bench)
-    again = evaluate(counted, "pet", seeds=1, pictures=2, file=file, bench=bench)
+    first = evaluate(counted, "pet", seeds=1, pictures=4, file=file, bench=bench)
+    again = evaluate(counted, "pet", seeds=1, pictures=4, file=file, bench=bench)
     assert first == again and len(asked) == 1
     changed = {"strength": 2}
-    evaluate(counted, "pet", seeds=1, pictures=2, file=file, bench=bench, settings=changed)
+    evaluate(counted, "pet", seeds=1, pictures=4, file=file, bench=bench, settings=changed)
     assert len(asked) == 2
 
 
@@ -87,6 +87,12 @@ def test_unknown_names_are_refused(bench):
         evaluate("magic", "pet", bench=bench)
     with pytest.raises(InputError, match="'zebra'"):
         evaluate(repeated, "zebra", bench=bench)
+
+
+@pytest.mark.parametrize("pictures", [0, 3, 65])
+def test_a_number_of_pictures_that_cannot_be_scored_is_refused_at_once(pictures):
+    with pytest.raises(InputError, match=f"pictures is {pictures}; expected 4 to 64"):
+        evaluate(repeated, "pet", pictures=pictures)
 
 
 def test_the_tables_methods_are_those_that_are_stored():
