@@ -33,7 +33,7 @@ from ..steering.guidance import split_prior
 from ..steering.pullback import draw_rare
 from ..steering.recipe import steer
 from ..steering.settings import STEER_DEFAULTS
-from ..steering.target import fit_baseline, rarity_target
+from ..steering.target import rarity_target
 from ..unclip.pipeline import Pipeline, load
 from ..vision.judge import Judge
 from ..vision.vqa import BlipVqa, Vqa
@@ -102,7 +102,6 @@ class Workbench:
         self.oracle = oracle
         self.second_oracle = second_oracle
         self.vqa = vqa
-        self.density = lru_cache(CACHED)(self._density)
         self.reference = lru_cache(CACHED)(self._reference)
         self.adaptive = lru_cache(CACHED)(self._adaptive)
 
@@ -117,8 +116,9 @@ class Workbench:
             vqa=BlipVqa.load(),
         )
 
-    def _density(self, word: str) -> Density:
-        return fit_baseline(self.pipe, photo(word))
+    def density(self, word: str) -> Density:
+        """Return what is typical of a category, as its reference has it."""
+        return self.reference(word).density
 
     def _reference(self, word: str) -> Reference:
         return Reference.of(self.pipe, self.judge, word)
@@ -284,9 +284,8 @@ def measure(bench: Workbench, method: Method, cell: Cell) -> dict[str, Any]:
     pictures, from which figures of larger sets are made.
     """
     word = cell.category
-    # These belong to no run.
+    # It belongs to no run.
     reference = bench.reference(word)
-    bench.density(word)
     learning = 0.0
     if cell.method in SHARED_LEARNING:
         learning = bench.adaptive(word, cell.seed).seconds

@@ -29,6 +29,7 @@ def bench(menagerie):
     """Load the bundled models with small references."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 24)
+        patch.setattr(scores, "FLOOR_SIZE", 8)
         oracle = Oracle.load()
         yield Workbench(menagerie, Judge.load(), oracle, oracle, BlipVqa.load())
 

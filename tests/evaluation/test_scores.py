@@ -30,6 +30,7 @@ def scored(menagerie):
     oracle = Oracle.load()
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 48)
+        patch.setattr(scores, "FLOOR_SIZE", 16)
         reference = Reference.of(menagerie, judge, "pet")
         plain = prompt_only(menagerie, "pet", 16, generator=seeded(1))
         pictures = {
