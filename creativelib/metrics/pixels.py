@@ -10,7 +10,7 @@ def psnr(a: Float[Tensor, "*#n 3 h w"], b: Float[Tensor, "*#n 3 h w"]) -> Float[
     """Compute the peak signal-to-noise ratio of each pair of pictures in [0, 1], in decibels.
 
     It is infinite for equal pictures and 20 for an error of 0.1. Raises InputError for pictures
-    that are no floats in [0, 1].
+    that are not floats in [0, 1].
     """
     for pictures in (a, b):
         check_pictures(pictures, "... 3 h w")

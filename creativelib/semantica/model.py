@@ -191,7 +191,7 @@ class Semantica:
         """Draw n pictures for each of k sets of m pictures in [0, 1], as if from the same page.
 
         With m = 1 they are variations of one picture. Raises InputError unless n, m and steps are
-        at least 1, and for pictures that are no floats in [0, 1].
+        at least 1, and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures, "k m 3 h w")
         k, m = pictures.shape[:2]

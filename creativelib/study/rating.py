@@ -83,8 +83,8 @@ class RatingStudy(widgets.VBox):
     the first trial that this participant has not answered. Every control is a button, so Tab, Space
     and Enter do what the mouse does.
 
-    Raises InputError for pictures that do not match the study or are no floats in [0, 1], and for a
-    participant that is not a code.
+    Raises InputError for pictures that do not match the study or are not floats in [0, 1], and for
+    a participant that is not a code.
     """
 
     def __init__(

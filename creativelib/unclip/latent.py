@@ -145,11 +145,8 @@ def with_ddim(pipe: Pipeline) -> Pipeline:
     from diffusers import DDIMScheduler
 
     scheduler = pipe.decoder.scheduler
-    # A learned variance is for random steps. With this setting, DDIM would take it for a part of
-    # the noise.
-    config = {name: value for name, value in scheduler.config.items() if name != "variance_type"}
-    # Some schedulers clip no latents and do not say so. DDIM clips them by default.
-    config.setdefault("clip_sample", False)
+    # Schedulers that cannot clip latents do not say so, and DDIM clips them by default.
+    config = {"clip_sample": False} | dict(scheduler.config)
     # The UnCLIPScheduler has only one beta schedule, so its config does not name it.
     if type(scheduler).__name__ == "UnCLIPScheduler":
         config["beta_schedule"] = "squaredcos_cap_v2"
@@ -172,8 +169,8 @@ def ddim_inversion(
     are the scheduler's own, so the network may predict the noise or a velocity.
 
     Raises InputError if rounds are below 1, for a number of steps that the scheduler cannot take,
-    if the scheduler is not a DDIMScheduler, see `with_ddim`, and for pictures that are no floats in
-    [0, 1].
+    if the scheduler is not a DDIMScheduler, see `with_ddim`, and for pictures that are not floats
+    in [0, 1].
     """
     check_pictures(pictures)
     steps = pipe.decode_defaults[1] if steps is None else steps

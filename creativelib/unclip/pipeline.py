@@ -144,7 +144,7 @@ class Pipeline:
     def encode_images(self, pictures: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b d"]:
         """Embed pictures in [0, 1] of any size with CLIP; differentiable.
 
-        Raises InputError for pictures that are no floats in [0, 1].
+        Raises InputError for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures, "... 3 h w")
         self._onload("pictures")
@@ -292,7 +292,7 @@ class Pipeline:
     def encode_latents(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c m hh ww"]:
         """Turn pictures in [0, 1] into latents; other sizes are resized and center-cropped.
 
-        Raises InputError for pictures that are no floats in [0, 1].
+        Raises InputError for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
         self._onload("pictures")

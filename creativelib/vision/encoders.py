@@ -115,7 +115,7 @@ class Encoder:
 
         The tokens are those after the last layer's norm, which CLIP itself applies to the class
         token alone. `pooled` is CLIP's image embedding, or DINOv2's class token. Raises InputError
-        for pictures that are no floats in [0, 1].
+        for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
         parts = [self._encode(part) for part in pictures.split(BATCH_PICTURES)]

@@ -45,7 +45,7 @@ class Vqa(Protocol):
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """Give one short answer in lower case for each picture.
 
-        Raises InputError for pictures that are no floats in [0, 1].
+        Raises InputError for pictures that are not floats in [0, 1].
         """
         ...
 
@@ -97,7 +97,7 @@ class BlipVqa:
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """Give one short answer for each picture.
 
-        Raises InputError for an empty question and for pictures that are no floats in [0, 1].
+        Raises InputError for an empty question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
         _check_question(question)
@@ -176,7 +176,7 @@ class Blip2Vqa:
         """Give one short answer for each picture.
 
         The prompt has the form that the model was trained with. Raises InputError for an empty
-        question and for pictures that are no floats in [0, 1].
+        question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
         _check_question(question)
@@ -239,7 +239,7 @@ class SmolVlmVqa:
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """Give one short answer, without a full stop, for each picture.
 
-        Raises InputError for an empty question and for pictures that are no floats in [0, 1].
+        Raises InputError for an empty question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
         _check_question(question)
@@ -302,7 +302,7 @@ class ZeroShotVqa:
         """Answer with one of the words, or with yes or no, for each picture.
 
         Raises InputError if there are fewer than two words, for "is this a ...?" with another word,
-        and for pictures that are no floats in [0, 1].
+        and for pictures that are not floats in [0, 1].
         """
         if len(self.words) < 2:
             raise InputError(f"words is {list(self.words)}; expected at least two to choose from")

@@ -394,7 +394,7 @@ class Oracle:
 
         If `category` is None, each picture's factors are those of its most probable category.
         Raises InputError for an unknown category, for values out of [0, 1], and for pictures that
-        are no squares of at least the net's side.
+        are not squares of at least the net's side.
         """
         check_pictures(pictures)
         index = None if category is None else CATEGORIES.index(find_category(category))

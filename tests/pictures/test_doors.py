@@ -1,4 +1,4 @@
-"""Every function that takes pictures refuses what are no floats in [0, 1], in the same words."""
+"""Every function that takes pictures refuses what are not floats in [0, 1], in the same words."""
 
 import ast
 from pathlib import Path
