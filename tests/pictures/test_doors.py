@@ -93,12 +93,15 @@ BAD = {
     "bytes": (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"torch.uint8; .* bytes / 255"),
     "integers": (torch.zeros(2, 3, 8, 8, dtype=torch.int64), "torch.int64"),
     "floats from 0 to 255": (torch.full((2, 3, 8, 8), 255.0), r"from 255 to 255; .* bytes / 255"),
-    "floats from -1 to 1": (torch.linspace(-1, 1, 384).view(2, 3, 8, 8), "values from -1 to 1"),
+    "floats from -1 to 1": (
+        torch.linspace(-1, 1, 192).repeat(2).view(2, 3, 8, 8),
+        "values from -1 to 1",
+    ),
     "no number": (torch.full((2, 3, 8, 8), torch.nan), "values from nan to nan"),
     "infinite": (torch.full((2, 3, 8, 8), torch.inf), "values from inf to inf"),
-    "channels last": (torch.zeros(2, 8, 8, 3), "is of shape .*8, 8, 3"),
-    "alpha": (torch.zeros(2, 4, 8, 8), "is of shape .*4, 8, 8"),
-    "no pixel": (torch.zeros(2, 3, 0, 8), "at least one pixel"),
+    "channels last": (torch.zeros(2, 8, 8, 3), "shape .*8, 8, 3.; expected"),
+    "alpha": (torch.zeros(2, 4, 8, 8), "shape .*4, 8, 8.; expected"),
+    "no pixel": (torch.zeros(2, 3, 0, 8), "shape .*3, 0, 8.; .* at least one pixel"),
 }
 
 
