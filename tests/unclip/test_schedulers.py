@@ -244,7 +244,7 @@ def test_an_unknown_class_is_refused_at_loading(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "odd")
     file = tmp_path / "odd" / "decoder" / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps({"_class_name": "UNet2DModel"}))
-    with pytest.raises(InputError, match="scheduler' is of class UNet2DModel; expected"):
+    with pytest.raises(InputError, match="UNet2DModel"):
         load(tmp_path / "odd", "cpu")
 
 
