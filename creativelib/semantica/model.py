@@ -190,12 +190,12 @@ class Semantica:
     ) -> Float[Tensor, "k n 3 hh ww"]:
         """Draw n pictures for each of k sets of m pictures in [0, 1], as if from the same page.
 
-        With m = 1 they are variations of one picture. Raises InputError unless n, m and steps are
-        at least 1, and for pictures that are not floats in [0, 1].
+        With m = 1 they are variations of one picture. Raises InputError unless n and steps are at
+        least 1, for no pictures, and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures, "k m 3 h w")
         k, m = pictures.shape[:2]
-        for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
+        for name, value in {"n": n, "steps": steps}.items():
             at_least(name, value, 1)
         encoded = self.encoder.encode(pictures.flatten(0, 1))
         tokens = encoded.tokens.unflatten(0, (k, m)).flatten(1, 2)
