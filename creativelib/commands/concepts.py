@@ -300,7 +300,7 @@ def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']"
     if path.is_dir():
         return load(path, pipe).select([0])
     if path.is_file():
-        return picture_of("parents", path)[None]
+        return read_picture(path, "parents")[None]
     check_text(pipe, "parents", name)
     return TokenConcept.init(pipe, name)
 
@@ -327,7 +327,7 @@ def vary(
     at_least("count", count, 1)
     if not shown:
         raise InputError("pictures is empty; expected at least one picture")
-    pictures = [picture_of("pictures", file) for file in shown]
+    pictures = [read_picture(file, "pictures") for file in shown]
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
     side = model.encoder.preprocess.crop
@@ -343,14 +343,6 @@ def vary(
     for i, picture in enumerate(varied):
         save_picture(picture, out / f"variation-{_padded(i, count)}.png")
     save_gallery({"shown": squares, "varied": varied}, out / "gallery.png")
-
-
-def picture_of(name: str, file: str | Path) -> Float[Tensor, "3 h w"]:
-    """Read a picture. Raises InputError, naming the argument, for another file."""
-    try:
-        return read_picture(file)
-    except OSError:
-        raise InputError(f"{name} has {str(file)!r}, which cannot be read as a picture") from None
 
 
 def show(

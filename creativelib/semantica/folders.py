@@ -103,12 +103,7 @@ def read(folder: Path, size: int) -> Pictures:
 
 
 def _read_square(file: Path, size: int) -> UInt8[np.ndarray, "3 s s"]:
-    try:
-        picture = read_picture(file)
-    except OSError:
-        raise InputError(
-            f"pages has {str(file)!r}, which cannot be read as a picture; expected one"
-        ) from None
+    picture = read_picture(file, "pages")
     height, width = picture.shape[1:]
     if min(height, width) < size:
         raise InputError(

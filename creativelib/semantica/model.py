@@ -28,6 +28,7 @@ from ..files import make_writable
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
+from ..pictures import check_pictures
 from ..vision.encoders import Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -189,11 +190,12 @@ class Semantica:
     ) -> Float[Tensor, "k n 3 hh ww"]:
         """Draw n pictures for each of k sets of m pictures in [0, 1], as if from the same page.
 
-        With m = 1 they are variations of one picture. Raises InputError unless n, m and steps are
-        at least 1.
+        With m = 1 they are variations of one picture. Raises InputError unless n and steps are at
+        least 1, for no pictures, and for pictures that are not floats in [0, 1].
         """
+        check_pictures(pictures, "k m 3 h w")
         k, m = pictures.shape[:2]
-        for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
+        for name, value in {"n": n, "steps": steps}.items():
             at_least(name, value, 1)
         encoded = self.encoder.encode(pictures.flatten(0, 1))
         tokens = encoded.tokens.unflatten(0, (k, m)).flatten(1, 2)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from ..pictures import to_image
+from ..pictures import check_pictures, to_image
 from .design import Study, Trial, plan
 from .store import Votes, ballot, new_code, now, seed_of
 
@@ -83,8 +83,8 @@ class RatingStudy(widgets.VBox):
     the first trial that this participant has not answered. Every control is a button, so Tab, Space
     and Enter do what the mouse does.
 
-    Raises InputError for pictures that do not match the study, and for a participant that is not a
-    code.
+    Raises InputError for pictures that do not match the study or are not floats in [0, 1], and for
+    a participant that is not a code.
     """
 
     def __init__(
@@ -180,6 +180,7 @@ def _check_pictures(pictures: Mapping[str, Float[Tensor, "c n 3 h w"]], study: S
         )
     wanted = (len(study.categories), study.pictures)
     for method, own in pictures.items():
+        check_pictures(own, "c n 3 h w")
         if tuple(own.shape[:2]) != wanted:
             raise InputError(
                 f"pictures of {method!r} are {tuple(own.shape[:2])} (categories, pictures); "

@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 
 from ..errors import InputError
 from .batches import in_batches
+from .schedulers import alpha_bar, check_decoder_scheduler, learns_variance, with_steps
 
 # Pictures sent through networks at once. Bounds memory and changes no result.
 PICTURE_ROWS = 32
@@ -28,21 +29,31 @@ PICTURE_ROWS = 32
 SUPER_STEPS = 7
 # Pictures that Karlo enlarges at once.
 SUPER_ROWS = 8
-# Types of a variance that the network predicts beside the noise.
-LEARNED_VARIANCES = ("learned", "learned_range")
 
 
 @dataclass(frozen=True, eq=False)
 class Decoder(ABC):
     """A denoiser of latents (m, h, w), given image embeddings.
 
-    All methods that take tensors work on batches of c rows.
+    All methods that take tensors work on batches of c rows. Raises InputError for a scheduler that
+    is not among `schedulers.SCHEDULERS` or takes a variance that the denoiser does not predict.
     """
 
     # The denoiser.
     unet: Any
-    # The scheduler that the denoiser was trained for.
+    # The scheduler that the denoiser is sampled with.
     scheduler: Any
+
+    def __post_init__(self) -> None:
+        check_decoder_scheduler(self.scheduler)
+        config = self.unet.config
+        if learns_variance(self.scheduler) and config.out_channels != 2 * config.in_channels:
+            raise InputError(
+                f"the decoder's scheduler takes a variance of type "
+                f"{self.scheduler.config.variance_type!r} from the network; expected "
+                f"{2 * config.in_channels} channels of output, and the network has "
+                f"{config.out_channels}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -155,6 +166,14 @@ class Karlo(Decoder):
     # True at real tokens of the empty text.
     mask: Bool[Tensor, "1 l"]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = type(self.super_scheduler).__name__
+        if name != "UnCLIPScheduler":
+            raise InputError(
+                f"the super-resolution's scheduler is of class {name}; expected UnCLIPScheduler"
+            )
+
     @property
     def side(self) -> int:
         return self.unet.config.sample_size
@@ -225,26 +244,35 @@ def sample_latents(
     """Denoise from unit noise to the latents of pictures, one for each of c image embeddings.
 
     `negative` is what guidance leads away from. See `Pipeline.decode` for the other arguments.
-    Raises InputError for an eta out of [0, 1], or above 0 with a scheduler that has none.
+    Raises InputError for an eta out of [0, 1], or above 0 with a scheduler that has none, and for a
+    number of steps that the scheduler cannot take.
     """
-    scheduler = copy.deepcopy(decoder.scheduler)
-    scheduler.set_timesteps(steps, device=z.device)
+    scheduler = with_steps(decoder.scheduler, steps, z.device)
+    accepted = inspect.signature(scheduler.step).parameters
     extra = _eta_kwargs(scheduler, eta)
+    if "generator" in accepted:
+        extra["generator"] = generator
     times = scheduler.timesteps
+    last = len(times) - 1
     latents = noise * scheduler.init_noise_sigma
     for index, t in enumerate(times):
+        # Euler's latents have a signal of 1; the network takes latents of unit variance.
+        inputs = scheduler.scale_model_input(latents, t)
         predict = partial(_predict_noise, decoder, t=t, guidance=guidance)
-        output = in_batches(predict, PICTURE_ROWS, latents, z, negative)
+        output = in_batches(predict, PICTURE_ROWS, inputs, z, negative)
         if denoised_fn is not None:
-            alpha_bar = scheduler.alphas_cumprod[t.cpu()].to(latents)
-            modify = partial(_at_progress, denoised_fn, index / max(steps - 1, 1))
+            modify = partial(_at_progress, denoised_fn, index / max(last, 1))
             output = _modified(
-                decoder, output=output, latents=latents, alpha_bar=alpha_bar, modify=modify
+                decoder,
+                output=output,
+                latents=inputs,
+                alpha_bar=alpha_bar(scheduler, index).to(latents),
+                modify=modify,
             )
-        # The only scheduler that needs to know to which timestep a step leads.
-        if type(scheduler).__name__ == "UnCLIPScheduler":
-            extra = {"prev_timestep": times[index + 1] if index + 1 < steps else None}
-        latents = scheduler.step(output, t, latents, generator=generator, **extra).prev_sample
+        # The UnCLIPScheduler needs to know to which timestep a step leads.
+        if "prev_timestep" in accepted:
+            extra["prev_timestep"] = times[index + 1] if index < last else None
+        latents = scheduler.step(output, t, latents, **extra).prev_sample
     return latents
 
 
@@ -275,8 +303,7 @@ def _predict_noise(
     else:
         wanted = decoder.predict(latents, t, z).to(dtype)
         noise = wanted[:, :m]
-    variance = getattr(decoder.scheduler.config, "variance_type", None)
-    return torch.cat([noise, wanted[:, m:]], 1) if variance in LEARNED_VARIANCES else noise
+    return torch.cat([noise, wanted[:, m:]], 1) if learns_variance(decoder.scheduler) else noise
 
 
 def _modified(
@@ -288,19 +315,22 @@ def _modified(
 ) -> Float[Tensor, "c o h w"]:
     """Return the output of a network that had predicted the modified clean latents.
 
-    Networks predict the noise or a velocity (Salimans and Ho, arXiv 2202.00512), as the scheduler
-    says.
+    Networks predict the noise, a velocity (Salimans and Ho, arXiv 2202.00512), or the clean latents
+    themselves, as the scheduler says.
     """
     m = latents.shape[1]
     signal = alpha_bar.sqrt()
     sigma = (1 - alpha_bar).sqrt()
     prediction = output[:, :m]
-    if decoder.scheduler.config.prediction_type == "v_prediction":
-        x0 = modify(signal * latents - sigma * prediction).to(latents)
-        changed = (signal * latents - x0) / sigma
-    else:
-        x0 = modify((latents - sigma * prediction) / signal).to(latents)
-        changed = (latents - signal * x0) / sigma
+    match decoder.scheduler.config.prediction_type:
+        case "sample":
+            changed = modify(prediction).to(latents)
+        case "v_prediction":
+            x0 = modify(signal * latents - sigma * prediction).to(latents)
+            changed = (signal * latents - x0) / sigma
+        case _:
+            x0 = modify((latents - sigma * prediction) / signal).to(latents)
+            changed = (latents - signal * x0) / sigma
     return torch.cat([changed, output[:, m:]], 1)
 
 

@@ -12,7 +12,6 @@ A picture is a point of both spaces (DALL-E 2, arXiv 2204.06125, section 3).
     pipe.decode(dogs[:, None], noise=inverted.noise[:, None], guidance=1.0, generator=g)
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,11 +24,12 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from ..density.base import Subspace
 from ..errors import InputError, at_least
-from ..pictures import fit_picture
+from ..pictures import check_pictures, fit_picture
 from .batches import in_batches
 from .decoders import PICTURE_ROWS
 from .pipeline import Pipeline
 from .prior import Generators
+from .schedulers import with_steps
 
 # Inversion works without guidance. Decoding with it would add a part that inversion never removed.
 GUIDANCE = 1.0
@@ -145,9 +145,8 @@ def with_ddim(pipe: Pipeline) -> Pipeline:
     from diffusers import DDIMScheduler
 
     scheduler = pipe.decoder.scheduler
-    # A learned variance is for random steps. With this setting, DDIM would take it for a part of
-    # the noise.
-    config = {name: value for name, value in scheduler.config.items() if name != "variance_type"}
+    # Schedulers that cannot clip latents do not say so, and DDIM clips them by default.
+    config = {"clip_sample": False} | dict(scheduler.config)
     # The UnCLIPScheduler has only one beta schedule, so its config does not name it.
     if type(scheduler).__name__ == "UnCLIPScheduler":
         config["beta_schedule"] = "squaredcos_cap_v2"
@@ -169,19 +168,20 @@ def ddim_inversion(
     inversion: its noise is too weak, and decoding does not quite return to the pictures. The steps
     are the scheduler's own, so the network may predict the noise or a velocity.
 
-    Raises InputError if steps or rounds are below 1, and if the scheduler is not a DDIMScheduler,
-    see `with_ddim`.
+    Raises InputError if rounds are below 1, for a number of steps that the scheduler cannot take,
+    if the scheduler is not a DDIMScheduler, see `with_ddim`, and for pictures that are not floats
+    in [0, 1].
     """
+    check_pictures(pictures)
     steps = pipe.decode_defaults[1] if steps is None else steps
-    at_least("steps", steps, 1)
     at_least("rounds", rounds, 1)
-    scheduler = copy.deepcopy(pipe.decoder.scheduler)
+    scheduler = pipe.decoder.scheduler
     if type(scheduler).__name__ != "DDIMScheduler":
         raise InputError(
             f"pipe decodes with a {type(scheduler).__name__}; expected a DDIMScheduler, whose "
             "steps are not random, see with_ddim"
         )
-    scheduler.set_timesteps(steps, device=pipe.device)
+    scheduler = with_steps(scheduler, steps, pipe.device)
     side = pipe.decoder.side
     fitted = fit_picture(pictures.to(pipe.device, torch.float32), side, side)
     z = pipe.encode_images(fitted)

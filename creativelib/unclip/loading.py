@@ -14,6 +14,7 @@ from ..models.networks import gigabytes, hide_progress_bars, load_frozen
 from ..pictures import Preprocess
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
+from .schedulers import SCHEDULERS, check_decoder_scheduler, check_prior_scheduler
 
 TEXT_LENGTH = 77  # tokens that KandinskyPipeline pads texts to
 
@@ -25,7 +26,8 @@ def load_parts(
 
     They are loaded part by part and not as pipelines: this is quieter, every weight gets the same
     precision whichever it was stored in, and at most one part waits in the CPU's memory at a time.
-    Raises InputError if the device has too little free memory.
+    Raises InputError if the device has too little free memory, and for schedulers that cannot be
+    sampled with.
     """
     import diffusers
     from transformers import (
@@ -34,6 +36,7 @@ def load_parts(
         CLIPVisionModelWithProjection,
     )
 
+    _check_schedulers(files)
     folders = _network_folders(files)
     _check_memory(files.name, folders, device, dtype, offload)
     # With offloading, the networks of the second half wait on the CPU.
@@ -110,11 +113,25 @@ def _check_memory(
         )
 
 
+def _check_schedulers(files: ModelFiles) -> None:
+    """Raise InputError for schedulers that cannot be sampled with, before the networks are read."""
+    karlo = [name == "UnCLIPPipeline" for name in files.pipeline_classes]
+    prior = files.prior / ("prior_scheduler" if karlo[0] else "scheduler")
+    decoder = files.decoder / ("decoder_scheduler" if karlo[1] else "scheduler")
+    check_prior_scheduler(_load_scheduler(prior))
+    check_decoder_scheduler(_load_scheduler(decoder))
+
+
 def _load_scheduler(folder: Path) -> Any:
+    """Load a scheduler. Raises InputError for one that nothing can be sampled with."""
     import diffusers
 
-    config = json.loads((folder / "scheduler_config.json").read_text())
-    return getattr(diffusers, config["_class_name"]).from_pretrained(folder)
+    name = json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
+    if name not in SCHEDULERS:
+        raise InputError(
+            f"the scheduler in {str(folder)!r} is of class {name}; expected {', '.join(SCHEDULERS)}"
+        )
+    return getattr(diffusers, name).from_pretrained(folder)
 
 
 def _load_decoder(

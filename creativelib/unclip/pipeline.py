@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..errors import InputError, at_least
 from ..models.location import locate
 from ..models.networks import default_dtype, usable_device
-from ..pictures import Preprocess, fit_picture
+from ..pictures import Preprocess, check_pictures, fit_picture
 from .batches import in_batches
 from .conditions import PartialStart, TextCondition, TokenIds
 from .decoders import PICTURE_ROWS, Decoder, sample_latents
@@ -36,6 +36,7 @@ from .prior import (
     expand_generators,
     sample_embeddings,
 )
+from .schedulers import check_steps
 
 # Guidance and steps that decoders are sampled with by default. The bundled one needs few steps; the
 # others get diffusers' own guidance.
@@ -141,7 +142,11 @@ class Pipeline:
             hook.remove()
 
     def encode_images(self, pictures: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b d"]:
-        """Embed pictures in [0, 1] of any size with CLIP; differentiable."""
+        """Embed pictures in [0, 1] of any size with CLIP; differentiable.
+
+        Raises InputError for pictures that are not floats in [0, 1].
+        """
+        check_pictures(pictures, "... 3 h w")
         self._onload("pictures")
         flat = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
         embedded = in_batches(self._embed_pictures, PICTURE_ROWS, flat).float()
@@ -224,14 +229,14 @@ class Pipeline:
         eta: share of new noise that DDIM adds at each step (Song et al., arXiv 2010.02502, eq. 16):
             0 adds none, 1 as much as DDPM.
 
-        Raises InputError unless steps >= 1 and generators number 1 or k, for a negative with
-        guidance of 1 or less, for noise of another shape than the latents', and for an eta out of
-        [0, 1] or above 0 with a scheduler that has none.
+        Raises InputError unless generators number 1 or k, for a number of steps that the scheduler
+        cannot take, for a negative with guidance of 1 or less, for noise of another shape than the
+        latents', and for an eta out of [0, 1] or above 0 with a scheduler that has none.
         """
         default_guidance, default_steps = self.decode_defaults
         guidance = default_guidance if guidance is None else guidance
         steps = default_steps if steps is None else steps
-        at_least("steps", steps, 1)
+        check_steps(self.decoder.scheduler, steps)
         _check_negative(negative, guidance)
         k, n, _ = z.shape
         rows = expand_generators(generator, k, n)
@@ -285,7 +290,11 @@ class Pipeline:
         return in_batches(render, PICTURE_ROWS, latents).clamp(0, 1)
 
     def encode_latents(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c m hh ww"]:
-        """Turn pictures in [0, 1] into latents; other sizes are resized and center-cropped."""
+        """Turn pictures in [0, 1] into latents; other sizes are resized and center-cropped.
+
+        Raises InputError for pictures that are not floats in [0, 1].
+        """
+        check_pictures(pictures)
         self._onload("pictures")
         side = self.decoder.side
         fitted = fit_picture(pictures.to(self.device, torch.float32), side, side)

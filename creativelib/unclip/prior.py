@@ -21,6 +21,7 @@ from ..errors import InputError, at_least
 from .batches import in_batches
 from .conditions import PartialStart, TextCondition, aligned, routed_through_adapters
 from .graphs import short_attention
+from .schedulers import check_prior_scheduler, check_steps
 
 # Embeddings sent through the network at once. Bounds memory and changes no result.
 EMBEDDING_ROWS = 256
@@ -114,15 +115,12 @@ class PriorSchedule:
     def of(cls, scheduler: Any, steps: int, device: torch.device) -> "PriorSchedule":
         """Lay out an UnCLIPScheduler's steps.
 
-        Raises InputError for a scheduler that predicts noise or learns variances.
+        Raises InputError for another scheduler, for one that predicts noise or learns variances,
+        and for more steps than it was trained with.
         """
+        check_prior_scheduler(scheduler)
+        check_steps(scheduler, steps)
         config = scheduler.config
-        if config.prediction_type != "sample" or config.variance_type != "fixed_small_log":
-            raise InputError(
-                f"the prior's scheduler predicts {config.prediction_type!r} with a variance of "
-                f"type {config.variance_type!r}; expected 'sample' and 'fixed_small_log', as in "
-                "all Kandinsky priors"
-            )
         scheduler = copy.deepcopy(scheduler)
         scheduler.set_timesteps(steps)
         alpha_bars = scheduler.alphas_cumprod

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..models.hub import snapshot
 from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
-from ..pictures import Preprocess
+from ..pictures import Preprocess, check_pictures
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.
@@ -114,8 +114,10 @@ class Encoder:
         """Encode pictures in [0, 1] of any size.
 
         The tokens are those after the last layer's norm, which CLIP itself applies to the class
-        token alone. `pooled` is CLIP's image embedding, or DINOv2's class token.
+        token alone. `pooled` is CLIP's image embedding, or DINOv2's class token. Raises InputError
+        for pictures that are not floats in [0, 1].
         """
+        check_pictures(pictures)
         parts = [self._encode(part) for part in pictures.split(BATCH_PICTURES)]
         return Encoded(
             torch.cat([part.tokens for part in parts]), torch.cat([part.pooled for part in parts])

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import describe_weights, usable_device
-from ..pictures import fit_picture
+from ..pictures import check_pictures, fit_picture
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.
@@ -114,7 +114,8 @@ class Judge:
         return next(self.model.parameters()).device
 
     def encode_images(self, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """Embed pictures in [0, 1] as unit vectors."""
+        """Embed pictures in [0, 1] as unit vectors. Raises InputError for other values."""
+        check_pictures(pictures)
         mean, std = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.mean, self.std)

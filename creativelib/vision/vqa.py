@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
+from ..pictures import check_pictures
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
@@ -42,7 +43,10 @@ class Vqa(Protocol):
     """A model that answers questions about pictures in [0, 1]."""
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """Give one short answer in lower case for each picture."""
+        """Give one short answer in lower case for each picture.
+
+        Raises InputError for pictures that are not floats in [0, 1].
+        """
         ...
 
 
@@ -91,7 +95,11 @@ class BlipVqa:
         return cls(model, processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """Give one short answer for each picture. Raises InputError for an empty question."""
+        """Give one short answer for each picture.
+
+        Raises InputError for an empty question and for pictures that are not floats in [0, 1].
+        """
+        check_pictures(pictures)
         _check_question(question)
         tokens = self.processor.tokenizer(question, return_tensors="pt")
         ids = tokens.input_ids.to(self.model.device)
@@ -119,6 +127,21 @@ class Blip2Vqa:
     model: Any
     processor: Any
 
+    def __post_init__(self) -> None:
+        """Have the processor leave the picture its place in the prompt.
+
+        Without that place the model would answer, and never see the picture. Raises InputError if
+        the two mark the place by different tokens.
+        """
+        config = self.model.config
+        place = self.processor.tokenizer.convert_tokens_to_ids(str(self.processor.image_token))
+        if place != config.image_token_index:
+            raise InputError(
+                f"processor marks a picture's place with token {place}; expected the model's, "
+                f"{config.image_token_index}, without which it never sees the picture"
+            )
+        self.processor.num_query_tokens = config.num_query_tokens
+
     def __repr__(self) -> str:
         return _describe(self)
 
@@ -133,7 +156,8 @@ class Blip2Vqa:
         """Load a BLIP-2 from a folder or from the hub, there at a `revision`.
 
         `dtype` is by default that of `models.networks.default_dtype`. Raises InputError for an
-        unknown device, and if there is no Blip2ForConditionalGeneration in safetensors.
+        unknown device, if there is no Blip2ForConditionalGeneration in safetensors, and if its
+        processor marks pictures by another token.
         """
         from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
@@ -149,10 +173,12 @@ class Blip2Vqa:
         return cls(model, processor)
 
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
-        """Give one short answer for each picture. Raises InputError for an empty question.
+        """Give one short answer for each picture.
 
-        The prompt has the form that the model was trained with.
+        The prompt has the form that the model was trained with. Raises InputError for an empty
+        question and for pictures that are not floats in [0, 1].
         """
+        check_pictures(pictures)
         _check_question(question)
         prompt = f"Question: {question} Answer:"
         answers = []
@@ -213,8 +239,9 @@ class SmolVlmVqa:
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """Give one short answer, without a full stop, for each picture.
 
-        Raises InputError for an empty question.
+        Raises InputError for an empty question and for pictures that are not floats in [0, 1].
         """
+        check_pictures(pictures)
         _check_question(question)
         content = [
             {"type": "image"},
@@ -274,8 +301,8 @@ class ZeroShotVqa:
     def ask(self, pictures: Float[Tensor, "n 3 h w"], question: str) -> list[str]:
         """Answer with one of the words, or with yes or no, for each picture.
 
-        Raises InputError if there are fewer than two words, and for "is this a ...?" with another
-        word.
+        Raises InputError if there are fewer than two words, for "is this a ...?" with another word,
+        and for pictures that are not floats in [0, 1].
         """
         if len(self.words) < 2:
             raise InputError(f"words is {list(self.words)}; expected at least two to choose from")

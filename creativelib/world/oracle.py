@@ -20,7 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from ..errors import InputError
+from ..pictures import check_pictures
 from . import CATEGORIES, styles, truth
+from . import category as find_category
 from .rendering import POSE
 from .scenes import MAX_FACTORS, Scenes, draw
 
@@ -208,7 +211,13 @@ class Net(nn.Module):
         self.head = nn.Linear(neck_width, sum(self.sizes))
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Logits:
-        """Read pictures in [0, 1]."""
+        """Read pictures in [0, 1]. Raises InputError unless they are squares of at least `side`."""
+        h, w = pictures.shape[-2:]
+        if h != w or w < self.side:
+            raise InputError(
+                f"pictures is of {w} x {h} pixels; expected squares of at least {self.side} x "
+                f"{self.side}"
+            )
         if pictures.shape[-1] > self.side:
             pictures = adaptive_avg_pool2d(pictures, self.side)
         outputs = self.head(self.neck(self.body(pictures * 2 - 1)))
@@ -367,10 +376,10 @@ class Oracle:
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 
-        Raises ValueError if there is no oracle of that name.
+        Raises InputError if there is no oracle of that name.
         """
         if name not in BODIES:
-            raise ValueError(f"name is {name!r}; expected {', '.join(BODIES)}")
+            raise InputError(f"name is {name!r}; expected {', '.join(BODIES)}")
         card = json.loads((folder / f"{name}.json").read_text())
         net = Net(name, card.pop("side", 64))
         weights = load_file(folder / f"{name}.safetensors")
@@ -384,13 +393,17 @@ class Oracle:
         """Read pictures in [0, 1].
 
         If `category` is None, each picture's factors are those of its most probable category.
+        Raises InputError for an unknown category, for values out of [0, 1], and for pictures that
+        are not squares of at least the net's side.
         """
+        check_pictures(pictures)
+        index = None if category is None else CATEGORIES.index(find_category(category))
         logits = self.net(pictures)
         t = self.temperatures
         posterior = (logits.category / t["category"]).softmax(1)
         assumed = posterior.argmax(1)
-        if category is not None:
-            assumed = torch.full_like(assumed, [c.name for c in CATEGORIES].index(category))
+        if index is not None:
+            assumed = torch.full_like(assumed, index)
         factors = (of_category(logits.factors, assumed) / t["factors"]).softmax(2)
         low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
         pose = low + (high - low) * (logits.pose.clamp(-1, 1) + 1) / 2
@@ -405,7 +418,10 @@ class Oracle:
 
     @torch.no_grad()
     def judge(self, pictures: Float[Tensor, "n 3 h w"], category: str) -> Judgement:
-        """Judge pictures that are meant to show a member of `category`."""
+        """Judge pictures that are meant to show a member of `category`.
+
+        Raises InputError as `read` does.
+        """
         reading = self.read(pictures, category)
         i = [c.name for c in CATEGORIES].index(category)
         scenes = reading.scenes()

@@ -140,12 +140,12 @@ def test_the_pictures_shown_matter(folder):
 def test_no_pictures_no_variations_and_no_steps_are_refused(folder):
     semantica = Semantica.load(folder)
     pictures = torch.rand(1, 1, 3, 16, 16)
-    for named, shown, n, steps in (
-        ("n", pictures, 0, 2),
-        ("pictures per set", pictures[:, :0], 1, 2),
-        ("steps", pictures, 1, 0),
+    for words, shown, n, steps in (
+        ("n is 0", pictures, 0, 2),
+        (r"pictures is of shape \(1, 0, 3, 16, 16\)", pictures[:, :0], 1, 2),
+        ("steps is 0", pictures, 1, 0),
     ):
-        with pytest.raises(InputError, match=f"{named} is 0"):
+        with pytest.raises(InputError, match=words):
             semantica.vary(shown, n, generator=seeded(0), steps=steps)
 
 

@@ -1,5 +1,8 @@
 """Questions about pictures: tiny random models of each class, and a CLIP in a VQA's place."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -265,6 +268,44 @@ def test_a_blip_2_answers_once_for_each_picture(made, request):
     )
     with pytest.raises(InputError, match="question is ''"):
         vqa.ask(pictures(1), "")
+
+
+def changed(folder, place, file, **values):
+    """Copy a model's folder, with other entries in one of its files; None removes one."""
+    shutil.copytree(folder, place)
+    about = json.loads((place / file).read_text()) | values
+    kept = {name: value for name, value in about.items() if value is not None}
+    (place / file).write_text(json.dumps(kept))
+    return place
+
+
+@pytest.mark.parametrize("number", [None, 2])
+@pytest.mark.parametrize("made", ["t5", "opt"])
+def test_a_blip_2_sees_the_picture_whatever_its_processor_says(made, number, request, tmp_path):
+    """Processors of older files lack the number of tokens that stand for the picture."""
+    folder = request.getfixturevalue(made)
+    place = changed(folder, tmp_path / "old", "processor_config.json", num_query_tokens=number)
+    vqa = Blip2Vqa.load(place)
+    shown = list(pictures(2))
+    seen = [
+        vqa.processor(images=[picture], text=["what is it?"], do_rescale=False, return_tensors="pt")
+        for picture in shown
+    ]
+    place_of_picture = seen[0].input_ids == vqa.model.config.image_token_index
+    assert place_of_picture.sum() == vqa.model.config.num_query_tokens
+    start = {"decoder_input_ids": torch.zeros(1, 1, dtype=torch.long)} if made == "t5" else {}
+    one, other = (vqa.model(**inputs, **start).logits for inputs in seen)
+    assert not torch.allclose(one, other, atol=1e-3)
+    eight = pictures(8, 24)
+    answers = vqa.ask(eight, "what is it?")
+    assert answers == Blip2Vqa.load(folder).ask(eight, "what is it?") and len(set(answers)) > 1
+
+
+def test_a_blip_2_whose_processor_means_another_token_is_refused(t5, tmp_path):
+    for index in (None, 7):
+        place = changed(t5, tmp_path / str(index), "config.json", image_token_index=index)
+        with pytest.raises(InputError, match=f"token [0-9]+; expected the model's, {index}"):
+            Blip2Vqa.load(place)
 
 
 def test_a_smolvlm_answers_once_for_each_picture(small):

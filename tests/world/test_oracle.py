@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from creativelib.errors import InputError
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.oracle import (
     BODIES,
@@ -170,8 +171,19 @@ def test_blurred_distance_grows_with_the_shift():
 
 
 def test_an_unknown_oracle_is_refused():
-    with pytest.raises(ValueError, match="name is 'delphi'; expected residual, mix"):
+    with pytest.raises(InputError, match="name is 'delphi'; expected residual, mix"):
         Oracle.load("delphi")
+
+
+@pytest.mark.parametrize("name", ["read", "judge"])
+def test_what_the_net_was_not_made_for_is_refused(name):
+    look = getattr(Oracle(Net("residual"), EVEN, {}), name)
+    for h, w in ((32, 32), (64, 96), (96, 64), (1, 1)):
+        words = f"pictures is of {w} x {h} pixels; expected squares of at least 64 x 64"
+        with pytest.raises(InputError, match=words):
+            look(torch.rand(1, 3, h, w), "pet")
+    with pytest.raises(InputError, match="category 'car' is not in the Menagerie; expected"):
+        look(torch.rand(1, 3, 64, 64), "car")
 
 
 def test_departures_count_certain_structural_factors_outside_each_table():
