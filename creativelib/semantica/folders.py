@@ -16,12 +16,13 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import InputError, at_least
+from ..errors import InputError, above, check_fields, listed, whole
 from ..files import make_writable
 from ..fitting.loop import Recipe, train
 from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
 from ..pictures import fit_picture, read_picture
+from ..seeds import LARGEST, mixed
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
 from .learning import SHOTS, build, make_loss
@@ -40,9 +41,19 @@ class Pictures:
     page: Int[Tensor, " n"]
 
 
+# The least and the most that numbers may be.
+COUNTS = {
+    "size": (16, 4096),
+    "steps": (1,),
+    "batch": (1, 4096),
+    "seed": (0, LARGEST),
+    "layers": (1, 100),
+}
+
+
 @dataclass(frozen=True)
 class FolderConfig:
-    """Settings of a training on folders."""
+    """Settings of a training on folders. Raises InputError for values out of range."""
 
     # Side of the pictures in pixels; larger ones are shrunk and cropped to squares.
     size: int = 64
@@ -65,10 +76,10 @@ class FolderConfig:
     layers: int = 4
 
     def __post_init__(self) -> None:
-        for name, least in {"size": 16, "steps": 1, "batch": 1, "seed": 0, "layers": 1}.items():
-            at_least(name, getattr(self, name), least)
-        outer, *inner = self.channels
-        if outer % 16 or any(width % 32 for width in inner):
+        check_fields(self, whole, COUNTS)
+        check_fields(self, above, {"lr": (0,)})
+        channels = [whole("channels", width, 1) for width in listed("channels", self.channels)]
+        if len(channels) != 2 or channels[0] % 16 or channels[1] % 32:
             raise InputError(
                 f"channels is {self.channels}; expected a multiple of 16 and one of 32"
             )
@@ -150,7 +161,7 @@ def learn(
         name=folder.name,
     )
     learned = pairs(corpus, Filter(config.low, config.high))
-    torch.manual_seed(config.seed)
+    torch.manual_seed(mixed(config.seed))
     unet = build(
         width=network.width,
         latent=corpus.latents.shape[1],

@@ -20,7 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from ..errors import one_of, whole
+from ..seeds import seeded
 from . import CATEGORIES, styles, truth
+from . import category as named
 from .rendering import POSE
 from .scenes import MAX_FACTORS, Scenes, draw
 
@@ -332,10 +335,11 @@ def true_log_prob(
 ) -> Float[Tensor, "n"]:
     """Average the true log-probability, in nats, over `draws` samples of the posterior.
 
-    The seed is fixed. Factors that are not visible are summed out.
+    The seed is fixed. Factors that are not visible are summed out. Raises InputError for no draws.
     """
+    whole("draws", draws, 1)
     n, f, v = factors.shape
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     values = torch.multinomial(
         factors.cpu().flatten(0, 1), draws, replacement=True, generator=generator
     ).view(n, f, draws)
@@ -367,10 +371,9 @@ class Oracle:
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 
-        Raises ValueError if there is no oracle of that name.
+        Raises InputError if there is no oracle of that name.
         """
-        if name not in BODIES:
-            raise ValueError(f"name is {name!r}; expected {', '.join(BODIES)}")
+        one_of("name", name, BODIES)
         card = json.loads((folder / f"{name}.json").read_text())
         net = Net(name, card.pop("side", 64))
         weights = load_file(folder / f"{name}.safetensors")
@@ -384,13 +387,14 @@ class Oracle:
         """Read pictures in [0, 1].
 
         If `category` is None, each picture's factors are those of its most probable category.
+        Raises InputError for an unknown category.
         """
         logits = self.net(pictures)
         t = self.temperatures
         posterior = (logits.category / t["category"]).softmax(1)
         assumed = posterior.argmax(1)
         if category is not None:
-            assumed = torch.full_like(assumed, [c.name for c in CATEGORIES].index(category))
+            assumed = torch.full_like(assumed, CATEGORIES.index(named(category)))
         factors = (of_category(logits.factors, assumed) / t["factors"]).softmax(2)
         low, high = torch.tensor(list(POSE.values()), device=pictures.device).T
         pose = low + (high - low) * (logits.pose.clamp(-1, 1) + 1) / 2
@@ -405,9 +409,12 @@ class Oracle:
 
     @torch.no_grad()
     def judge(self, pictures: Float[Tensor, "n 3 h w"], category: str) -> Judgement:
-        """Judge pictures that are meant to show a member of `category`."""
+        """Judge pictures that are meant to show a member of `category`.
+
+        Raises InputError for an unknown category.
+        """
         reading = self.read(pictures, category)
-        i = [c.name for c in CATEGORIES].index(category)
+        i = CATEGORIES.index(named(category))
         scenes = reading.scenes()
         count = len(CATEGORIES[i].factors)
         visible = torch.ones(len(pictures), count, dtype=torch.bool, device=pictures.device)
