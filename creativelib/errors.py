@@ -60,7 +60,7 @@ def above(name: str, value: object, bound: float) -> Any:
     return number
 
 
-def between(name: str, value: object, low: float, high: float) -> Any:
+def inside(name: str, value: object, low: float, high: float) -> Any:
     """Return a number strictly between two others, or raise InputError."""
     expected = f"a number between {low} and {high}"
     number = _number(name, value, REAL, expected)
@@ -96,10 +96,11 @@ def whole(name: str, value: object, least: int, most: int = MOST) -> Any:
     return number
 
 
-def flag(name: str, value: object) -> None:
-    """Raise InputError unless a value is True or False: the text "no" would count as True."""
-    if isinstance(value, str) or value not in (True, False):
+def flag(name: str, value: object) -> bool:
+    """Return True or False, or raise InputError: the text "no" would count as True."""
+    if value not in (True, False):
         raise InputError(f"{name} is {shown(value)}; expected True or False")
+    return bool(value)
 
 
 def check_fields(

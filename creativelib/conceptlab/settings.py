@@ -79,8 +79,7 @@ class LearnConfig:
         check_fields(self, within, {"weight": (0, MOST)})
         check_fields(self, above, {"lr": (0,)})
         check_fields(self, clean_templates, {"templates": ()})
-        flag("use_max", self.use_max)
-        flag("use_thresholds", self.use_thresholds)
+        check_fields(self, flag, {"use_max": (), "use_thresholds": ()})
         one_of("kind", self.kind, KINDS)
         one_of("space", self.space, SPACES)
         if self.space != "prior" and self.kind == "embedding":

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, between, whole
+from ..errors import InputError, inside, whole
 from ..seeds import seeded
 
 
@@ -47,7 +47,7 @@ def bootstrap(
     """
     if not len(values):
         raise InputError("values is empty; expected at least one")
-    between("level", level, 0, 1)
+    inside("level", level, 0, 1)
     whole("draws", draws, 1)
     statistic = statistic or torch.mean
     values = values.double()

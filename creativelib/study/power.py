@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, at_least, finite, whole
+from ..errors import InputError, at_least, finite, inside, whole
 
 # With fewer participants, no outcome of a two-sided signed-rank test is below 0.05.
 LEAST = 6
@@ -54,8 +54,8 @@ def sample_size(
     whole("pictures", pictures, 1)
     whole("most", most, LEAST)
     whole("draws", draws, 1, MOST_NUMBERS // most)
-    between("power", power, 0, 1)
-    between("level", level, 0, 1)
+    inside("power", power, 0, 1)
+    inside("level", level, 0, 1)
     finite("difference", difference)
     if difference == 0 or between == within == 0:
         raise InputError(

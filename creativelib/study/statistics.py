@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, between, listed, whole
+from ..errors import InputError, inside, listed, whole
 
 # Defaults of the bootstrap: number of draws, and confidence level.
 DRAWS = 2000
@@ -53,7 +53,7 @@ def percentile_ends(
     It is slightly too narrow for few participants: with 10, an interval of 95 % contains the true
     mean about 9 times in 10. Raises InputError for a level that is not between 0 and 1.
     """
-    between("level", level, 0, 1)
+    inside("level", level, 0, 1)
     shares = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=drawn.dtype)
     low, high = drawn.nanquantile(shares, dim=0)
     return Intervals(value, low, high)
