@@ -26,7 +26,7 @@ def shown(value: object) -> str:
     """Write a value as a message shows it: in one line, and cut if it is long.
 
     >>> shown("pet"), shown("a " * 99), shown(10**9999)
-    ("'pet'", "'a a a a a a a a a a a a a a a a a a a a ...", 'a huge int')
+    ("'pet'", "'a a a a a a a a a a a a a a a a a a a a...", 'a huge int')
     """
     try:
         text = repr(value[:SHOWN] if isinstance(value, str) else value)

@@ -128,6 +128,7 @@ class FlowDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        whole("n", n, 0)
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
             inside = self.flow.cpu()().transform.inv(white)

@@ -100,6 +100,7 @@ class MixtureDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        whole("n", n, 1)
         weights = self.log_weights.exp().cpu()
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         white = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)

@@ -149,6 +149,10 @@ def learn(
     make_writable("out", out)
     network = Encoder.load(encoder, place)
     autoencoder = _load_movq(movq, place)
+    # The autoencoder halves a picture's side at each of its blocks but one, the network once more.
+    multiple = 2 ** len(autoencoder.config.block_out_channels)
+    if config.size % multiple:
+        raise InputError(f"size is {config.size}; expected a multiple of {multiple}")
     settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
     _check_settings(settings, out)
     pictures = read(folder, config.size)

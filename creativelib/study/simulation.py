@@ -92,7 +92,8 @@ def simulate(
     whether the picture is `valid`. The preferred picture of two is the more imaginative one, after
     noise. Times count from the start of 1970, before any real vote.
 
-    Raises InputError for tensors of another shape than the study's.
+    Raises InputError for tensors of another shape than the study's, and rarities that are not
+    finite.
     """
     wanted = (len(study.methods), len(study.categories), study.pictures)
     for name, own in (("rarity", rarity), ("valid", valid)):
@@ -101,6 +102,8 @@ def simulate(
                 f"{name} has shape {tuple(own.shape)}; expected the study's (methods, categories, "
                 f"pictures), {wanted}"
             )
+    if not rarity.isfinite().all():
+        raise InputError("rarity holds numbers that are not finite; expected finite ones")
     points = {
         "imaginative": 1 + (SCALE - 1) * arousal(rarity.double()),
         "plausible": 1 + (SCALE - 1) * valid.double(),

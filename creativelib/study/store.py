@@ -97,6 +97,7 @@ class Votes:
     study: Study
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "file", Path(self.file))
         name = f"file {str(self.file)!r}"
         if not self.file.parent.is_dir():
             raise InputError(

@@ -9,6 +9,7 @@ import pytest
 from creativelib.commands import cli, concepts
 from creativelib.commands.creation import create, find_subject
 from creativelib.errors import InputError
+from creativelib.training.__main__ import main as training
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +112,24 @@ def test_texts_names_and_lists(arguments, words, capsys, tmp_path):
     said = refusal(capsys, *[places.get(each, each) for each in arguments])
     assert all(part in said for part in words.split(" .* "))
     assert len(said) < 600 and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threads", "0"], "threads is 0; expected 1 or more"),
+        (["--minutes", "nan"], "minutes is nan"),
+        (["--minutes", "0"], "minutes is 0.0; expected a number above 0"),
+        (["--device", "banana"], "device is 'banana'"),
+    ],
+)
+def test_options_of_trainings(options, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["training", "dino", *options])
+    with pytest.raises(SystemExit) as ended:
+        training()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1
+    assert words in said
 
 
 def test_help_is_no_error(capsys):

@@ -227,6 +227,10 @@ def test_a_folder_that_is_not_there(tmp_path):
         Votes(tmp_path / "none" / "votes.db", STUDY)
 
 
+def test_a_file_can_be_a_text(tmp_path):
+    assert Votes(str(tmp_path / "votes.db"), STUDY).file == tmp_path / "votes.db"
+
+
 def test_a_store_that_vanished_is_not_made_anew(tmp_path):
     store = Votes(tmp_path / "votes.db", STUDY)
     (tmp_path / "votes.db").unlink()
