@@ -384,7 +384,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _parsed(arguments).run()
     except InputError as error:
-        print("error:", *str(error).split("\n"), file=sys.stderr)
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
 
 

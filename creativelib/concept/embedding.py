@@ -70,4 +70,4 @@ class EmbeddingConcept(Concept):
         sampling: PriorSampling = PriorSampling(),
     ) -> Float[Tensor, "k n d"]:
         """Repeat each embedding n times; nothing is drawn."""
-        return self.vectors[:, None].expand(-1, n, -1)
+        return self.vectors[:, None].expand(-1, whole("n", n, 1), -1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from creativelib.errors import InputError
+from creativelib.errors import InputError, shown
 from creativelib.fitting import loop as fitting
 from creativelib.optimization.loop import step_generator
 from creativelib.seeds import LARGEST, check_seed, first_seed, mixed, seeded
@@ -39,7 +39,9 @@ def test_the_device_is_the_wanted_one():
 
 
 @pytest.mark.parametrize(
-    "seed", [-1, 2**63, 2**64, 10**5000, True, 1.0, "1", None, float("nan"), float("inf")]
+    "seed",
+    [-1, 2**63, 2**64, 10**5000, True, 1.0, "1", None, float("nan"), float("inf")],
+    ids=shown,
 )
 def test_other_seeds_are_refused(seed):
     with pytest.raises(InputError, match="seed is "):
