@@ -16,7 +16,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import InputError, above, check_fields, listed, whole
+from ..errors import InputError, above, check_fields, finite, listed, whole
 from ..files import make_writable
 from ..fitting.loop import Recipe, train
 from ..models.location import bundled
@@ -78,12 +78,17 @@ class FolderConfig:
     def __post_init__(self) -> None:
         check_fields(self, whole, COUNTS)
         check_fields(self, above, {"lr": (0,)})
-        channels = [whole("channels", width, 1) for width in listed("channels", self.channels)]
-        if len(channels) != 2 or channels[0] % 16 or channels[1] % 32:
-            raise InputError(
-                f"channels is {self.channels}; expected a multiple of 16 and one of 32"
-            )
+        check_fields(self, finite, {"low": (), "high": ()})
+        check_fields(self, _widths, {"channels": ()})
         Filter(self.low, self.high)
+
+
+def _widths(name: str, values: object) -> tuple[int, ...]:
+    """Return the widths of a network that can be built, or raise InputError."""
+    widths = tuple(whole(name, width, 1) for width in listed(name, values))
+    if len(widths) != 2 or widths[0] % 16 or widths[1] % 32:
+        raise InputError(f"{name} is {widths}; expected a multiple of 16 and one of 32")
+    return widths
 
 
 def read(folder: Path, size: int) -> Pictures:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from ..english import article, clean_text, different_texts
 from ..errors import InputError, check_fields, whole
-from ..seeds import check_seed
+from ..seeds import LARGEST
 
 # Number of points of a rating scale.
 SCALE = 5
@@ -85,8 +85,11 @@ class Study:
     def __post_init__(self) -> None:
         clean_text("name", self.name)
         check_fields(self, different_texts, {"methods": (), "categories": ()})
-        check_fields(self, whole, {"pictures": (1, MOST_PICTURES), "pairs": (0,), "checks": (0,)})
-        check_seed(self.seed)
+        check_fields(
+            self,
+            whole,
+            {"pictures": (1, MOST_PICTURES), "pairs": (0,), "checks": (0,), "seed": (0, LARGEST)},
+        )
         if self.pairs > self.pictures:
             raise InputError(
                 f"pairs is {self.pairs}; expected 0 to the number of pictures, {self.pictures}"
