@@ -347,7 +347,7 @@ class Pipeline:
                 raise InputError(
                     f"prompt is {shown(text)}; expected a text of at most {LONGEST} characters"
                 )
-            length = len(self.tokenizer(text).input_ids)
+            length = len(self.tokenizer(text, verbose=False).input_ids)
             if length > limit:
                 raise InputError(
                     f"prompt {shown(text)} has {length - 2} tokens; expected at most {limit - 2}"

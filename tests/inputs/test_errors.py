@@ -31,6 +31,7 @@ from creativelib.study.design import Study
 from creativelib.study.simulation import Raters
 from creativelib.unclip.conditions import PartialStart
 from creativelib.unclip.prior import PriorSampling
+from unhooked import change, make
 
 NO_NUMBERS = (
     float("nan"),
@@ -154,29 +155,29 @@ def test_messages_are_one_short_line():
 def test_every_number_of_every_configuration_is_checked(config, name):
     for value in (*NO_NUMBERS, -1.5, *(() if name == "low" else (-1,))):
         with pytest.raises(InputError):
-            dataclasses.replace(config, **{name: value})
+            change(config, **{name: value})
 
 
 @pytest.mark.parametrize(("config", "name"), TEXTS, ids=lambda each: str(each)[:24])
 def test_every_text_of_every_configuration_is_checked(config, name):
     for value in ("", " ", "\0", None, 3, ["subject"]):
         with pytest.raises(InputError, match=f"{name} is "):
-            dataclasses.replace(config, **{name: value})
+            change(config, **{name: value})
 
 
 @pytest.mark.parametrize(("config", "name"), LISTS, ids=lambda each: str(each)[:24])
 def test_every_list_of_every_configuration_is_checked(config, name):
     for value in ("a photo of a {}", (), None, 3, ("",), (None,), {"a": 1}):
         with pytest.raises(InputError, match=f"{name} is "):
-            dataclasses.replace(config, **{name: value})
+            change(config, **{name: value})
 
 
 def test_numpys_numbers_become_pythons_which_json_can_hold():
-    config = SteerConfig(
-        concepts=np.int64(2), dial=np.float32(1.5), sampling=PriorSampling(guidance=np.float32(2))
-    )
+    sampling = make(PriorSampling, guidance=np.float32(2))
+    config = make(SteerConfig, concepts=np.int64(2), dial=np.float32(1.5), sampling=sampling)
     assert json.loads(json.dumps(dataclasses.asdict(config)))["dial"] == 1.5
-    assert json.dumps(dataclasses.asdict(FolderConfig(seed=np.int64(3))))
+    widths = (np.int64(48), np.int64(96))
+    assert json.dumps(dataclasses.asdict(make(FolderConfig, seed=np.int64(3), channels=widths)))
 
 
 def test_limits_that_follow_from_the_method():

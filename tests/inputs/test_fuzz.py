@@ -20,6 +20,7 @@ from creativelib.steering.settings import SteerConfig
 from creativelib.study.design import Study
 from creativelib.study.simulation import Raters
 from creativelib.unclip.prior import PriorSampling
+from unhooked import make
 
 PIECES = (
     *("a", "pet", "photo of a", "café", "cafe\u0301", "4k", "8K", "R2D2", "highly detailed", "_"),
@@ -83,11 +84,11 @@ def test_settings():
     rng = random.Random(1)
     counts: Counter[str] = Counter()
     for _ in range(4000):
-        make, needed = rng.choice(CONFIGS)
-        names = [field.name for field in fields(make) if field.name != "sampling"]
+        kind, needed = rng.choice(CONFIGS)
+        names = [field.name for field in fields(kind) if field.name != "sampling"]
         chosen = {name: random_value(rng) for name in rng.sample(names, rng.choice((1, 1, 1, 2)))}
         try:
-            config = make(**needed | chosen)
+            config = make(kind, **needed | chosen)
         except InputError as error:
             assert len(str(error).splitlines()) == 1
             counts["refused"] += 1
