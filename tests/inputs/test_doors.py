@@ -33,6 +33,7 @@ from creativelib.steering.target import rarity_target
 from creativelib.study.power import sample_size
 from creativelib.study.statistics import compare_methods
 from creativelib.vision.vqa import ZeroShotVqa
+from creativelib.world import CATEGORIES
 from creativelib.world.captions import parse
 from creativelib.world.scenes import sample_scenes
 from creativelib.world.sheet import species, wild
@@ -137,14 +138,14 @@ def rows(*shape: int) -> torch.Tensor:
         # texts and names
         (lambda p, d: steer(p, "pet", d, template="a pet"), "template is 'a pet'"),
         (lambda p, d: steer(p, " ", d), "word is ' '"),
-        (lambda p, d: calibrate(p, "pet", "a {0}", generator=seeded(0)), "template is 'a {0}'"),
+        (lambda p, d: calibrate(p, "pet", "a {0}", generator=seeded(0)), r"template is 'a \{0\}'"),
         (lambda p, d: EmbeddingConcept.init(p, "pet", 1, seeded(0), "{} {}"), "template is"),
         (lambda p, d: init(p, "featur", "pet"), "did you mean 'feature'"),
         (lambda p, d: p.encode_text(["x" * 20_000]), "at most 10000 characters"),
         (lambda p, d: evaluate("plian", "pet"), "did you mean 'plain'"),
         (lambda p, d: evaluate("plain", "pett"), "did you mean 'pet'"),
         (lambda p, d: sample_scenes(1, category="pett"), "did you mean 'pet'"),
-        (lambda p, d: parse("\0"), "names nothing"),
+        (lambda p, d: parse("\0", CATEGORIES), "names nothing"),
     ],
 )
 def test_bad_input_is_refused(pipe, density, call, words):
@@ -154,11 +155,12 @@ def test_bad_input_is_refused(pipe, density, call, words):
 
 def test_braces_in_words_and_templates_are_no_places(pipe, density):
     """`str.format` would raise KeyError."""
-    config = SteerConfig(concepts=1, samples=1, steps=1, baseline_samples=20)
-    assert steer(pipe, "pet", density, config, template="a {red} {}").steps == 1
-    learned = LearnConfig(concepts=1, samples=1, steps=1, templates=("a {red} {}",))
-    states = iter_learn(pipe, "pet", ["{cat}"], learned)
-    assert next(states).negatives == (("{cat}",),)
+    short = {"kind": "subject", "concepts": 1, "samples": 1, "steps": 1}
+    config = SteerConfig(**short, baseline_samples=20)
+    assert steer(pipe, "pet", density, config, template="{a} {}").concept.word == "pet"
+    learned = LearnConfig(**short, templates=("{a} {}",))
+    states = iter_learn(pipe, "pet", ["{a}"], learned)
+    assert next(states).negatives == (("{a}",),)
     braces = TextEmbeddings(pipe)("a {x} {}", ["{cat}"])
     assert torch.allclose(braces.norm(dim=-1), torch.ones(1))
 
