@@ -283,8 +283,8 @@ class ZeroShotVqa:
         prompts = [fill(self.template, word) for word in self.words]
         text = normalize(self.pipe.encode_text(prompts).pooled.float(), dim=-1)
         images = normalize(self.pipe.encode_images(pictures), dim=-1)
-        nearest = (images @ text.T).argmax(-1).tolist()
-        found = [str(self.words[i]) for i in nearest]
+        closest = (images @ text.T).argmax(-1).tolist()
+        found = [str(self.words[i]) for i in closest]
         if not question.lower().startswith("is this "):
             return found
         word = question.lower().removeprefix("is this ").rstrip("? ")

@@ -59,6 +59,7 @@ at_row = sum(len(trial.questions) for trial in trials[:before]) + 2
 go()
 """
 )
+from unhooked import make
 
 
 def start(script: str, *args: object) -> subprocess.Popen:
@@ -228,7 +229,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_file_can_be_a_text(tmp_path):
-    assert Votes(str(tmp_path / "votes.db"), STUDY).file == tmp_path / "votes.db"
+    assert make(Votes, file=str(tmp_path / "votes.db"), study=STUDY).file == tmp_path / "votes.db"
 
 
 def test_a_store_that_vanished_is_not_made_anew(tmp_path):
