@@ -18,6 +18,7 @@ import pytest
 from creativelib.errors import InputError
 from creativelib.study.design import Study, plan
 from creativelib.study.store import Vote, Votes, ballot, new_code, now, read_csv, seed_of
+from unhooked import make
 
 STUDY = Study("class", ("steered", "prompted"), ("pet",), pictures=4, pairs=2, checks=2)
 TIME = "2025-01-31T12:00:00+00:00"
@@ -59,7 +60,6 @@ at_row = sum(len(trial.questions) for trial in trials[:before]) + 2
 go()
 """
 )
-from unhooked import make
 
 
 def start(script: str, *args: object) -> subprocess.Popen:
