@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..english import article, check_template, clean_text, fill
-from ..errors import InputError, listed
+from ..errors import InputError, listed, nearest
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
