@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import functional_call
 
-from ..errors import InputError, at_least
+from ..errors import InputError, check_fields, whole, within
 from .batches import in_batches
 from .conditions import PartialStart, TextCondition, aligned, routed_through_adapters
 from .graphs import short_attention
@@ -25,6 +25,11 @@ from .schedulers import check_prior_scheduler, check_steps
 
 # Embeddings sent through the network at once. Bounds memory and changes no result.
 EMBEDDING_ROWS = 256
+
+# Most denoising steps: networks know a thousand timesteps, and more would repeat some.
+MOST_STEPS = 1000
+# Classifier-free guidance: 1 is none. Below, a picture would half ignore its prompt.
+GUIDANCE_RANGE = (1, 1000)
 
 # One source of all noise, or one for each of k conditions.
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -38,7 +43,9 @@ ResampleFn = Callable[[Tensor, float], Tensor]
 class PriorSampling:
     """Settings of one sampling from a prior.
 
-    Raises InputError for fewer than 2 steps: the scheduler divides by steps - 1.
+    Raises InputError for fewer than 2 steps (the scheduler divides by steps - 1) or more than 1000,
+    and for a guidance below 1: in the papers' formula it would half ignore the prompt, in diffusers
+    it is none at all.
     """
 
     # Classifier-free guidance away from the empty prompt; 1 is none. Above 1, samples vary less and
@@ -48,7 +55,8 @@ class PriorSampling:
     steps: int = 5
 
     def __post_init__(self) -> None:
-        at_least("steps", self.steps, 2)
+        check_fields(self, within, {"guidance": GUIDANCE_RANGE})
+        check_fields(self, whole, {"steps": (2, MOST_STEPS)})
 
 
 @dataclass(frozen=True, eq=False)
