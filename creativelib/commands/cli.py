@@ -1,13 +1,18 @@
-"""The command `creativelib`. Bad input ends it with exit code 2 and one line that says why."""
+"""The command `creativelib`.
 
-import sys
+Bad input and files that cannot be read or written end it with exit code 2 and one line that says
+why, Ctrl-C with 130. A folder belongs to one run: the same arguments resume or repeat it, others
+are refused with the arguments that differ.
+"""
+
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from ..errors import InputError
+from ..errors import InputError, end_in_one_line
+from ..files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Create:
     prompt: tyro.conf.Positional[str]
     """What to draw, such as "a photo of a pet"."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments make it again, others are refused."""
     seed: int = 0
     """The same seed gives the same pictures on the same machine."""
     count: int = 16
@@ -80,8 +85,8 @@ class World:
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise InputError(f"out is {file}; expected a name that ends in .png, .jpg or .jpeg")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            grid(drawn.pictures, drawn.titles, drawn.columns).savefig(file)
+            with atomic_write(file) as part:
+                grid(drawn.pictures, drawn.titles, drawn.columns).savefig(part)
         except OSError as error:
             raise InputError(f"out is {file}, which cannot be written: {error.strerror}") from error
         print(f"{file}: {drawn.alt}")
@@ -97,7 +102,7 @@ class Concept:
     word: tyro.conf.Positional[str]
     """The category, such as pet; with --style, the word to begin with, such as picture."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     negatives: tuple[str, ...] = ()
     """Words that the concepts must not be; by default a VQA model finds some on the way."""
     style: bool = False
@@ -150,7 +155,7 @@ class Mix:
     parents: tyro.conf.Positional[tuple[str, ...]]
     """At least two of: a learned concept's folder, a picture's file, a word."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     weights: tuple[float, ...] | None = None
     """The share of each parent; by default all the same."""
     word: str | None = None
@@ -187,7 +192,7 @@ class Evolve:
     founders: tyro.conf.Positional[Path]
     """A folder with at least two learned concepts."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     seed: int = 0
     """Another seed learns other children."""
     count: int = 8
@@ -217,7 +222,7 @@ class Draw:
     prompt: tyro.conf.Positional[str]
     """A text with {} in the concept's place, such as "a pencil sketch of a {}"."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     seed: int = 0
     """The same seed gives the same pictures on the same machine."""
     count: int = 8
@@ -249,7 +254,7 @@ class Semantica:
     pages: tyro.conf.Positional[Path]
     """A folder of folders of pictures."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     encoder: str = "clip"
     """The encoder: clip, dino, or a folder with the vision model of a CLIP or a DINOv2."""
     movq: str = "menagerie"
@@ -304,7 +309,7 @@ class Vary:
     pictures: tyro.conf.Positional[tuple[Path, ...]]
     """One picture, or several of one page."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     semantica: str = "menagerie"
     """menagerie for the bundled model, control for its control, or a folder of a trained one."""
     seed: int = 0
@@ -361,8 +366,5 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. This is the entry point `creativelib`."""
     command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="creativelib", args=arguments)
-    try:
+    with end_in_one_line():
         command.run()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

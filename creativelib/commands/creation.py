@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import torch
 from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
-from ..density import FORMAT
+from ..density import FORMAT, Density
 from ..density import load as load_density
 from ..errors import InputError, at_least
 from ..evaluation.baselines import Samples
-from ..files import atomic_write, cache_folder, make_writable
+from ..files import cache_folder, claim, make_writable, write_json
 from ..pictures import save_gallery, save_picture
 from ..steering.pullback import draw_rare
 from ..steering.recipe import iter_steer
@@ -28,7 +28,7 @@ from ..steering.settings import STEER_DEFAULTS, SteerConfig
 from ..steering.state import SteerState
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline, load
-from .report import describe, provenance, summarize
+from .report import describe, model_of, provenance, summarize
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,12 @@ def create(
 ) -> Creation:
     """Draw `count` typical and `count` creative pictures of a prompt.
 
-    The pictures, a gallery, a report and the steered concept are written into the folder `out`.
+    The pictures, a gallery, a report and the steered concept are written into the folder `out`. It
+    belongs to one run: with the same arguments it is made again, to the same pictures.
+
     Raises InputError, before any long work, for an empty prompt, for words that the bundled model
-    does not know, for an unwritable folder, for a count below 1, for a seed below 0, and for an
-    unknown model or device.
+    does not know, for an unwritable folder and one that holds a run with other arguments, for a
+    count below 1, for a seed below 0, and for an unknown model or device.
     """
     if not prompt.strip():
         raise InputError(
@@ -86,16 +88,17 @@ def create(
         with progress.stage("load", "loading the model"):
             pipe = load(model, device)
             subject = find_subject(pipe, prompt)
+            arguments = {
+                "command": "create",
+                "prompt": prompt,
+                "seed": seed,
+                "count": count,
+                "model": model_of(pipe),
+                "settings": asdict(config),
+            }
+            claim(folder, arguments)
         with progress.stage("density", "learning what is typical"):
-            file = density_file(pipe, prompt, config)
-            make_writable("CREATIVELIB_CACHE", file.parent)
-            cached = file.is_file()
-            if cached:
-                density = load_density(file)
-            else:
-                density = fit_baseline(pipe, prompt, config)
-                with atomic_write(file) as temporary:
-                    density.save(temporary)
+            density, cached = typical_density(pipe, prompt, config)
         with progress.stage("steer", "steering", config.steps):
             states = iter_steer(
                 pipe, subject.word, density, config=config, seed=seed, template=subject.template
@@ -147,7 +150,7 @@ def create(
     pictures = {kind: each.pictures for kind, each in samples.items()}
     save_gallery(pictures, folder / "gallery.png")
     result.concept.save(folder)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_json(folder / "report.json", report)
     return Creation(
         folder=folder,
         typical=samples["typical"],
@@ -193,6 +196,22 @@ def find_subject(pipe: Pipeline, prompt: str) -> Subject:
             f"with a category ({categories}) or one of their species"
         )
     return _subject(prompt, found[-1], category_of[found[-1].group().lower()])
+
+
+def typical_density(pipe: Pipeline, prompt: str, config: SteerConfig) -> tuple[Density, bool]:
+    """Return the density of what a prompt usually gives, and whether the cache held it.
+
+    Otherwise, and if the cache's file is damaged, it is fitted and put there. Raises InputError
+    before that if the cache cannot be written.
+    """
+    file = density_file(pipe, prompt, config)
+    if file.is_file():
+        with suppress(InputError):
+            return load_density(file), True
+    make_writable("CREATIVELIB_CACHE", file.parent)
+    density = fit_baseline(pipe, prompt, config)
+    density.save(file)
+    return density, False
 
 
 def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:

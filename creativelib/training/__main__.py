@@ -10,6 +10,7 @@ import importlib
 
 import torch
 
+from ..errors import end_in_one_line
 from ..fitting.loop import Run
 from ..fitting.precision import configure_process
 
@@ -54,10 +55,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     configure_process()
     run = Run(torch.device(options.device), options.minutes, after=tuple(options.after))
-    for stage in options.stage:
-        name, _, part = stage.partition("-")
-        module = importlib.import_module(f"creativelib.training.{name}")
-        print(module.first_stage(part, run) if part else module.main(run))
+    with end_in_one_line():
+        for stage in options.stage:
+            name, _, part = stage.partition("-")
+            module = importlib.import_module(f"creativelib.training.{name}")
+            print(module.first_stage(part, run) if part else module.main(run))
 
 
 if __name__ == "__main__":
