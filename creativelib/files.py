@@ -154,7 +154,7 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         old = found.get(name)
         new = wanted.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new)
+            lines += [f"{name}.{line}" for line in _differences(old, new)]
         elif old != new:
             lines.append(f"{name} is {old!r} and not {new!r}")
     return lines

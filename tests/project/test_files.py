@@ -109,9 +109,9 @@ def test_a_folder_belongs_to_one_run(tmp_path):
     claim(tmp_path, {"seed": 3, "settings": {"steps": 5, "lr": 0.2}, "words": ("a", "b")})
     (tmp_path / "result").touch()
     claim(tmp_path, {"words": ("a", "b"), "seed": 3, "settings": {"steps": 5, "lr": 0.2}})
-    with pytest.raises(InputError, match="seed is 3 and not 9, steps is 5 and not 6; expected the"):
+    with pytest.raises(InputError, match="seed is 3 and not 9, settings.steps is 5 and not 6; e"):
         claim(tmp_path, {"seed": 9, "settings": {"steps": 6, "lr": 0.2}, "words": ["a", "b"]})
-    with pytest.raises(InputError, match="steps is 5 and not None, lr .* and 1 more; expected"):
+    with pytest.raises(InputError, match="settings.steps is 5 and not None, .* and 1 more; e"):
         claim(tmp_path, {"seed": 9, "settings": {}})
 
 
