@@ -22,18 +22,25 @@ from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
 from creativelib.semantica.model import Semantica
 from creativelib.steering.settings import SteerConfig
+from creativelib.steering.target import fit_baseline
+from creativelib.unclip.pipeline import Pipeline
 from writes import FULL, error_of, note_writes
 
 PLAIN = ("a photo of a {}",)
 LEARN = LearnConfig(concepts=2, samples=1, steps=2, templates=PLAIN)
-MIX = MixConfig(each=1, samples=1, steps=1, templates=PLAIN)
+MIX = MixConfig(kind="subject", each=1, samples=1, steps=1, templates=PLAIN)
 STEER = SteerConfig(concepts=1, samples=2, steps=2, baseline_samples=60)
 COMMANDS = ("create", "concept", "mix", "evolve", "draw", "vary")
 
 
+@pytest.fixture(scope="module")
+def density(pipe):
+    return fit_baseline(pipe, "a photo of a pet", STEER)
+
+
 @pytest.fixture
-def run(request, pipe, stack, tmp_path, monkeypatch):
-    """A command of the name in `request.param`, by its folder and seed."""
+def run(request, pipe, stack, density, tmp_path, monkeypatch):
+    """A command of the name in `request.param`, by its folder and seed. Decoding is a fake."""
     founders = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0))
     founders.save(tmp_path / "founders")
     Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
@@ -42,6 +49,12 @@ def run(request, pipe, stack, tmp_path, monkeypatch):
     def varied(pictures, n, *, generator, guidance, steps):
         return torch.rand(1, n, 3, 16, 16, generator=generator)
 
+    def decoded(self, z, *, generator):
+        return torch.rand(*z.shape[:-1], 3, 16, 16, generator=generator)
+
+    monkeypatch.setattr(Pipeline, "decode", decoded)
+    monkeypatch.setattr("creativelib.commands.creation.load", lambda model, device: pipe)
+    monkeypatch.setattr("creativelib.commands.creation.fit_baseline", lambda *_: density)
     encoder = SimpleNamespace(preprocess=SimpleNamespace(crop=16))
     model = SimpleNamespace(encoder=encoder, vary=varied)
     monkeypatch.setattr(Semantica, "load", lambda name, device: model)
@@ -119,7 +132,7 @@ def test_a_used_folder_takes_the_same_arguments_only(run, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("run", ["concept", "mix", "evolve", "draw", "vary"], indirect=True)
 def test_a_finished_run_is_not_run_again(run, tmp_path, monkeypatch):
-    first = run(out=tmp_path / "out")
+    first = json.loads(json.dumps(run(out=tmp_path / "out")))
     written = note_writes(monkeypatch)
     assert run(out=str(tmp_path / "out")) == first and written == []
 
