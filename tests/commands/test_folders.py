@@ -33,6 +33,16 @@ STEER = SteerConfig(concepts=1, samples=2, steps=2, baseline_samples=60)
 COMMANDS = ("create", "concept", "mix", "evolve", "draw", "vary")
 
 
+@pytest.fixture(autouse=True)
+def decoder(monkeypatch):
+    """Random pictures, which take no time."""
+
+    def decode(self, z, *, generator):
+        return torch.rand(*z.shape[:-1], 3, 16, 16, generator=generator)
+
+    monkeypatch.setattr(Pipeline, "decode", decode)
+
+
 @pytest.fixture(scope="module")
 def density(pipe):
     return fit_baseline(pipe, "a photo of a pet", STEER)
@@ -40,7 +50,7 @@ def density(pipe):
 
 @pytest.fixture
 def run(request, pipe, stack, density, tmp_path, monkeypatch):
-    """A command of the name in `request.param`, by its folder and seed. Decoding is a fake."""
+    """A command of the name in `request.param`, by its folder and seed."""
     founders = TokenConcept.init(pipe, "pet", 2, torch.Generator().manual_seed(0))
     founders.save(tmp_path / "founders")
     Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
@@ -49,10 +59,6 @@ def run(request, pipe, stack, density, tmp_path, monkeypatch):
     def varied(pictures, n, *, generator, guidance, steps):
         return torch.rand(1, n, 3, 16, 16, generator=generator)
 
-    def decoded(self, z, *, generator):
-        return torch.rand(*z.shape[:-1], 3, 16, 16, generator=generator)
-
-    monkeypatch.setattr(Pipeline, "decode", decoded)
     monkeypatch.setattr("creativelib.commands.creation.load", lambda model, device: pipe)
     monkeypatch.setattr("creativelib.commands.creation.fit_baseline", lambda *_: density)
     encoder = SimpleNamespace(preprocess=SimpleNamespace(crop=16))
@@ -242,6 +248,8 @@ def test_a_sheet_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch
     file = tmp_path / "pets.png"
     file.write_text("old")
     note_writes(monkeypatch, file)
+    figure = SimpleNamespace(savefig=lambda part: part.write_text("new"))
+    monkeypatch.setattr("creativelib.notebook.plots.grid", lambda *_: figure)
     with pytest.raises(SystemExit):
         cli.main(["world", "sheet", "pet", "--out", str(file)])
     assert "cannot be written: No space left" in capsys.readouterr().err

@@ -62,6 +62,7 @@ def test_training_on_folders_writes_a_model_that_draws_variations(pages, parts, 
     )
     assert {file.name for file in (tmp_path / "varied").iterdir()} == {
         "gallery.png",
+        "settings.json",
         "variation-0.png",
         "variation-1.png",
     }
