@@ -140,7 +140,7 @@ class Votes:
             db.executemany(
                 "INSERT INTO votes VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (participant, trial, question) DO NOTHING",
-                map(astuple, votes),
+                (astuple(vote) for vote in votes),
             )
 
     def read(self) -> list[Vote]:
@@ -175,7 +175,7 @@ class Votes:
         """
         votes = self.read()
         with atomic_write(file) as part, part.open("w", newline="", encoding="utf-8") as out:
-            csv.writer(out).writerows([_COLUMNS, *map(astuple, votes)])
+            csv.writer(out).writerows([_COLUMNS, *(astuple(vote) for vote in votes)])
 
     @contextmanager
     def _transaction(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
