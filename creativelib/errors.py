@@ -6,7 +6,8 @@ which JSON could not hold.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,6 +21,23 @@ REAL = (int, float)
 
 class InputError(ValueError):
     """Bad input. The message names the argument, its value and the allowed values."""
+
+
+@contextmanager
+def end_in_one_line() -> Iterator[None]:
+    """End the process in one line on stderr if the user, the disk or the input stops its work.
+
+    The exit code is 2 for bad input and for a file that cannot be read or written, such as on a
+    full disk, and 130 for Ctrl-C.
+    """
+    try:
+        yield
+    except (InputError, OSError) as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def shown(value: object) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .errors import InputError
+from .files import atomic_write
 
 # Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
 COLUMNS = 8
@@ -211,8 +212,8 @@ def save_picture(picture: Float[Tensor, "3 h w"], file: str | Path) -> None:
     The folder is created if it does not exist.
     """
     image = to_image(picture)
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    image.save(file)
+    with atomic_write(file) as part:
+        image.save(part)
 
 
 def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: str | Path) -> None:
@@ -240,8 +241,8 @@ def save_gallery(rows: Mapping[str, Float[Tensor, "n 3 h w"]], file: str | Path)
             tile = to_image(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (GAP + index % COLUMNS * step, y + index // COLUMNS * step))
         y += lines[title] * step
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(file)
+    with atomic_write(file) as part:
+        sheet.save(part)
 
 
 def in_bytes(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:

@@ -1,7 +1,11 @@
-"""The command `creativelib`. Bad input ends it with exit code 2 and one line that says why."""
+"""The command `creativelib`.
+
+Bad input and files that cannot be read or written end it with exit code 2 and one line that says
+why, Ctrl-C with 130. A folder belongs to one run: the same arguments resume or repeat it, others
+are refused with the arguments that differ.
+"""
 
 import io
-import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -10,7 +14,8 @@ from typing import Any, Literal
 
 import tyro
 
-from ..errors import InputError
+from ..errors import InputError, end_in_one_line
+from ..files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Create:
     prompt: tyro.conf.Positional[str]
     """What to draw, such as "a photo of a pet"."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments make it again, others are refused."""
     seed: int = 0
     """The same seed gives the same pictures on the same machine; 0 to 2**63 - 1."""
     count: int = 16
@@ -87,8 +92,8 @@ class World:
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise InputError(f"out is {file}; expected a name that ends in .png, .jpg or .jpeg")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            grid(drawn.pictures, drawn.titles, drawn.columns).savefig(file)
+            with atomic_write(file) as part:
+                grid(drawn.pictures, drawn.titles, drawn.columns).savefig(part)
         except OSError as error:
             raise InputError(f"out is {file}, which cannot be written: {error.strerror}") from error
         print(f"{file}: {drawn.alt}")
@@ -104,7 +109,7 @@ class Concept:
     word: tyro.conf.Positional[str]
     """The category, such as pet; with --style, the word to begin with, such as picture."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     negatives: tuple[str, ...] = ()
     """Different words that the concepts must not be; by default a VQA model finds some."""
     style: bool = False
@@ -166,7 +171,7 @@ class Mix:
     parents: tyro.conf.Positional[tuple[str, ...]]
     """At least two of: a learned concept's folder, a picture's file, a word."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     weights: tuple[float, ...] | None = None
     """How much each parent counts, relative to the others; by default all the same."""
     word: str | None = None
@@ -204,7 +209,7 @@ class Evolve:
     founders: tyro.conf.Positional[Path]
     """A folder with at least two learned concepts."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     seed: int = 0
     """Another seed learns other children."""
     count: int = 8
@@ -235,7 +240,7 @@ class Draw:
     prompt: tyro.conf.Positional[str]
     """A text with {} in the concept's place, such as "a pencil sketch of a {}"."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     seed: int = 0
     """The same seed gives the same pictures on the same machine."""
     count: int = 8
@@ -270,7 +275,7 @@ class Semantica:
     pages: tyro.conf.Positional[Path]
     """A folder of folders of pictures."""
     out: Path
-    """The folder to write into. An interrupted run resumes from there."""
+    """The folder to write into; the same arguments resume a run there, others are refused."""
     encoder: str = "clip"
     """The encoder: clip, dino, or a folder with the vision model of a CLIP or a DINOv2."""
     movq: str = "menagerie"
@@ -325,7 +330,7 @@ class Vary:
     pictures: tyro.conf.Positional[tuple[Path, ...]]
     """One picture, or several of one page."""
     out: Path
-    """The folder to write into."""
+    """The folder to write into; the same arguments leave it as it is, others are refused."""
     semantica: str = "menagerie"
     """menagerie for the bundled model, control for its control, or a folder of a trained one."""
     seed: int = 0
@@ -381,11 +386,8 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. This is the entry point `creativelib`."""
-    try:
+    with end_in_one_line():
         _parsed(arguments).run()
-    except InputError as error:
-        print("error:", *str(error).splitlines(), file=sys.stderr)
-        sys.exit(2)
 
 
 def _parsed(arguments: list[str] | None) -> Any:

@@ -1,9 +1,11 @@
 """The work of the commands concept, mix, evolve, draw and vary.
 
 Words and folders go in; pictures, a gallery, a report and concepts come out.
+
+Each command writes into a folder of its own. With the same arguments, an interrupted run resumes
+from it, and a finished one is left as it is; other arguments are refused, see `files.claim`.
 """
 
-import json
 import math
 import os
 import time
@@ -32,13 +34,14 @@ from ..conceptlab.settings import STYLE_CONFIG, LearnConfig
 from ..conceptlab.settling import settle
 from ..english import check_template, clean_text, clean_word, clean_words, fill
 from ..errors import InputError, listed, whole, within
-from ..files import make_writable
+from ..files import atomic_write, claim, make_writable, write_json
 from ..pictures import fit_picture, read_picture, save_gallery, save_picture
 from ..seeds import check_seed, seeded
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import GUIDANCE_RANGE
 from ..vision.vqa import STYLE_QUESTION, BlipVqa
-from .report import MOST_PICTURES, TRUTH, json_value, provenance, summarize
+from .folder import digest, finished
+from .report import MOST_PICTURES, TRUTH, json_value, model_of, provenance, summarize
 
 COUNT = 8  # pictures of a concept by default
 
@@ -65,8 +68,8 @@ def learn(
     style: learn styles instead of things.
     settled: make each concept one thing, see `settle`; not possible for styles.
 
-    An interrupted run resumes from out/run.safetensors. Raises InputError before any long work for
-    bad input, and for a run in `out` with other settings.
+    An interrupted run resumes from out/run.safetensors, a finished one is left as it is. Raises
+    InputError before any long work for bad input, and for a run in `out` with other arguments.
     """
     out = Path(out)
     check_learning(word, negatives, seed, count, style=style, settled=settled)
@@ -77,6 +80,21 @@ def learn(
         check_known(pipe, "negatives", each)
     make_writable("out", out)
     config = config or (STYLE_CONFIG if style else LearnConfig())
+    arguments = {
+        "command": "concept",
+        "word": word,
+        "negatives": list(negatives),
+        "style": style,
+        "settled": settled,
+        "vqa": None if negatives else str(vqa),
+        "seed": seed,
+        "count": count,
+        "model": model_of(pipe),
+        "settings": asdict(config),
+    }
+    claim(out, arguments)
+    if report := finished(out):
+        return report
     model = None if negatives else BlipVqa.load(vqa, pipe.device)
     started = time.monotonic()
     result = learn_concept(
@@ -102,13 +120,9 @@ def learn(
             progress=True,
         )
     concept.save(out)
-    facts = {
-        "word": word,
-        "seed": seed,
-        "settings": asdict(config),
-        "settled": settled,
+    facts = arguments | {
         "steps": result.steps,
-        "negatives": result.negatives,
+        "negatives": [list(words) for words in result.negatives],
         "history": [asdict(answer) for answer in result.history],
         "seconds": {"learn": round(seconds, 2)},
     }
@@ -141,7 +155,8 @@ def mix(
         default all count the same.
     word: the word that the mixture starts from; by default that of the first parent that has one.
 
-    Raises InputError before any long work.
+    A finished run is left as it is. Raises InputError before any long work for bad input, and for a
+    run in `out` with other arguments.
     """
     out = Path(out)
     check_mixing(parents, weights, word, seed, count)
@@ -154,6 +169,20 @@ def mix(
         )
     start = clean_word("word", start)
     check_known(pipe, "word", start)
+    arguments = {
+        "command": "mix",
+        "parents": list(parents),
+        "contents": [_contents(each) for each in found],
+        "weights": None if weights is None else list(weights),
+        "word": start,
+        "seed": seed,
+        "count": count,
+        "model": model_of(pipe),
+        "settings": asdict(config),
+    }
+    claim(out, arguments)
+    if report := finished(out):
+        return report
     generator = seeded(seed)
     with torch.no_grad():
         rows = [
@@ -172,18 +201,11 @@ def mix(
         progress=True,
     )
     child.save(out)
-    facts = {
-        "parents": list(parents),
-        "weights": weights,
-        "word": start,
-        "seed": seed,
-        "settings": asdict(config),
-    }
     return show(
         pipe,
         child,
         out,
-        facts=facts,
+        facts=arguments,
         count=count,
         template=config.templates[0],
         seed=seed,
@@ -201,8 +223,9 @@ def evolve(
     """Mix the concepts of a folder, generation after generation, until one is left.
 
     The family, its tree and pictures of the youngest are written into `out`. Every generation is
-    saved as it is born, and an interrupted run resumes from there. Raises InputError before any
-    long work.
+    saved as it is born, and an interrupted run resumes from there; a finished one is left as it is.
+    Raises InputError before any long work for bad input, and for a run in `out` with other
+    arguments.
     """
     from ..notebook.plots import family_tree
 
@@ -214,11 +237,19 @@ def evolve(
             f"founders {str(founders)!r} holds 1 concept; expected a folder with at least two"
         )
     make_writable("out", out)
+    arguments = {
+        "command": "evolve",
+        "founders": Path(founders).name,
+        "contents": _contents(concept),
+        "seed": seed,
+        "count": count,
+        "model": model_of(pipe),
+        "settings": asdict(config),
+    }
+    claim(out, arguments)
+    if report := finished(out):
+        return report
     family = Family.load(out, pipe) if (out / "family.json").is_file() else Family.of(concept)
-    if not _has_founders(family, concept):
-        raise InputError(
-            f"out {str(out)!r} holds a family of other founders; expected another folder"
-        )
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config=config, seed=seed, progress=True)
         family.save(out)
@@ -232,16 +263,14 @@ def evolve(
         ]
         portraits = pipe.decode(torch.cat(embeddings), generator=generator)[:, 0]
     tree = family_tree(portraits, [member.parents for member in family.members])
-    tree.savefig(out / "family.png")
+    with atomic_write(out / "family.png") as part:
+        tree.savefig(part)
     last = family.members[-1].concept
     last.save(out)
-    facts = {
-        "founders": Path(founders).name,
+    facts = arguments | {
         "word": last.word,
-        "seed": seed,
-        "settings": asdict(config),
         "family": [
-            {"parents": member.parents, "generation": member.generation}
+            {"parents": list(member.parents), "generation": member.generation}
             for member in family.members
         ],
     }
@@ -266,7 +295,8 @@ def draw(
 ) -> dict[str, Any]:
     """Draw learned concepts in a prompt with {} in their place, and write pictures as `learn` does.
 
-    Raises InputError before any long work.
+    A finished run is left as it is. Raises InputError before any long work for bad input, and for a
+    run in `out` with other arguments.
     """
     out = Path(out)
     check_numbers(seed, count)
@@ -274,11 +304,24 @@ def draw(
     concept = load(folder, pipe)
     check_known(pipe, "prompt", fill(prompt, concept.word))
     make_writable("out", out)
+    arguments = {
+        "command": "draw",
+        "concept": Path(folder).name,
+        "contents": _contents(concept),
+        "prompt": prompt,
+        "word": concept.word,
+        "seed": seed,
+        "count": count,
+        "model": model_of(pipe),
+    }
+    claim(out, arguments)
+    if report := finished(out):
+        return report
     return show(
         pipe,
         concept,
         out,
-        facts={"prompt": prompt, "word": concept.word, "seed": seed},
+        facts=arguments,
         count=count,
         template=prompt,
         seed=seed,
@@ -344,8 +387,9 @@ def vary(
 ) -> None:
     """Draw variations of pictures of one page, and write them and a gallery into `out`.
 
-    The gallery has the pictures that were shown above their variations. Raises InputError before
-    any long work.
+    The gallery has the pictures that were shown above their variations. A finished run is left as
+    it is. Raises InputError before any long work for bad input, and for a run in `out` with other
+    arguments.
     """
     from ..semantica.model import Semantica
 
@@ -356,6 +400,20 @@ def vary(
     pictures = [read_picture(file, "pictures") for file in listed("pictures", shown)]
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
+    arguments = {
+        "command": "vary",
+        "pictures": [Path(file).name for file in shown],
+        "contents": digest(*pictures),
+        "semantica": semantica,
+        "seed": seed,
+        "count": count,
+        "guidance": guidance,
+        "steps": steps,
+    }
+    claim(out, arguments)
+    files = [out / f"variation-{_padded(i, count)}.png" for i in range(count)]
+    if all(file.is_file() for file in [*files, out / "gallery.png"]):
+        return
     side = model.encoder.preprocess.crop
     squares = torch.cat([fit_picture(picture[None], side, side) for picture in pictures])
     with torch.no_grad():
@@ -366,8 +424,8 @@ def vary(
             guidance=guidance,
             steps=steps,
         )[0].cpu()
-    for i, picture in enumerate(varied):
-        save_picture(picture, out / f"variation-{_padded(i, count)}.png")
+    for picture, file in zip(varied, files, strict=True):
+        save_picture(picture, file)
     save_gallery({"shown": squares, "varied": varied}, out / "gallery.png")
 
 
@@ -412,18 +470,13 @@ def show(
                 row[name] = json_value(value)
         report["truth"] = summarize([{name: row[name] for name in TRUTH} for row in rows])
     report["pictures"] = rows
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_json(out / "report.json", report)
     return report
 
 
-def _has_founders(family: Family, concept: Concept) -> bool:
-    """Check that the first members of a family are these concepts."""
-    founders = [member.concept for member in family.members[: len(concept)]]
-    return all(
-        founder.kind == concept.kind and torch.equal(value[i], founder.tensors[name][0])
-        for i, founder in enumerate(founders)
-        for name, value in concept.tensors.items()
-    )
+def _contents(source: "Concept | Float[Tensor, '1 3 h w']") -> str:
+    """Return a short hash of a concept or a picture, which its folder's or file's name is not."""
+    return digest(*source.tensors.values()) if isinstance(source, Concept) else digest(source)
 
 
 def _padded(index: int, count: int) -> str:

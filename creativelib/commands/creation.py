@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
 from ..concept.token import check_known, check_token
-from ..density import FORMAT
+from ..density import FORMAT, Density
 from ..density import load as load_density
 from ..english import clean_text, clean_word, subject_span, word_spans
 from ..errors import InputError, nearest, shown, whole
 from ..evaluation.baselines import Samples
-from ..files import atomic_write, cache_folder, make_writable
+from ..files import cache_folder, claim, make_writable, write_json
 from ..pictures import save_gallery, save_picture
 from ..seeds import check_seed, seeded
 from ..steering.pullback import draw_rare
@@ -31,7 +31,7 @@ from ..steering.settings import STEER_DEFAULTS, SteerConfig
 from ..steering.state import SteerState
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline, load
-from .report import MOST_PICTURES, describe, provenance, summarize
+from .report import MOST_PICTURES, describe, model_of, provenance, summarize
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def create(
 ) -> Creation:
     """Draw `count` typical and `count` creative pictures of a prompt.
 
-    The pictures, a gallery, a report and the steered concept are written into the folder `out`.
+    The pictures, a gallery, a report and the steered concept are written into the folder `out`. It
+    belongs to one run: with the same arguments it is made again, to the same pictures.
 
     count: 1 to MOST_PICTURES.
     seed: 0 to 2**63 - 1.
@@ -79,7 +80,8 @@ def create(
 
     Raises InputError, before any long work, for an empty prompt and one with {}, for words that the
     bundled model does not know, for a word that is not in the prompt or not one token of the model,
-    for an unwritable folder, for a count or seed out of range, and for an unknown model or device.
+    for an unwritable folder and one that holds a run with other arguments, for a count or seed out
+    of range, and for an unknown model or device.
     """
     prompt = clean_text("prompt", prompt)
     count = whole("count", count, 1, MOST_PICTURES)
@@ -93,16 +95,18 @@ def create(
             pipe = load(model, device)
             subject = find_subject(pipe, prompt, word)
             check_token(pipe, subject.word)
+            arguments = {
+                "command": "create",
+                "prompt": prompt,
+                "word": subject.word,
+                "seed": seed,
+                "count": count,
+                "model": model_of(pipe),
+                "settings": asdict(config),
+            }
+            claim(folder, arguments)
         with progress.stage("density", "learning what is typical"):
-            file = density_file(pipe, prompt, config)
-            make_writable("CREATIVELIB_CACHE", file.parent)
-            cached = file.is_file()
-            if cached:
-                density = load_density(file)
-            else:
-                density = fit_baseline(pipe, prompt, config)
-                with atomic_write(file) as temporary:
-                    density.save(temporary)
+            density, cached = typical_density(pipe, prompt, config)
         with progress.stage("steer", "steering", config.steps):
             states = iter_steer(
                 pipe, subject.word, density, config=config, seed=seed, template=subject.template
@@ -154,7 +158,7 @@ def create(
     pictures = {kind: each.pictures for kind, each in samples.items()}
     save_gallery(pictures, folder / "gallery.png")
     result.concept.save(folder)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_json(folder / "report.json", report)
     return Creation(
         folder=folder,
         typical=samples["typical"],
@@ -190,6 +194,22 @@ def find_subject(pipe: Pipeline, prompt: str, word: str | None = None) -> Subjec
         )
     start, end = span
     return Subject(prompt[start:end], f"{prompt[:start]}{{}}{prompt[end:]}", category)
+
+
+def typical_density(pipe: Pipeline, prompt: str, config: SteerConfig) -> tuple[Density, bool]:
+    """Return the density of what a prompt usually gives, and whether the cache held it.
+
+    Otherwise, and if the cache's file is damaged, it is fitted and put there. Raises InputError
+    before that if the cache cannot be written.
+    """
+    file = density_file(pipe, prompt, config)
+    if file.is_file():
+        with suppress(InputError):
+            return load_density(file), True
+    make_writable("CREATIVELIB_CACHE", file.parent)
+    density = fit_baseline(pipe, prompt, config)
+    density.save(file)
+    return density, False
 
 
 def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:

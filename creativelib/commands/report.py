@@ -69,12 +69,16 @@ def json_value(value: float | bool) -> float | bool | None:
     return round(value, 3) if math.isfinite(value) else None
 
 
+def model_of(pipe: Pipeline) -> dict[str, str]:
+    """Return which model a run's results depend on."""
+    return {"name": pipe.name, "fingerprint": pipe.fingerprint}
+
+
 def provenance(pipe: Pipeline) -> dict[str, Any]:
     """Return the part of a report that says which model and which versions made it."""
     return {
         "model": {
-            "name": pipe.name,
-            "fingerprint": pipe.fingerprint,
+            **model_of(pipe),
             "revisions": dict(pipe.revisions),
             "device": str(pipe.device),
             "dtype": str(pipe.dtype).removeprefix("torch."),

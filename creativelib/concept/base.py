@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import atomic_write, write_json
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
 
@@ -84,12 +86,34 @@ class Concept(ABC):
         return {"kind": self.kind, "word": self.word, "scale": self.scale}
 
     def save(self, folder: str | Path) -> None:
-        """Write concept.safetensors and concept.json into a folder, which is created."""
+        """Write concept.safetensors and concept.json into a folder, which is created.
+
+        A folder in which this was interrupted holds the old concept, the new one, or none.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        description = folder / "concept.json"
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}
-        save_file(tensors, folder / "concept.safetensors")
-        (folder / "concept.json").write_text(json.dumps(self.metadata(), indent=2) + "\n")
+        # The description of another concept must not stand beside these tensors.
+        if description.is_file() and not _describes(description, self.metadata()):
+            description.unlink()
+        with atomic_write(folder / "concept.safetensors") as part:
+            save_file(tensors, part)
+        write_json(description, self.metadata())
+
+    def is_in(self, folder: str | Path) -> bool:
+        """Check whether a folder holds this very concept, as `save` wrote it."""
+        folder = Path(folder)
+        if not _describes(folder / "concept.json", self.metadata()):
+            return False
+        try:
+            stored = load_file(folder / "concept.safetensors")
+        except (OSError, SafetensorError):
+            return False
+        own = self.tensors
+        return stored.keys() == own.keys() and all(
+            stored[name].dtype == value.dtype and torch.equal(stored[name], value.detach().cpu())
+            for name, value in own.items()
+        )
 
 
 def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -112,3 +136,11 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"one of {', '.join(KINDS)}"
         )
     return metadata, load_file(weights)
+
+
+def _describes(description: Path, metadata: dict[str, Any]) -> bool:
+    """Check whether a file holds this metadata; one that cannot be read does not."""
+    try:
+        return json.loads(description.read_bytes()) == metadata
+    except (OSError, ValueError):
+        return False

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..concept import KINDS, Concept, init, load
 from ..english import clean_templates, clean_word
 from ..errors import MOST, InputError, above, check_fields, listed, one_of, whole, within
+from ..files import write_json
 from ..optimization.loop import drain, optimize
 from ..optimization.objectives import Similarity
 from ..seeds import LARGEST, check_seed, first_seed, seeded
@@ -164,15 +165,24 @@ class Family:
         return [i for i, member in enumerate(self.members) if member.generation == youngest]
 
     def save(self, folder: str | Path) -> None:
-        """Write family.json and a folder for each member into a folder, which is created."""
+        """Write family.json and a folder for each member into a folder, which is created.
+
+        Members that the folder holds already are left as they are. family.json comes last, so that
+        a folder in which this was interrupted holds the old family, or none if it was another one.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "family.json"
+        listed = len(json.loads(file.read_text())) if file.is_file() else 0
         for i, member in enumerate(self.members):
+            if member.concept.is_in(folder / str(i)):
+                continue
+            if i < listed:
+                file.unlink(missing_ok=True)
             member.concept.save(folder / str(i))
         tree = [
             {"parents": member.parents, "generation": member.generation} for member in self.members
         ]
-        (folder / "family.json").write_text(json.dumps(tree, indent=1) + "\n")
+        write_json(file, tree, indent=1)
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "Family":

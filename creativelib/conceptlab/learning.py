@@ -77,8 +77,8 @@ def iter_learn(
     vqa: names what pictures show, which becomes a negative.
     question: for the VQA; by default what kind of `word` is in the photo.
     thresholds: by default calibrated with the first template, see `constraints.calibrate`.
-    checkpoint: a file to which the run is saved, after every question and at the end, and from
-        which it resumes.
+    checkpoint: a file to which the run is saved, every `config.ask_every` steps (after the
+        question, if one is asked) and at the end, and from which it resumes.
 
     Raises InputError at once for a bad seed; for a plain text in place of a list of words; for an
     empty word, one that comes twice in a list, one that is to be like and unlike, one that is too
@@ -178,8 +178,12 @@ def _iter_learn(
         )
         for step in steps:
             state = state.at(step)
-            if asks and step.index > state.asked_at and step.index % config.ask_every == 0:
+            due = step.index > 0 and step.index % config.ask_every == 0
+            if asks and due and step.index > state.asked_at:
                 break
+            if not asks and due and checkpoint:
+                # A resumed run repeats this step.
+                state.save(checkpoint, about)
             state = replace(state, ended=step.index == config.steps - 1)
             if state.ended and checkpoint:
                 state.save(checkpoint, about)

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..concept import Concept
 from ..concept import load as load_concept
 from ..errors import InputError
+from ..files import write_json
 from ..optimization.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from ..optimization.loop import OptimizerState, Step
 from ..unclip.pipeline import Pipeline
@@ -145,8 +146,12 @@ class LearnResult:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the result into a folder, which is created."""
+        """Write the result into a folder, which is created.
+
+        learning.json comes last: without it, `load` says that the folder holds no result.
+        """
         folder = Path(folder)
+        (folder / "learning.json").unlink(missing_ok=True)
         self.concept.save(folder)
         facts = {
             "negatives": self.negatives,
@@ -154,7 +159,7 @@ class LearnResult:
             "steps": self.steps,
             "ask_seconds": self.ask_seconds,
         }
-        (folder / "learning.json").write_text(json.dumps(facts, indent=2) + "\n")
+        write_json(folder / "learning.json", facts)
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "LearnResult":

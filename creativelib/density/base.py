@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError, share, within
+from ..files import atomic_write
 from .moments import Moments, to_float64
 
 # Version of the file format. It is part of every name under which a density is cached.
@@ -233,10 +234,9 @@ class Density(ABC):
 
     def save(self, file: str | Path) -> None:
         """Write a safetensors file, and create its folder if needed; `load` reads it back."""
-        file = Path(file)
-        file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
+        with atomic_write(file) as part:
+            save_file(tensors, part, metadata={"creativelib": json.dumps({"kind": self.kind})})
 
     def to(self, device: torch.device) -> "Density":
         """Return the same density on a device.

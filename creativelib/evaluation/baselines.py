@@ -20,6 +20,7 @@ from torch import Tensor
 from ..conceptlab.answers import fits_context, normalize_answer
 from ..english import article, clean_word, clean_words, singular
 from ..errors import InputError, above, whole
+from ..files import atomic_write
 from ..pictures import save_gallery
 from ..unclip.conditions import PartialStart
 from ..unclip.latent import slerp
@@ -49,10 +50,10 @@ class Samples:
     def save(self, folder: str | Path) -> None:
         """Write embeddings, pictures and a gallery into a folder, which is created."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {"z": self.z, "pictures": self.pictures}
         copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(copies, folder / "samples.safetensors")
+        with atomic_write(folder / "samples.safetensors") as part:
+            save_file(copies, part)
         save_gallery({"samples": self.pictures}, folder / "gallery.png")
 
     @classmethod

@@ -11,6 +11,7 @@ records its identity, such as model, version and settings; with another identity
 anew.
 """
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,10 @@ from ..errors import InputError, check_fields, whole
 Row = dict[str, Any]
 # Runs of a method and category.
 MOST_SEEDS = 10_000
+
+# What a row has to have, and how every line begins.
+FIELDS = {"method": str, "category": str, "seed": int, "pictures": int, "identity": dict}
+BEGINNING = b'{"method": "'
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ def run_protocol(
     known: rows made elsewhere, such as those of shards, which `file` need not hold.
 
     A line that a kill cut short is dropped and made again. Raises InputError for a shard out of
-    range, and for a file that does not hold rows.
+    range, for a file that does not hold rows, and, before anything is made, for one that cannot be
+    written; OSError if a row cannot be written later, as on a full disk.
     """
     index, count = shard
     if not isinstance(index, int) or not isinstance(count, int) or not 0 <= index < count:
@@ -107,6 +113,8 @@ def _run_protocol(
             continue
         own = json.loads(json.dumps(dict(identity(cell))))
         if cell not in rows or rows[cell]["identity"] != own:
+            if file is not None:
+                _check_writable(file)
             row = asdict(cell) | {"identity": own} | dict(make(cell))
             rows[cell] = json.loads(json.dumps(row))
             if file is not None:
@@ -135,20 +143,22 @@ def _cell(row: Row) -> Cell:
 
 
 def _lines(file: Path) -> list[Row]:
-    """Read all whole lines, and take off one that was cut short: the next would be glued to it."""
-    text = file.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        with file.open("r+b") as stream:
-            stream.truncate(len(whole))
+    """Read all whole lines. The last one may have been cut short, and is then left out."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"file {str(file)!r} cannot be read ({error.strerror}); expected a file that "
+            "run_protocol wrote"
+        ) from None
+    *whole, cut = text.split(b"\n")
     lines: list[Any]
     try:
-        lines = [json.loads(line) for line in whole.splitlines()]
-    except ValueError:
+        lines = [json.loads(line) for line in whole]
+    except (ValueError, RecursionError):
         lines = [None]
-    if not all(
-        isinstance(line, dict) and "method" in line and "identity" in line for line in lines
-    ):
+    begun = cut.startswith(BEGINNING) or BEGINNING.startswith(cut)
+    if not (begun and all(map(_is_row, lines))):
         raise InputError(
             f"file {str(file)!r} holds a line that is not a row; expected a file that "
             "run_protocol wrote"
@@ -156,10 +166,39 @@ def _lines(file: Path) -> list[Row]:
     return lines
 
 
+def _is_row(line: object) -> bool:
+    return isinstance(line, dict) and all(
+        isinstance(line.get(name), kind) for name, kind in FIELDS.items()
+    )
+
+
+def _check_writable(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()
+    except OSError as error:
+        raise InputError(
+            f"file {str(file)!r} cannot be written ({error.strerror}); expected one that can"
+        ) from None
+
+
 def _append(file: Path, row: Row) -> None:
-    """Write a row in one piece, on disk before the next cell begins."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
-        stream.write(json.dumps(row).encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Write a row as a whole or not at all, on disk before the next cell begins."""
+    with file.open("a+b", buffering=0) as stream:
+        end = _whole(stream)
+        # The next line would be glued to one that was cut short.
+        stream.truncate(end)
+        try:
+            rest = json.dumps(row).encode() + b"\n"
+            while rest:
+                rest = rest[stream.write(rest) :]
+            os.fsync(stream.fileno())
+        except BaseException:
+            stream.truncate(end)
+            raise
+
+
+def _whole(stream: io.FileIO) -> int:
+    """Return how many bytes of a file belong to whole lines."""
+    stream.seek(0)
+    return stream.readall().rfind(b"\n") + 1

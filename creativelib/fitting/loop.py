@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
+from ..errors import InputError
 from ..files import atomic_write, cache_folder
 from ..seeds import mixed
 from .muon import Muon
@@ -223,9 +224,15 @@ class _Training:
         self.smooth: dict[str, Tensor] = {}
 
     def resume(self) -> None:
-        """Restore the checkpoint."""
-        state = load_file(self.file)
-        facts = read_facts(self.file)
+        """Restore the checkpoint. Raises InputError if it cannot be read."""
+        try:
+            state = load_file(self.file)
+            facts = read_facts(self.file)
+        except Exception as error:  # safetensors raises several kinds, none of them public
+            raise InputError(
+                f"checkpoint {str(self.file)!r} cannot be read ({error}); expected one that a "
+                "training wrote, or no file, with which the training begins anew"
+            ) from None
         self.step = facts["step"]
         self.seconds = facts["seconds"]
         self.lost = facts["lost"]

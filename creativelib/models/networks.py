@@ -1,6 +1,8 @@
 """Load frozen networks from folders, through the classes of diffusers and transformers."""
 
 import math
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..files import atomic_write
 from ..fitting.precision import fast_precision
 
 
@@ -86,7 +89,11 @@ def hide_progress_bars() -> Iterator[None]:
 
 def save_half(model: Any, folder: str | Path) -> None:
     """Write a `from_pretrained` folder in float16, and leave the model itself in float16."""
-    model.half().save_pretrained(folder)
+    with tempfile.TemporaryDirectory() as aside:
+        model.half().save_pretrained(aside)
+        for file in sorted(Path(aside).iterdir()):
+            with atomic_write(Path(folder) / file.name) as part:
+                shutil.copyfile(file, part)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..concept import Concept
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import atomic_write, differences
 from .loop import OptimizerState
 
 
@@ -67,10 +67,11 @@ def read_checkpoint(
         raise InputError(
             f"checkpoint is {str(file)!r}, which cannot be read ({error}); expected a saved run"
         ) from None
-    if header["about"] != json.loads(json.dumps(about)):
+    wanted = json.loads(json.dumps(about))
+    if header["about"] != wanted:
         raise InputError(
-            f"checkpoint {str(file)!r} is of a run with other settings; expected another file, or "
-            "these settings"
+            f"checkpoint {str(file)!r} is of a run with other settings: "
+            f"{differences(header['about'], wanted)}; expected another file, or the same settings"
         )
     device = next(iter(start.tensors.values())).device
 

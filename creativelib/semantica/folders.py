@@ -4,6 +4,7 @@ creativelib semantica my-pages --out out/semantica
 creativelib vary picture.jpg --semantica out/semantica --out out/varied
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..errors import InputError, above, check_fields, finite, listed, whole
-from ..files import make_writable
+from ..files import claim, make_writable
 from ..fitting.loop import Recipe, train
 from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
@@ -26,7 +27,7 @@ from ..seeds import LARGEST, mixed
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
 from .learning import SHOTS, build, make_loss
-from .model import save_network
+from .model import CARD, save_network
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -39,6 +40,11 @@ class Pictures:
     pixels: UInt8[np.ndarray, "n 3 s s"]
     # The number of each picture's page.
     page: Int[Tensor, " n"]
+
+    def digest(self) -> str:
+        """Return a short hash of all pixels and pages."""
+        contents = self.pixels.tobytes() + self.page.numpy().tobytes()
+        return hashlib.sha256(contents).hexdigest()[:12]
 
 
 # The least and the most that numbers may be.
@@ -140,9 +146,11 @@ def learn(
 ) -> dict[str, Any]:
     """Train a Semantica on a folder of pages, write it to `out`, and return the training's facts.
 
-    An interrupted run resumes from `out`. `encoder` is a name or folder as in `Encoder.load`;
-    `movq` is a folder with a VQModel, or "menagerie" for the bundled one. Raises InputError for bad
-    arguments before any long work.
+    A folder belongs to one run. With the same arguments and pictures, an interrupted run resumes
+    from it, and a finished one is left as it is. With others, InputError says which differ.
+
+    `encoder` is a name or folder as in `Encoder.load`; `movq` is a folder with a VQModel, or
+    "menagerie" for the bundled one. Raises InputError for bad arguments before any long work.
     """
     config = config or FolderConfig()
     place = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -153,10 +161,18 @@ def learn(
     multiple = 2 ** len(autoencoder.config.block_out_channels)
     if config.size % multiple:
         raise InputError(f"size is {config.size}; expected a multiple of {multiple}")
-    settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
-    _check_settings(settings, out)
     pictures = read(folder, config.size)
-    _settings_file(out).write_text(json.dumps(settings, indent=1) + "\n")
+    arguments = {
+        "command": "semantica",
+        "pages": folder.name,
+        "contents": pictures.digest(),
+        "encoder": encoder,
+        "movq": movq,
+        "settings": asdict(config),
+    }
+    claim(out, arguments)
+    if (out / CARD).is_file():
+        return json.loads((out / CARD).read_text())["training"]
     corpus = encode(
         pictures=pictures.pixels,
         page=pictures.page,
@@ -209,23 +225,6 @@ def _load_movq(movq: str, device: torch.device) -> Any:
         raise InputError(f"movq is {movq!r}; expected 'menagerie' or a folder with a VQModel")
     folder = bundled("decoder/movq") if movq == "menagerie" else Path(movq)
     return load_frozen(VQModel, folder, device)
-
-
-def _settings_file(out: Path) -> Path:
-    return out / "settings.json"
-
-
-def _check_settings(settings: dict[str, Any], out: Path) -> None:
-    """Raise InputError if `out` holds a training with other settings."""
-    file = _settings_file(out)
-    if not file.is_file():
-        return
-    # Through JSON, since it turns tuples into lists.
-    if json.loads(file.read_text()) != json.loads(json.dumps(settings)):
-        raise InputError(
-            f"out {str(out)!r} holds a training with other settings; "
-            "expected another folder, or the same settings"
-        )
 
 
 def _possible_shots(shown: Int[Tensor, "p s"]) -> Sequence[int]:

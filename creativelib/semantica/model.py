@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError, nearest, whole, within
-from ..files import make_writable
+from ..files import make_writable, write_json
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
@@ -101,8 +101,10 @@ def save_network(unet: Any, folder: Path, card: dict[str, Any]) -> None:
 
     The card names the encoder ("encoder") and the autoencoder ("movq"); other entries are notes.
     """
+    # Without its card, a folder in which this was interrupted is none.
+    (folder / CARD).unlink(missing_ok=True)
     save_half(unet, folder)
-    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    write_json(folder / CARD, card, indent=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from ..concept import load as load_concept
 from ..density import Density
 from ..density import load as load_density
 from ..errors import InputError
+from ..files import atomic_write, write_json
 from ..unclip.pipeline import Pipeline
 from .state import PASSED, STOPPED, SteerState
 from .target import Target, rarity_target
@@ -48,18 +49,23 @@ class SteerResult:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the result into a folder, which is created."""
+        """Write the result into a folder, which is created.
+
+        steering.json comes last: without it, `load` says that the folder holds no result.
+        """
         folder = Path(folder)
+        (folder / "steering.json").unlink(missing_ok=True)
         self.concept.save(folder)
         self.density.save(folder / "density.safetensors")
         rows = {"surprisal": self.surprisal, "passed": self.passed, "stopped": self.stopped}
-        save_file(rows, folder / "steering.safetensors")
+        with atomic_write(folder / "steering.safetensors") as part:
+            save_file(rows, part)
         facts = {
             "target": asdict(self.target),
             "steps": self.steps,
             "check_seconds": self.check_seconds,
         }
-        (folder / "steering.json").write_text(json.dumps(facts, indent=2) + "\n")
+        write_json(folder / "steering.json", facts)
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "SteerResult":

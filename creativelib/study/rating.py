@@ -164,7 +164,7 @@ class RatingStudy(widgets.VBox):
             self._position = position(
                 self._votes.study, self.participant, self._votes.answered(self.participant)
             )
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, InputError) as error:
             reason = html.escape(str(error))
             text = f"Your answers are not kept yet ({reason}). Press Next once more."
             self._message.value = f'<p role="alert">{text}</p>'

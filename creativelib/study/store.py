@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from ..errors import InputError, shown
@@ -113,11 +114,15 @@ class Votes:
                         f"{name} is a database but not a study; expected a new file or that of "
                         f"study {self.study.name!r}"
                     )
-                found, digest = db.execute("SELECT name, fingerprint FROM study").fetchone()
-        except sqlite3.DatabaseError as error:
+                rows = db.execute("SELECT name, fingerprint FROM study").fetchall()
+                db.execute(f"SELECT {', '.join(_COLUMNS)} FROM votes LIMIT 0")
+        except sqlite3.OperationalError as error:
+            raise self._not_a_study(error) from error
+        if len(rows) != 1:
             raise InputError(
-                f"{name} cannot be opened as a study ({error}); expected a new file or a study's"
-            ) from error
+                f"{name} holds {len(rows)} studies; expected a new file or that of one study"
+            )
+        found, digest = rows[0]
         if digest != fingerprint(self.study):
             raise InputError(
                 f"{name} holds votes of study {found!r}, whose design or name differs from that of "
@@ -136,13 +141,27 @@ class Votes:
             db.executemany(
                 "INSERT INTO votes VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (participant, trial, question) DO NOTHING",
-                map(astuple, votes),
+                (astuple(vote) for vote in votes),
             )
 
     def read(self) -> list[Vote]:
-        """Return all votes, in the order in which they were stored."""
+        """Return all votes, in the order in which they were stored.
+
+        Raises InputError for a file that is damaged, and for votes that do not belong to the study.
+        """
+        columns = ", ".join(_COLUMNS)
         with self._transaction() as db:
-            return [Vote(*row) for row in db.execute("SELECT * FROM votes ORDER BY rowid")]
+            rows = db.execute(f"SELECT {columns} FROM votes ORDER BY rowid").fetchall()
+        kinds = [field.type for field in fields(Vote)]
+        for row in rows:
+            if [type(value) for value in row] != kinds:
+                raise InputError(
+                    f"file {str(self.file)!r} holds a row that is not a vote: {row}; expected "
+                    f"{', '.join(_COLUMNS)}"
+                )
+        votes = [Vote(*row) for row in rows]
+        self._check(votes)
+        return votes
 
     def answered(self, participant: str) -> frozenset[str]:
         """Return the identifiers of the trials that a participant has answered."""
@@ -157,19 +176,35 @@ class Votes:
         """
         votes = self.read()
         with atomic_write(file) as part, part.open("w", newline="", encoding="utf-8") as out:
-            csv.writer(out).writerows([_COLUMNS, *map(astuple, votes)])
+            csv.writer(out).writerows([_COLUMNS, *(astuple(vote) for vote in votes)])
 
     @contextmanager
     def _transaction(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        """Open a connection for one transaction; an exception rolls the transaction back."""
+        """Open a connection for one transaction; an exception rolls the transaction back.
+
+        Raises InputError for a file that is damaged or no database.
+        """
         uri = f"{self.file.resolve().as_uri()}?mode={mode}"
-        with closing(
-            sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
-        ) as db:
-            # Wait for other writers here, so that the transaction never has to give up half-way.
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
+        try:
+            with closing(
+                sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+            ) as db:
+                # What is not UTF-8 is no vote, see `read`.
+                db.text_factory = partial(str, encoding="utf-8", errors="replace")
+                # Wait for other writers here: the transaction then never gives up half-way.
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise self._not_a_study(error) from error
+
+    def _not_a_study(self, error: sqlite3.DatabaseError) -> InputError:
+        return InputError(
+            f"file {str(self.file)!r} cannot be opened as a study ({error}); expected a new file "
+            "or a study's"
+        )
 
     def _create(self, db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE study (name TEXT NOT NULL, fingerprint TEXT NOT NULL)")

@@ -10,7 +10,7 @@ import importlib
 
 import torch
 
-from ..errors import InputError, above, whole
+from ..errors import above, end_in_one_line, whole
 from ..fitting.loop import Run
 from ..fitting.precision import configure_process
 from ..models.networks import usable_device
@@ -53,19 +53,16 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    try:
+    with end_in_one_line():
         if options.minutes is not None:
             above("minutes", options.minutes, 0)
         torch.set_num_threads(whole("threads", options.threads, 1))
-        device = usable_device(options.device)
-    except InputError as error:
-        parser.exit(2, f"error: {error}\n")
-    configure_process()
-    run = Run(device, options.minutes, after=tuple(options.after))
-    for stage in options.stage:
-        name, _, part = stage.partition("-")
-        module = importlib.import_module(f"creativelib.training.{name}")
-        print(module.first_stage(part, run) if part else module.main(run))
+        run = Run(usable_device(options.device), options.minutes, after=tuple(options.after))
+        configure_process()
+        for stage in options.stage:
+            name, _, part = stage.partition("-")
+            module = importlib.import_module(f"creativelib.training.{name}")
+            print(module.first_stage(part, run) if part else module.main(run))
 
 
 if __name__ == "__main__":

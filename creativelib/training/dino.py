@@ -7,7 +7,6 @@ student learns to predict the teacher's output for the class token (DINO, Caron 
 random; otherwise the background's color would identify a picture.
 """
 
-import json
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, log_softmax, normalize
 
+from ..files import write_json
 from ..fitting.loop import Recipe, Run, train
 from ..models.networks import save_half
 from ..pictures import as_picture, in_bytes
@@ -213,8 +213,7 @@ def main(run: Run) -> dict:
         "do_rescale": True,
         "resample": 3,
     }
-    file = FOLDER / "preprocessor_config.json"
-    file.write_text(json.dumps(preprocessing, indent=1) + "\n")
+    write_json(FOLDER / "preprocessor_config.json", preprocessing, indent=1)
     export.note("dino", facts)
     export.sums()
     return facts

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..files import cache_folder
+from ..files import cache_folder, write_json
 from ..fitting.precision import fast_precision
 from ..models.networks import rows_at_once
 
@@ -27,9 +27,8 @@ DECODER = FOLDER / "decoder"
 def note(name: str, facts: dict) -> None:
     """Add a model's training facts to training.json, which the model card quotes."""
     file = FOLDER / "training.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
     card = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(card | {name: facts}, indent=1) + "\n")
+    write_json(file, card | {name: facts}, indent=1)
 
 
 def ready_file(name: str) -> Path:
@@ -54,7 +53,7 @@ def sums() -> dict[str, str]:
     """Compute the sha256 of every bundled file and write them to sha256.json."""
     files = sorted(f for f in FOLDER.rglob("*") if f.is_file() and f.name != "sha256.json")
     found = {str(f.relative_to(FOLDER)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-    (FOLDER / "sha256.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(FOLDER / "sha256.json", found, indent=1)
     return found
 
 

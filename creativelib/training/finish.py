@@ -1,7 +1,6 @@
 """The last step: make both folders diffusers pipelines and write the sha256 of every file."""
 
-import json
-
+from ..files import write_json
 from ..fitting.loop import Run
 from . import export
 
@@ -28,5 +27,5 @@ INDEX = {
 def main(run: Run) -> dict:
     """Write the pipelines' indices and the checksums."""
     for folder, index in INDEX.items():
-        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        write_json(folder / "model_index.json", index)
     return {"files": len(export.sums())}

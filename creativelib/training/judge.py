@@ -5,7 +5,6 @@ encoder is a residual network, whereas the first CLIP has a transformer. It is t
 contrastive loss alone, without labels of factors.
 """
 
-import json
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from ..files import atomic_write, write_json
 from ..fitting.loop import Recipe, Run, train
 from ..pictures import as_picture, in_bytes
 from ..seeds import seeded
@@ -94,12 +94,12 @@ def main(run: Run) -> dict:
     generator = seeded(0, device)
     batches = [pool.draw(facts["steps"], generator).inputs["pixels"] for _ in range(SETTLED)]
     settle_statistics(model.visual, [as_picture(pixels) for pixels in batches])
-    FOLDER.mkdir(parents=True, exist_ok=True)
     weights = {
         k: v.half().contiguous() if v.is_floating_point() else v
         for k, v in model.state_dict().items()
     }
-    save_file(weights, FOLDER / "open_clip_model.safetensors")
+    with atomic_write(FOLDER / "open_clip_model.safetensors") as part:
+        save_file(weights, part)
     preprocess = {
         "size": SIDE,
         "mean": [0.0] * 3,
@@ -108,7 +108,7 @@ def main(run: Run) -> dict:
         "resize_mode": "shortest",
     }
     card = {"model_cfg": config, "preprocess_cfg": preprocess}
-    (FOLDER / "open_clip_config.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_json(FOLDER / "open_clip_config.json", card, indent=1)
     words.save_pretrained(FOLDER)
     export.note("judge", facts)
     export.sums()

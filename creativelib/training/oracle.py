@@ -5,7 +5,6 @@ decoded ones mixed in. Two nets of different architecture are trained on differe
 their pictures are wild, since rare combinations are those that the oracles have to read.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch.nn.functional import (
 from tqdm.auto import tqdm
 
 from ..english import article
-from ..files import cache_folder
+from ..files import atomic_write, cache_folder, write_json
 from ..fitting.loop import Recipe, Run, train
 from ..fitting.precision import fast_precision
 from ..pictures import as_picture, in_bytes
@@ -173,7 +172,8 @@ def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
                 else:
                     x = pipe.decode(pipe.encode_images(x)[None], generator=generator)[0]
             out.append(in_bytes(x.float().clamp(0, 1)))
-        save_file({"pictures": torch.cat(out)}, file)
+        with atomic_write(file) as part:
+            save_file({"pictures": torch.cat(out)}, part)
     return load_file(file)["pictures"], scenes
 
 
@@ -275,8 +275,8 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
     lessons = [pool.draw(facts["steps"], generator) for _ in range(SETTLED)]
     settle_statistics(net, [as_picture(lesson.inputs["pixels"]) for lesson in lessons])
     net.to("cpu").to(memory_format=torch.contiguous_format)
-    weights_file(plan.name).parent.mkdir(parents=True, exist_ok=True)
-    save_file(net.state_dict(), weights_file(plan.name))
+    with atomic_write(weights_file(plan.name)) as part:
+        save_file(net.state_dict(), part)
     return net, facts
 
 
@@ -373,7 +373,6 @@ def main(run: Run) -> dict:
     """Train, calibrate and write both oracles, without repeating a first stage with weights."""
     facts = {}
     nets = {}
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name in BODIES:
         first = recipe(name, 0)
         second = recipe(name, 1)
@@ -386,14 +385,15 @@ def main(run: Run) -> dict:
     for name, net in nets.items():
         oracle = calibrate(net, on)
         weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-        save_file(weights, FOLDER / f"{name}.safetensors")
+        with atomic_write(FOLDER / f"{name}.safetensors") as part:
+            save_file(weights, part)
         card = {
             "side": SIDE,
             "temperatures": oracle.temperatures,
             "limits": oracle.limits,
             "broken_limit": round(oracle.broken_limit, 4),
         }
-        (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+        write_json(FOLDER / f"{name}.json", card, indent=1)
     export.note("oracle", facts)
     export.sums()
     return facts

@@ -131,12 +131,10 @@ def make(source: Source, index: int, size: int, device: torch.device) -> Chunk:
 def chunk(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     """Read a chunk from disk, or draw it and write it there."""
     name = f"{source.name}-{source.seed}-{source.wild:g}-{SIDE}-{size}-{CAPTIONS}"
-    folder = cache_folder() / "data" / name
-    file = folder / f"{index:04d}.safetensors"
+    file = cache_folder() / "data" / name / f"{index:04d}.safetensors"
     if not file.exists():
         made = make(source=source, index=index, size=size, device=device)
         tensors = {"pixels": made.pixels, "ids": made.ids.short()} | asdict(made.scenes)
-        folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as part:
             save_file(tensors, part)
         return made

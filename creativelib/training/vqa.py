@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy
 
+from ..files import atomic_write
 from ..fitting.loop import Recipe, Run, train
 from ..models.networks import save_half
 from ..pictures import as_picture, in_bytes
@@ -59,8 +60,8 @@ def build_tokenizer(folder: Any) -> Any:
     whole = [*captions.words(CATEGORIES), *questions.split()]
     # A dictionary keeps the order and drops repetitions.
     vocabulary = dict.fromkeys([*SPECIAL, *whole, *letters, *("##" + c for c in letters)])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    with atomic_write(folder / "vocab.txt") as part:
+        part.write_text("\n".join(vocabulary) + "\n")
     return BertTokenizer.from_pretrained(folder, bos_token="[DEC]", model_max_length=32)
 
 

@@ -27,6 +27,7 @@ from torch.nn.functional import cosine_similarity
 from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, listed, whole, within
+from ..files import atomic_write, write_json
 from ..models.location import bundled
 from ..models.networks import usable_device
 from .batches import in_batches
@@ -258,13 +259,14 @@ class AutoregressivePrior:
 
     def save(self, folder: Path) -> None:
         """Write a folder that `load` reads. Weights are stored in float16."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(asdict(self.model.sizes), indent=1) + "\n")
+        write_json(folder / "config.json", asdict(self.model.sizes), indent=1)
         weights = self.model.state_dict()
         halves = {name: value.half().contiguous() for name, value in weights.items()}
-        save_file(halves, folder / "model.safetensors")
+        with atomic_write(folder / "model.safetensors") as part:
+            save_file(halves, part)
         codes = self.codes.subspace.state_dict() | {"edges": self.codes.edges}
-        save_file(codes, folder / "codes.safetensors")
+        with atomic_write(folder / "codes.safetensors") as part:
+            save_file(codes, part)
 
     def sample(
         self,

@@ -47,7 +47,7 @@ def make(stack, tmp_path):
 def test_everything_is_written(make, tmp_path):
     creation = make()
     names = {f"{kind}-0{i}.png" for kind in ("typical", "creative") for i in range(3)}
-    others = {"gallery.png", "report.json", "concept.json", "concept.safetensors"}
+    others = {"gallery.png", "report.json", "concept.json", "concept.safetensors", "settings.json"}
     assert {file.name for file in (tmp_path / "out").iterdir()} == names | others
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report == creation.report
@@ -75,18 +75,22 @@ def test_report_describes_the_pictures(make, tmp_path):
     assert creation.report["creative"]["surprisal"] == pytest.approx(median, abs=1e-3)
 
 
-def test_the_density_is_cached_by_prompt_and_settings(make, cache):
-    assert not make().report["density"]["cached"]
-    assert make(seed=1).report["density"]["cached"]
-    assert not make(prompt="a photo of a plant").report["density"]["cached"]
-    assert not make(config=replace(CONFIG, baseline_samples=61)).report["density"]["cached"]
+def test_the_density_is_cached_by_prompt_and_settings(make, cache, tmp_path):
+    changes = [
+        {},
+        {"seed": 1},
+        {"prompt": "a photo of a plant"},
+        {"config": replace(CONFIG, baseline_samples=61)},
+    ]
+    runs = [make(out=tmp_path / str(i), **change) for i, change in enumerate(changes)]
+    assert [run.report["density"]["cached"] for run in runs] == [False, True, False, False]
     assert len(list((cache / "densities").iterdir())) == 3
 
 
-def test_the_same_seed_gives_the_same_pictures(make):
+def test_the_same_seed_gives_the_same_pictures(make, tmp_path):
     one = make()
     same = make()
-    other = make(seed=1)
+    other = make(seed=1, out=tmp_path / "other")
     assert torch.equal(one.creative.pictures, same.creative.pictures)
     assert not torch.equal(one.creative.pictures, other.creative.pictures)
 

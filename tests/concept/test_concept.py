@@ -9,6 +9,7 @@ import torch
 from creativelib.concept import KINDS, EmbeddingConcept, LoraConcept, TokenConcept, init, load
 from creativelib.errors import InputError
 from creativelib.unclip.prior import PriorSampling
+from writes import error_of, note_writes
 
 
 def test_a_fresh_concept_is_its_word(pipe):
@@ -207,6 +208,27 @@ def test_every_kind_is_saved_and_loaded(pipe, tmp_path, kind):
         for each in (concept, again)
     )
     assert torch.equal(one, two)
+    assert concept.is_in(tmp_path) and again.is_in(tmp_path)
+    assert not again.select([1, 0]).is_in(tmp_path)
+
+
+def test_an_interrupted_save_leaves_the_old_concept_or_none(pipe, tmp_path, monkeypatch):
+    old, new = (init(pipe, kind, "pet", generator=torch.Generator()) for kind in KINDS[:2])
+    old.save(tmp_path)
+    for i, file in enumerate(("concept.safetensors", "concept.json")):
+        with monkeypatch.context() as patch, pytest.raises(type(error_of(i))):
+            note_writes(patch, tmp_path / file, error_of(i))
+            old.save(tmp_path)
+        assert old.is_in(tmp_path)
+    for i, file in enumerate(("concept.safetensors", "concept.json")):
+        with monkeypatch.context() as patch, pytest.raises(type(error_of(i))):
+            note_writes(patch, tmp_path / file, error_of(i))
+            new.save(tmp_path)
+        with pytest.raises(InputError, match="holds no concept"):
+            load(tmp_path, pipe)
+    new.save(tmp_path)
+    assert new.is_in(tmp_path) and not old.is_in(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_rows_of_two_concepts_are_mixed(pipe):

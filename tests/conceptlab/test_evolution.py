@@ -1,17 +1,26 @@
 """Mixing and evolution: the objective, weights, descent, and saving a family."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
 from creativelib.concept import TokenConcept
-from creativelib.conceptlab.evolution import Family, MixConfig, evolve, mix, picture_embeddings
+from creativelib.conceptlab.evolution import (
+    Family,
+    Member,
+    MixConfig,
+    evolve,
+    mix,
+    picture_embeddings,
+)
 from creativelib.errors import InputError
 from creativelib.notebook.plots import family_tree
 from creativelib.optimization.loop import optimize
 from creativelib.optimization.objectives import Similarity
+from writes import note_writes
 
 SHORT = MixConfig(
     kind="subject", each=2, samples=1, steps=3, lr=0.05, templates=("a photo of a {}",)
@@ -134,6 +143,48 @@ def test_a_family_is_saved_and_loaded(pipe, founders, tmp_path):
     )
     with pytest.raises(InputError, match="holds no family"):
         Family.load(tmp_path, pipe)
+
+
+def test_only_new_members_are_written(pipe, founders, tmp_path, monkeypatch):
+    written = []
+    save = TokenConcept.save
+
+    def note(self, folder):
+        written.append(Path(folder).name)
+        save(self, folder)
+
+    monkeypatch.setattr(TokenConcept, "save", note)
+    family = Family.of(founders.select([0, 1]))
+    family.save(tmp_path)
+    grown = Family((*family.members, Member(founders.select([2]), (0, 1), 1)))
+    grown.save(tmp_path)
+    Family.load(tmp_path, pipe).save(tmp_path)
+    assert written == ["0", "1", "2"]
+    # A member that is damaged, or another one, is written again.
+    (tmp_path / "1" / "concept.safetensors").write_bytes(b"nothing")
+    (tmp_path / "2" / "concept.json").write_text("{")
+    grown.save(tmp_path)
+    Family.of(founders.select([3, 1])).save(tmp_path)
+    assert written[3:] == ["1", "2", "0"] and len(Family.load(tmp_path, pipe).members) == 2
+
+
+def test_an_interrupted_save_leaves_the_old_family_or_none(pipe, founders, tmp_path, monkeypatch):
+    family = Family.of(founders.select([0, 1]))
+    family.save(tmp_path)
+    grown = Family((*family.members, Member(founders.select([2]), (0, 1), 1)))
+    others = Family.of(founders.select([3, 4]))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        note_writes(patch, tmp_path / "2" / "concept.json", KeyboardInterrupt())
+        grown.save(tmp_path)
+    assert len(Family.load(tmp_path, pipe).members) == 2
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        note_writes(patch, tmp_path / "1" / "concept.safetensors", KeyboardInterrupt())
+        others.save(tmp_path)
+    with pytest.raises(InputError, match="holds no family"):
+        Family.load(tmp_path, pipe)
+    for family in (others, grown):
+        family.save(tmp_path)
+        assert len(Family.load(tmp_path, pipe).members) == len(family.members)
 
 
 def test_a_child_stands_below_its_parents():

@@ -9,6 +9,7 @@ from creativelib.conceptlab.learning import learn_concept
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.conceptlab.state import LearnResult
 from creativelib.errors import InputError
+from writes import error_of, note_writes
 
 TEMPLATES = ("a photo of a {}", "a {}")
 
@@ -26,6 +27,20 @@ def test_what_is_saved_is_read_back(result, pipe, tmp_path):
     for name in ("negatives", "history", "steps", "ask_seconds"):
         assert getattr(again, name) == getattr(result, name)
     assert result.history and "plant" in {answer.word for answer in again.history}
+
+
+@pytest.mark.parametrize("i", range(3))
+def test_an_interrupted_save_leaves_no_half_result(result, pipe, tmp_path, monkeypatch, i):
+    result.save(tmp_path)
+    with monkeypatch.context() as patch:
+        written = note_writes(patch)
+        result.save(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(type(error_of(i))):
+        note_writes(patch, written[i], error_of(i))
+        result.save(tmp_path)
+    assert len(written) == 3 and not list(tmp_path.glob(".*"))
+    with pytest.raises(InputError, match="no learning.json; expected"):
+        LearnResult.load(tmp_path, pipe)
 
 
 def test_a_folder_without_a_result_is_refused(pipe, tmp_path):

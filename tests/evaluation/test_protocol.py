@@ -129,13 +129,70 @@ def test_shards_together_are_the_whole(tmp_path):
         run_protocol(SMALL, made, files[0], shard=(3, 3))
 
 
-@pytest.mark.parametrize("text", ["no json\n", "3\n", '{"protocol": {}}\n'])
-def test_a_file_of_something_else_is_refused(tmp_path, text):
+ROW = '{"method": "a", "category": "pet", "seed": 0, "pictures": 3, "identity": {}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json\n",
+        "3\n",
+        '{"protocol": {}}\n',
+        '{"method": "a", "identity": {}}\n',
+        ROW.replace("0", '"0"') + "\n",
+        ROW.replace('"a"', '["a"]') + "\n",
+        f"{ROW}\n\n{ROW}\n",
+        f"{ROW}\nmy notes",
+        "a diary without an end of line",
+        "\xff",
+        "[" * 100_000 + "\n",
+    ],
+)
+def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, text):
     file = tmp_path / "rows.jsonl"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
+    before = file.read_bytes()
     for use in (lambda: run_protocol(SMALL, made, file), lambda: read_rows(SMALL, file)):
         with pytest.raises(InputError, match="not a row"):
             use()
+    assert file.read_bytes() == before
+
+
+def test_files_that_cannot_be_read_or_written(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(SMALL, tmp_path / "none.jsonl")
+    with pytest.raises(InputError, match="cannot be read"):
+        run_protocol(SMALL, made, tmp_path)
+    (tmp_path / "file").touch()
+    asked = []
+    with pytest.raises(InputError, match="cannot be written"):
+        next(run_protocol(SMALL, noting(asked), tmp_path / "file" / "rows.jsonl"))
+    assert asked == []
+
+
+def test_reading_does_not_need_to_write(tmp_path, monkeypatch):
+    file = tmp_path / "rows.jsonl"
+    rows = list(run_protocol(SMALL, made, file))
+    cut = file.read_bytes()[:-9]
+    file.write_bytes(cut)
+    assert read_rows(SMALL, file) == rows[:-1] and file.read_bytes() == cut
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_row_is_written_whole_or_not_at_all(tmp_path, monkeypatch, error):
+    file = tmp_path / "rows.jsonl"
+    run = run_protocol(SMALL, made, file)
+    rows = [next(run), next(run)]
+    before = file.read_bytes()
+
+    def full(descriptor):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(os, "fsync", full)
+        next(run)
+    assert file.read_bytes() == before
+    assert list(run_protocol(SMALL, made, file))[:2] == rows
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Folders of pictures as pages: reading, refusals, training, resuming and drawing."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from creativelib.fitting import loop
 from creativelib.pictures import save_picture
 from creativelib.semantica.folders import FolderConfig, learn, read
 from creativelib.semantica.model import Semantica
+from writes import error_of, note_writes
 
 SHORT = FolderConfig(size=16, steps=3, batch=4, channels=(16, 32), layers=1)
 
@@ -66,6 +68,7 @@ def test_training_on_folders_writes_a_model_that_draws_variations(pages, parts, 
     )
     assert {file.name for file in (tmp_path / "varied").iterdir()} == {
         "gallery.png",
+        "settings.json",
         "variation-0.png",
         "variation-1.png",
     }
@@ -99,9 +102,41 @@ def test_a_killed_training_resumes_to_the_same_weights(pages, parts, tmp_path, m
 
 def test_another_setting_in_the_same_folder_is_refused(pages, parts, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "settings.json").write_text(json.dumps({"steps": 9}))
-    with pytest.raises(InputError, match="holds a training with other settings"):
+    (tmp_path / "out" / "settings.json").write_text(json.dumps({"settings": {"size": 9}}))
+    (tmp_path / "out" / "checkpoint.safetensors").touch()
+    with pytest.raises(InputError, match="holds a run with other settings: .*size is 9 and not 16"):
         learn(pages, tmp_path / "out", *parts, SHORT, "cpu")
+
+
+def test_any_write_may_fail_and_the_same_training_goes_on(pages, parts, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    made = ["settings.json", "checkpoint.safetensors", "config.json"]
+    made += ["diffusion_pytorch_model.safetensors", "semantica.json"]
+    for i, name in enumerate(made):
+        error = error_of(i)
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            note_writes(patch, out / name, error)
+            learn(pages, out, *parts, SHORT, "cpu")
+        assert sorted(file.name for file in out.iterdir()) == sorted(made[:i])
+        with pytest.raises(InputError, match="expected menagerie, control or a folder with"):
+            Semantica.load(out)
+    facts = learn(pages, out, *parts, SHORT, "cpu")
+    monkeypatch.setattr("creativelib.semantica.folders.encode", None)
+    assert learn(pages, out, *parts, SHORT, "cpu") == facts
+    with pytest.raises(InputError, match="other settings: .*steps is 3 and not 4"):
+        learn(pages, out, *parts, replace(SHORT, steps=4), "cpu")
+    save_picture(torch.zeros(3, 16, 16), pages / "a" / "0.png")
+    with pytest.raises(InputError, match="other settings: contents is"):
+        learn(pages, out, *parts, SHORT, "cpu")
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(pages, parts, tmp_path):
+    out = tmp_path / "out"
+    learn(pages, out, *parts, SHORT, "cpu")
+    (out / "semantica.json").unlink()
+    (out / "checkpoint.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="checkpoint .* cannot be read .*; expected"):
+        learn(pages, out, *parts, SHORT, "cpu")
 
 
 @pytest.mark.parametrize(

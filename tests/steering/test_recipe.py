@@ -205,7 +205,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(
 def test_a_checkpoint_of_another_run_is_refused(pipe, density, tmp_path):
     file = tmp_path / "run.safetensors"
     steer(pipe, "pet", density=density, config=replace(CONFIG, steps=1), checkpoint=file)
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match="other settings: settings.steps is 1 and not 2"):
         steer(pipe, "pet", density=density, config=replace(CONFIG, steps=2), checkpoint=file)
     file.write_bytes(b"nothing")
     with pytest.raises(InputError, match="cannot be read.*expected a saved run"):

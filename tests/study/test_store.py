@@ -223,6 +223,70 @@ def test_a_file_that_is_not_this_studys_is_refused_and_left_alone(tmp_path, how:
     assert before is None or file.read_bytes() == before
 
 
+def test_a_study_that_was_not_written_to_its_end(tmp_path):
+    with sqlite3.connect(tmp_path / "votes.db") as db:
+        db.execute("CREATE TABLE study (name, fingerprint)")
+        db.execute("CREATE TABLE votes (participant, trial, question, answer, time)")
+    with pytest.raises(InputError, match="holds 0 studies; expected"):
+        Votes(tmp_path / "votes.db", STUDY)
+    with sqlite3.connect(tmp_path / "votes.db") as db:
+        db.execute("DROP TABLE votes")
+        db.execute("CREATE TABLE votes (title)")
+    with pytest.raises(InputError, match="cannot be opened as a study .no such column"):
+        Votes(tmp_path / "votes.db", STUDY)
+
+
+def test_a_file_that_is_damaged_later_is_named(tmp_path):
+    store = Votes(tmp_path / "votes.db", STUDY)
+    store.add(full(ANNA))
+    (tmp_path / "votes.db").write_bytes(b"nothing of a database" * 1000)
+    for use in (store.read, lambda: store.answered(ANNA), lambda: store.add(full(BERT))):
+        with pytest.raises(InputError, match="votes.db' cannot be opened as a study"):
+            use()
+    with pytest.raises(InputError, match="cannot be opened as a study"):
+        Votes(tmp_path / "votes.db", STUDY)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("participant = 'Anna'", "participant is 'Anna'; expected a code"),
+        ("participant = CAST(x'ff41' AS TEXT)", "expected a code"),
+        ("answer = 'much'", "holds a row that is not a vote: .*'much'"),
+        ("answer = 9", "is 9; expected"),
+        ("answer = 1.5", "holds a row that is not a vote"),
+        ("time = x'00'", "holds a row that is not a vote"),
+        ("trial = 't9999'", "trial is 't9999'"),
+    ],
+)
+def test_rows_that_are_no_votes_are_named(tmp_path, change: str, message: str):
+    store = Votes(tmp_path / "votes.db", STUDY)
+    store.add(full(ANNA))
+    with sqlite3.connect(tmp_path / "votes.db") as db:
+        db.execute(f"UPDATE votes SET {change} WHERE rowid = 2")
+    with pytest.raises(InputError, match=message):
+        store.read()
+    with pytest.raises(InputError, match=message):
+        store.export(tmp_path / "votes.csv")
+    assert not (tmp_path / "votes.csv").exists()
+
+
+def test_a_full_disk_leaves_the_old_export(tmp_path, monkeypatch):
+    store = Votes(tmp_path / "votes.db", STUDY)
+    store.export(tmp_path / "votes.csv")
+    before = (tmp_path / "votes.csv").read_bytes()
+    store.add(full(ANNA))
+
+    def no_space(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left on device: .*votes.csv"):
+        store.export(tmp_path / "votes.csv")
+    assert (tmp_path / "votes.csv").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="in a folder that does not exist"):
         Votes(tmp_path / "none" / "votes.db", STUDY)
