@@ -1,0 +1,298 @@
+"""Read the folders of models: what is missing, damaged or foreign is refused here.
+
+A folder is data that somebody else wrote. Nothing in it may run code, be unpickled, or lead to a
+file outside of it: configurations name classes that are known, weights are safetensors, and what
+the libraries would follow elsewhere is refused before they see it. Each refusal names the file, the
+fault and the remedy.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from ..errors import InputError
+from ..reading import check_file, read_json
+from .parts import Part
+
+# Settings with which diffusers, transformers and open_clip import code, call another library, or
+# open a path or a repository that a configuration names.
+FOREIGN = {
+    "attn_implementation",
+    "audio_tokenizer",
+    "auto_map",
+    "base_model_name_or_path",
+    "bpe_path",
+    "custom_generate",
+    "custom_pipeline",
+    "custom_pipelines",
+    "experts_implementation",
+    "fast_tokenizer_files",
+    "gguf_file",
+    "hf_model_name",
+    "init_inputs",
+    "kernel_config",
+    "merges_file",
+    "quantization_config",
+    "sp_model_file",
+    "spm_file",
+    "tokenizer_file",
+    "transformers_weights",
+    "trust_remote_code",
+    "use_kernels",
+    "vocab_file",
+}
+# Values with which such a setting asks for nothing foreign.
+HARMLESS = (None, False, "", [], {}, "eager", "sdpa")
+# Files of settings that the libraries read if they are there.
+SETTINGS = (
+    "added_tokens.json",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "model_index.json",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "scheduler_config.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
+# Files that the libraries follow to another repository, or prefer to the weights that are checked.
+REFUSED = ("adapter_config.json", "audio_tokenizer_config.json", "shard-*-model-*.safetensors")
+PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+REASON = 300  # characters of a library's message that are repeated
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files into an InputError about `what`."""
+    try:
+        yield
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        damaged = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if not damaged or isinstance(error, InputError | torch.OutOfMemoryError):
+            raise
+        reason = " ".join(str(error).split())[:REASON]
+        raise InputError(
+            f"{what} cannot be loaded ({type(error).__name__}: {reason}); expected whole files that "
+            "fit each other, fetch them again"
+        ) from error
+
+
+def lacking(folder: Path, parts: Sequence[Part]) -> str:
+    """Name the first file of these parts that is not in the folder; empty if all are there.
+
+    Raises InputError for an index of weights that cannot be read.
+    """
+    for part in parts:
+        if not any((folder / name).is_file() for name in part.configs):
+            return part.configs[0]
+        weights = _weights(folder, part)
+        if part.weights and not weights:
+            return f"{part.weights[0]}.safetensors"
+        for file in weights:
+            if not file.is_file():
+                return file.name
+        sets = part.vocabularies
+        if sets and not any(all((folder / name).is_file() for name in names) for names in sets):
+            return " and ".join(sets[0])
+    return ""
+
+
+def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, Any]:
+    """Check all files of one part of a model, and return its configuration.
+
+    root: the model's folder, which no file may lead out of; by default the part's own.
+
+    Raises InputError for what is missing, damaged, of an unknown kind, or foreign.
+    """
+    root = root or folder
+    missing = lacking(folder, [part])
+    if missing:
+        raise InputError(f"model folder {str(folder)!r} lacks {missing}{hint(folder, missing)}")
+    for file in (folder, *folder.iterdir(), *folder.glob("*/*.jinja")):
+        check_inside(file, root)
+        if any(file.match(pattern) for pattern in REFUSED):
+            raise InputError(
+                f"model folder {str(folder)!r} holds {file.name}, which leads to other weights; "
+                "expected a whole model: merge an adapter first, or remove that file"
+            )
+    settings = {
+        name: read_config(folder / name, root)
+        for name in dict.fromkeys([*part.configs, *SETTINGS])
+        if (folder / name).exists()
+    }
+    name = next(name for name in part.configs if name in settings)
+    config = settings[name]
+    if part.key and config.get(part.key) not in part.known:
+        raise InputError(
+            f"file {str(folder / name)!r} has {part.key} {_short(config.get(part.key))}; expected "
+            f"{', '.join(part.known)}"
+        )
+    for file in {name for names in part.vocabularies for name in names}:
+        if (folder / file).exists():
+            check_file(folder / file)
+    if part.weights:
+        _check_weights(folder, part, config)
+    return config
+
+
+def read_config(file: Path, root: Path) -> dict[str, Any]:
+    """Read a configuration in a model's folder `root`.
+
+    Raises InputError as `reading.read_json` does, for a file outside of `root`, and for settings
+    with which a library would run code or open something else.
+    """
+    check_inside(file, root)
+    config = read_json(file)
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            for key, inner in value.items():
+                if key.lstrip("_") in FOREIGN and inner not in HARMLESS:
+                    raise InputError(
+                        f"file {str(file)!r} sets {key} to {_short(inner)}, which wants to run "
+                        "code of its own or to open other files; expected a model without it"
+                    )
+    return config
+
+
+def check_inside(file: Path, root: Path) -> None:
+    """Raise InputError if a file, or what it links to, lies outside of a model's folder."""
+    try:
+        real = file.resolve()
+    except (OSError, RuntimeError):
+        real = Path()  # links that lead in a circle
+    if not any(real.is_relative_to(place) for place in _places(root)):
+        raise InputError(
+            f"file {str(file)!r} leads outside of the model's folder {str(root)!r}; expected a copy "
+            "of the file itself"
+        )
+
+
+def hint(folder: Path, missing: str) -> str:
+    """Say what lies in place of a missing file, and what to do."""
+    name = missing.split(" and ")[0]
+    if (folder / name).is_symlink():
+        return ", a link to nothing; expected the whole folder, fetch it again"
+    if not name.endswith(".safetensors"):
+        return "; expected the whole folder, fetch it again"
+    half = name.replace(".safetensors", ".fp16.safetensors")
+    if (folder / half).is_file():
+        return f": its weights are {half} alone; expected {name}, so rename it"
+    pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
+    if pickles:
+        return (
+            f": its weights are {', '.join(pickles[:3])}, pickles that may run code; expected "
+            "weights in safetensors, so convert them"
+        )
+    return ": weights in safetensors are missing; expected the whole folder, fetch it again"
+
+
+def weight_files(folder: Path, part: Part) -> list[Path]:
+    """List a part's files of weights: whole ones, and the shards that an index names.
+
+    Raises InputError for an index that cannot be read.
+    """
+    return [file for file in _weights(folder, part) if file.suffix == ".safetensors"]
+
+
+def _places(root: Path) -> tuple[Path, ...]:
+    """Return where a model's files may lie: its folder, or the contents of a hub's cache.
+
+    In the cache, a snapshot's files are links to the contents, which repositories may share.
+    """
+    real = root.resolve()
+    for folder in (real, *real.parents):
+        if folder.parent.name == "snapshots":
+            repository = folder.parents[1]
+            return (
+                folder,
+                (repository / "blobs").resolve(),
+                (repository.parent / "blobs").resolve(),
+            )
+    return (real,)
+
+
+def _weights(folder: Path, part: Part) -> list[Path]:
+    """List the files of weights that are there, the indices, and the shards that they name."""
+    files = []
+    for stem in part.weights:
+        whole = folder / f"{stem}.safetensors"
+        index = folder / f"{stem}.safetensors.index.json"
+        if whole.is_file():
+            files.append(whole)
+        if index.is_file():
+            files += [index, *(folder / name for name in sorted(set(_shards(index).values())))]
+    return files
+
+
+def _shards(index: Path) -> dict[str, str]:
+    """Read which shard holds each tensor. Shards lie beside their index."""
+    shards = read_json(index).get("weight_map")
+    names = shards.values() if isinstance(shards, dict) else [None]
+    for name in names or [None]:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
+            raise InputError(
+                f"file {str(index)!r} names {_short(name)} as a file of weights; expected names of "
+                "safetensors files beside it"
+            )
+    return shards
+
+
+def _check_weights(folder: Path, part: Part, config: dict[str, Any]) -> None:
+    """Check the headers of weights, the index against them, and the counts of layers."""
+    tensors: dict[str, set[str]] = {}
+    for file in _weights(folder, part):
+        if file.suffix == ".safetensors":
+            tensors[file.name] = _tensor_names(file)
+            continue
+        for name, shard in _shards(file).items():
+            names = tensors.setdefault(shard, set()) or _tensor_names(folder / shard)
+            tensors[shard] = names
+            if name not in names:
+                raise InputError(
+                    f"file {str(folder / shard)!r} lacks {name}, which {file.name} says it holds; "
+                    "fetch both again"
+                )
+    _check_layers(folder / part.configs[0], config, sum(len(names) for names in tensors.values()))
+
+
+def _tensor_names(file: Path) -> set[str]:
+    """Read the names of a file's tensors. Its header has to fit its length."""
+    check_file(file)
+    with refusing(f"file {str(file)!r}"), safe_open(file, "pt") as stored:
+        return set(stored.keys())
+
+
+def _check_layers(file: Path, config: dict[str, Any], tensors: int) -> None:
+    """Raise InputError for more layers than tensors, which would take forever to build."""
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, dict):
+            continue
+        waiting += value.values()
+        for key, inner in value.items():
+            for count in inner if isinstance(inner, list) else [inner]:
+                if "layers" in key and isinstance(count, int) and count > tensors:
+                    raise InputError(
+                        f"file {str(file)!r} sets {key} to {_short(inner)}; expected at most the "
+                        f"{tensors} tensors of its weights"
+                    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
