@@ -1,5 +1,6 @@
 """Pictures as tensors in [0, 1]: fitted to an encoder, saved, put side by side in a gallery."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,10 +89,25 @@ class Preprocess:
                 f"{config.get('resample')}; expected a shortest_edge, a square not larger than "
                 "that, and 3 (bicubic)"
             )
-        mean, std = (_channels(file, name, config.get(name)) for name in ("image_mean", "image_std"))
+        mean, std = (
+            _channels(file, name, config.get(name)) for name in ("image_mean", "image_std")
+        )
         if min(std) <= 0:
             raise InputError(f"{str(file)!r} has image_std {std}; expected numbers above 0")
         return cls(edge, height, mean, std)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a file that `read` and transformers' image processors read."""
+        config = {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": self.edge},
+            "crop_size": {"height": self.crop, "width": self.crop},
+            "image_mean": self.mean,
+            "image_std": self.std,
+            "resample": 3,
+        }
+        file = Path(folder) / "preprocessor_config.json"
+        file.write_text(json.dumps(config, indent=1) + "\n")
 
     def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
         """Prepare pictures in [0, 1] for the network; differentiable."""

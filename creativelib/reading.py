@@ -19,7 +19,9 @@ def check_file(file: Path) -> None:
     try:
         if not file.is_file():
             what = "is a link to nothing" if file.is_symlink() else "is missing"
-            raise InputError(f"file {str(file)!r} {what}; expected the whole folder, fetch it again")
+            raise InputError(
+                f"file {str(file)!r} {what}; expected the whole folder, fetch it again"
+            )
         with file.open("rb") as stored:
             pointer = stored.read(len(LFS_POINTER)) == LFS_POINTER
     except OSError as error:

@@ -188,16 +188,17 @@ def hint(folder: Path, missing: str) -> str:
         return ", a link to nothing; expected the whole folder, fetch it again"
     if not name.endswith(".safetensors"):
         return "; expected the whole folder, fetch it again"
+    missing = ": weights in safetensors are missing"
     half = name.replace(".safetensors", ".fp16.safetensors")
     if (folder / half).is_file():
-        return f": its weights are {half} alone; expected {name}, so rename it"
+        return f"{missing}, and there is {half} alone; expected {name}, so rename it"
     pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
     if pickles:
         return (
-            f": its weights are {', '.join(pickles[:3])}, pickles that may run code; expected "
-            "weights in safetensors, so convert them"
+            f"{missing}, and {', '.join(pickles[:3])} is not read, since pickles may run code; "
+            "expected weights converted to safetensors"
         )
-    return ": weights in safetensors are missing; expected the whole folder, fetch it again"
+    return f"{missing}; expected the whole folder, fetch it again"
 
 
 def weight_files(folder: Path, part: Part) -> list[Path]:

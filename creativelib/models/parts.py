@@ -45,9 +45,7 @@ def _diffuser(name: str) -> Part:
 
 
 def _scheduler(*names: str) -> Part:
-    return Part(
-        configs=("scheduler_config.json",), key="_class_name", known=names, classes=names
-    )
+    return Part(configs=("scheduler_config.json",), key="_class_name", known=names, classes=names)
 
 
 def _words(*names: str, vocabularies: tuple[tuple[str, ...], ...]) -> Part:

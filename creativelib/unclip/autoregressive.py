@@ -13,7 +13,7 @@ discrete choices that no gradient passes, so optimizing through a prior needs th
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from torch.nn.functional import cosine_similarity
 from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, at_least
+from ..models.folders import read_config, refusing
 from ..models.location import bundled
 from ..models.networks import usable_device
 from .batches import in_batches
@@ -37,6 +38,7 @@ from .prior import EMBEDDING_ROWS, Generators
 SPAN = 4.0
 # Files in the folder of a saved prior.
 FILES = ("config.json", "model.safetensors", "codes.safetensors")
+MAX_SIZE = 4096  # of everything in `Sizes`
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,20 @@ class CodeModel(nn.Module):
         return self.head(hidden[:, -codes.shape[1] :])
 
 
+def _read_sizes(file: Path) -> Sizes:
+    """Read the sizes that `AutoregressivePrior.save` wrote. Raises InputError for anything else."""
+    config = read_config(file, file.parent)
+    names = [field.name for field in fields(Sizes)]
+    if set(config) != set(names) or not all(
+        type(value) is int and 1 <= value <= MAX_SIZE for value in config.values()
+    ):
+        raise InputError(
+            f"file {str(file)!r} holds {config}; expected whole numbers from 1 to {MAX_SIZE} for "
+            f"{', '.join(names)}"
+        )
+    return Sizes(**config)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AutoregressivePrior:
     """A trained `CodeModel` with the codes it reads."""
@@ -237,8 +253,8 @@ class AutoregressivePrior:
     ) -> "AutoregressivePrior":
         """Load the bundled prior by name, or a folder that `save` wrote.
 
-        Raises InputError for an unknown device, damaged bundled files, and a folder that lacks one
-        of the three files.
+        Raises InputError for an unknown device, damaged files, and a folder that lacks one of the
+        three.
         """
         folder = Path(name_or_path)
         if str(name_or_path) == "menagerie":
@@ -248,13 +264,15 @@ class AutoregressivePrior:
                 f"prior is {str(name_or_path)!r}; expected 'menagerie' and a folder with "
                 f"{', '.join(FILES)}"
             )
-        sizes = Sizes(**json.loads((folder / "config.json").read_text()))
-        model = CodeModel(sizes)
-        tensors = load_file(folder / "codes.safetensors")
-        weights = load_file(folder / "model.safetensors")
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
-        model = model.to(usable_device(device)).eval().requires_grad_(False)
-        return cls(model, Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets))
+        sizes = _read_sizes(folder / "config.json")
+        place = usable_device(device)
+        with refusing(f"prior {str(name_or_path)!r}"):
+            tensors = load_file(folder / "codes.safetensors")
+            weights = load_file(folder / "model.safetensors")
+            codes = Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets)
+            model = CodeModel(sizes)
+            model.load_state_dict({name: value.float() for name, value in weights.items()})
+        return cls(model.to(place).eval().requires_grad_(False), codes)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `load` reads. Weights are stored in float16."""

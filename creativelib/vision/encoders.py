@@ -102,6 +102,11 @@ class Encoder:
             model = load_frozen(getattr(transformers, CLASSES[kind]), folder, device)
         return cls(name, model, Preprocess.read(processor))
 
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `load` reads."""
+        self.model.save_pretrained(folder)
+        self.preprocess.save(folder)
+
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device

@@ -8,18 +8,22 @@ at least 0.9, lie outside its table.
 Nothing is ever optimized against the oracle.
 """
 
-import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from ..errors import InputError
+from ..reading import read_json, verify
 from . import CATEGORIES, styles, truth
 from .rendering import POSE
 from .scenes import MAX_FACTORS, Scenes, draw
@@ -28,6 +32,8 @@ from .scenes import MAX_FACTORS, Scenes, draw
 SURE = 0.9
 FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie" / "oracle"
 STYLE_SIZES = [len(values) for values in styles.FACTORS.values()]
+# Kinds of outputs that have a temperature.
+KINDS = ("category", "factors", "broken", "style")
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
@@ -367,16 +373,25 @@ class Oracle:
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 
-        Raises ValueError if there is no oracle of that name.
+        Raises InputError if there is no oracle of that name, and for damaged files.
         """
         if name not in BODIES:
-            raise ValueError(f"name is {name!r}; expected {', '.join(BODIES)}")
-        card = json.loads((folder / f"{name}.json").read_text())
+            raise InputError(f"name is {name!r}; expected {', '.join(BODIES)}")
+        if folder == FOLDER:
+            verify(FOLDER.parent, FOLDER.name)
+        file = folder / f"{name}.safetensors"
+        card = _read_card(folder / f"{name}.json")
         net = Net(name, card.pop("side", 64))
-        weights = load_file(folder / f"{name}.safetensors")
-        net.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-        )
+        try:
+            weights = load_file(file)
+            net.load_state_dict(
+                {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+            )
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise InputError(
+                f"file {str(file)!r} cannot be read ({str(error).partition(chr(10))[0]}); expected "
+                f"the weights of an oracle of {name!r}"
+            ) from None
         return cls(net, **card)
 
     @torch.no_grad()
@@ -430,3 +445,26 @@ class Oracle:
             log_prob=true_log_prob(factors, visible, category),
             distance=distance.cpu(),
         )
+
+
+def _read_card(file: Path) -> dict[str, Any]:
+    """Read an oracle's calibration. Raises InputError for anything else."""
+    card = read_json(file)
+    tables = {"temperatures": KINDS, "limits": [category.name for category in CATEGORIES]}
+    numbers = [card.get("broken_limit", 0.5)]
+    for key, names in tables.items():
+        values = card.get(key)
+        if not isinstance(values, dict) or set(values) != set(names):
+            raise InputError(
+                f"file {str(file)!r} has {key} {values!r}; expected {', '.join(names)}"
+            )
+        numbers += values.values()
+    unknown = set(card) - {*tables, "broken_limit", "side"}
+    if unknown or card.get("side", 64) not in (64, 128):
+        raise InputError(
+            f"file {str(file)!r} has {', '.join(sorted(unknown)) or card['side']}; expected "
+            f"{', '.join(tables)}, broken_limit, and a side of 64 or 128"
+        )
+    if not all(type(x) in (int, float) and 0 < x < math.inf for x in numbers):
+        raise InputError(f"file {str(file)!r} has {numbers}; expected numbers above 0")
+    return card
