@@ -1,7 +1,6 @@
 """Pictures as tensors in [0, 1]: fitted to an encoder, saved, put side by side in a gallery."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ SIDE = 128
 GAP = 8
 TITLE = 40
 MAX_EDGE = 4096  # pixels that an encoder's pictures may measure
+LARGE = 1e6  # a mean or a deviation of pixels is smaller
 
 
 def fit_picture(
@@ -89,9 +89,8 @@ class Preprocess:
                 f"{config.get('resample')}; expected a shortest_edge, a square not larger than "
                 "that, and 3 (bicubic)"
             )
-        mean, std = (
-            _channels(file, name, config.get(name)) for name in ("image_mean", "image_std")
-        )
+        mean = _channels(file, "image_mean", config.get("image_mean"))
+        std = _channels(file, "image_std", config.get("image_std"))
         if min(std) <= 0:
             raise InputError(f"{str(file)!r} has image_std {std}; expected numbers above 0")
         return cls(edge, height, mean, std)
@@ -120,7 +119,7 @@ def _channels(file: Path, name: str, values: object) -> tuple[float, ...]:
     """Return one number for each color channel. Raises InputError for anything else."""
     numbers = values if isinstance(values, list) else []
     if len(numbers) != 3 or not all(
-        type(number) in (int, float) and math.isfinite(number) for number in numbers
+        type(number) in (int, float) and abs(number) < LARGE for number in numbers
     ):
         raise InputError(f"{str(file)!r} has {name} {values!r}; expected three numbers")
     return tuple(numbers)

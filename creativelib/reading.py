@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from .errors import InputError
 
@@ -12,6 +16,24 @@ LFS_POINTER = b"version https://git-lfs"
 SUMS = "sha256.json"
 # Files that are read, and so have to be summed.
 SUMMED = (".json", ".safetensors", ".txt")
+REASON = 300  # characters of a library's message that are repeated
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files into an InputError about `what`."""
+    try:
+        yield
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        damaged = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if not damaged or isinstance(error, InputError | torch.OutOfMemoryError):
+            raise
+        reason = " ".join(str(error).split())[:REASON]
+        raise InputError(
+            f"{what} cannot be loaded ({type(error).__name__}: {reason}); expected whole files "
+            "that fit each other, fetch them again"
+        ) from error
 
 
 def check_file(file: Path) -> None:
@@ -54,6 +76,12 @@ def read_json(file: Path) -> dict[str, Any]:
             f"file {str(file)!r} holds a {type(content).__name__}; expected an object, {{...}}"
         )
     return content
+
+
+def shortened(value: object) -> str:
+    """Write a value for an error, cut to 60 characters."""
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def verify(folder: Path, part: str = "") -> str:

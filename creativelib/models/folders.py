@@ -6,18 +6,14 @@ the libraries would follow elsewhere is refused before they see it. Each refusal
 fault and the remedy.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-
 from ..errors import InputError
-from ..reading import check_file, read_json
+from ..reading import check_file, read_json, shortened
 from .parts import Part
+from .weights import check_weights, listed
 
 # Settings with which diffusers, transformers and open_clip import code, call another library, or
 # open a path or a repository that a configuration names.
@@ -66,24 +62,6 @@ SETTINGS = (
 # Files that the libraries follow to another repository, or prefer to the weights that are checked.
 REFUSED = ("adapter_config.json", "audio_tokenizer_config.json", "shard-*-model-*.safetensors")
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
-REASON = 300  # characters of a library's message that are repeated
-
-
-@contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turn whatever a library raises while it reads files into an InputError about `what`."""
-    try:
-        yield
-    except BaseException as error:
-        # A panic of a library in Rust is no Exception.
-        damaged = isinstance(error, Exception) or type(error).__name__ == "PanicException"
-        if not damaged or isinstance(error, InputError | torch.OutOfMemoryError):
-            raise
-        reason = " ".join(str(error).split())[:REASON]
-        raise InputError(
-            f"{what} cannot be loaded ({type(error).__name__}: {reason}); expected whole files that "
-            "fit each other, fetch them again"
-        ) from error
 
 
 def lacking(folder: Path, parts: Sequence[Part]) -> str:
@@ -94,7 +72,7 @@ def lacking(folder: Path, parts: Sequence[Part]) -> str:
     for part in parts:
         if not any((folder / name).is_file() for name in part.configs):
             return part.configs[0]
-        weights = _weights(folder, part)
+        weights = listed(folder, part)
         if part.weights and not weights:
             return f"{part.weights[0]}.safetensors"
         for file in weights:
@@ -131,16 +109,17 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
     }
     name = next(name for name in part.configs if name in settings)
     config = settings[name]
-    if part.key and config.get(part.key) not in part.known:
+    kind = config.get(part.key)
+    if part.key and kind not in part.known:
         raise InputError(
-            f"file {str(folder / name)!r} has {part.key} {_short(config.get(part.key))}; expected "
+            f"file {str(folder / name)!r} has {part.key} {shortened(kind)}; expected "
             f"{', '.join(part.known)}"
         )
     for file in {name for names in part.vocabularies for name in names}:
         if (folder / file).exists():
             check_file(folder / file)
     if part.weights:
-        _check_weights(folder, part, config)
+        check_weights(folder, part, config)
     return config
 
 
@@ -162,7 +141,7 @@ def read_config(file: Path, root: Path) -> dict[str, Any]:
             for key, inner in value.items():
                 if key.lstrip("_") in FOREIGN and inner not in HARMLESS:
                     raise InputError(
-                        f"file {str(file)!r} sets {key} to {_short(inner)}, which wants to run "
+                        f"file {str(file)!r} sets {key} to {shortened(inner)}, which wants to run "
                         "code of its own or to open other files; expected a model without it"
                     )
     return config
@@ -176,8 +155,8 @@ def check_inside(file: Path, root: Path) -> None:
         real = Path()  # links that lead in a circle
     if not any(real.is_relative_to(place) for place in _places(root)):
         raise InputError(
-            f"file {str(file)!r} leads outside of the model's folder {str(root)!r}; expected a copy "
-            "of the file itself"
+            f"file {str(file)!r} leads outside of the model's folder {str(root)!r}; expected a "
+            "copy of the file itself"
         )
 
 
@@ -201,14 +180,6 @@ def hint(folder: Path, missing: str) -> str:
     return f"{missing}; expected the whole folder, fetch it again"
 
 
-def weight_files(folder: Path, part: Part) -> list[Path]:
-    """List a part's files of weights: whole ones, and the shards that an index names.
-
-    Raises InputError for an index that cannot be read.
-    """
-    return [file for file in _weights(folder, part) if file.suffix == ".safetensors"]
-
-
 def _places(root: Path) -> tuple[Path, ...]:
     """Return where a model's files may lie: its folder, or the contents of a hub's cache.
 
@@ -216,84 +187,8 @@ def _places(root: Path) -> tuple[Path, ...]:
     """
     real = root.resolve()
     for folder in (real, *real.parents):
-        if folder.parent.name == "snapshots":
-            repository = folder.parents[1]
-            return (
-                folder,
-                (repository / "blobs").resolve(),
-                (repository.parent / "blobs").resolve(),
-            )
+        cached = folder.parents[1] if folder.parent.name == "snapshots" else Path()
+        if cached.name.startswith("models--"):
+            stores = (cached / "blobs", cached.parent / "blobs")
+            return (folder, *(store.resolve() for store in stores))
     return (real,)
-
-
-def _weights(folder: Path, part: Part) -> list[Path]:
-    """List the files of weights that are there, the indices, and the shards that they name."""
-    files = []
-    for stem in part.weights:
-        whole = folder / f"{stem}.safetensors"
-        index = folder / f"{stem}.safetensors.index.json"
-        if whole.is_file():
-            files.append(whole)
-        if index.is_file():
-            files += [index, *(folder / name for name in sorted(set(_shards(index).values())))]
-    return files
-
-
-def _shards(index: Path) -> dict[str, str]:
-    """Read which shard holds each tensor. Shards lie beside their index."""
-    shards = read_json(index).get("weight_map")
-    names = shards.values() if isinstance(shards, dict) else [None]
-    for name in names or [None]:
-        if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
-            raise InputError(
-                f"file {str(index)!r} names {_short(name)} as a file of weights; expected names of "
-                "safetensors files beside it"
-            )
-    return shards
-
-
-def _check_weights(folder: Path, part: Part, config: dict[str, Any]) -> None:
-    """Check the headers of weights, the index against them, and the counts of layers."""
-    tensors: dict[str, set[str]] = {}
-    for file in _weights(folder, part):
-        if file.suffix == ".safetensors":
-            tensors[file.name] = _tensor_names(file)
-            continue
-        for name, shard in _shards(file).items():
-            names = tensors.setdefault(shard, set()) or _tensor_names(folder / shard)
-            tensors[shard] = names
-            if name not in names:
-                raise InputError(
-                    f"file {str(folder / shard)!r} lacks {name}, which {file.name} says it holds; "
-                    "fetch both again"
-                )
-    _check_layers(folder / part.configs[0], config, sum(len(names) for names in tensors.values()))
-
-
-def _tensor_names(file: Path) -> set[str]:
-    """Read the names of a file's tensors. Its header has to fit its length."""
-    check_file(file)
-    with refusing(f"file {str(file)!r}"), safe_open(file, "pt") as stored:
-        return set(stored.keys())
-
-
-def _check_layers(file: Path, config: dict[str, Any], tensors: int) -> None:
-    """Raise InputError for more layers than tensors, which would take forever to build."""
-    waiting: list[Any] = [config]
-    while waiting:
-        value = waiting.pop()
-        if not isinstance(value, dict):
-            continue
-        waiting += value.values()
-        for key, inner in value.items():
-            for count in inner if isinstance(inner, list) else [inner]:
-                if "layers" in key and isinstance(count, int) and count > tensors:
-                    raise InputError(
-                        f"file {str(file)!r} sets {key} to {_short(inner)}; expected at most the "
-                        f"{tensors} tensors of its weights"
-                    )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else f"{text[:57]}..."

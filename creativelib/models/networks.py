@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..fitting.precision import fast_precision
-from .folders import refusing
+from ..reading import refusing
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -27,9 +27,10 @@ from torch.nn.functional import cosine_similarity
 from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, at_least
-from ..models.folders import read_config, refusing
+from ..models.folders import read_config
 from ..models.location import bundled
 from ..models.networks import usable_device
+from ..reading import refusing
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, Generators

@@ -7,11 +7,13 @@ import psutil
 import torch
 
 from ..errors import InputError
-from ..models.folders import read_part, refusing, weight_files
+from ..models.folders import read_part
 from ..models.location import ModelFiles
 from ..models.networks import gigabytes, hide_progress_bars, load_frozen, load_words
 from ..models.parts import CLIP_TEXT, CLIP_VISION, DECODERS, PRIOR, SCHEDULER, Part
+from ..models.weights import weight_files
 from ..pictures import Preprocess
+from ..reading import refusing
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
 

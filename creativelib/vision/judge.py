@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from ..errors import InputError
-from ..models.folders import lacking, read_config, read_part, refusing
+from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import check_vocabulary, describe_weights, usable_device
 from ..models.parts import JUDGE, JUDGE_WORDS, Part
 from ..pictures import fit_picture
+from ..reading import refusing
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.

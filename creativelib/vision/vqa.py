@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from ..english import article
 from ..errors import InputError
-from ..models.folders import lacking, read_config, read_part, refusing
+from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import (
@@ -25,6 +25,7 @@ from ..models.networks import (
     usable_device,
 )
 from ..models.parts import VQA
+from ..reading import refusing
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once

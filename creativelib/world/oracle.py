@@ -8,7 +8,6 @@ at least 0.9, lie outside its table.
 Nothing is ever optimized against the oracle.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,13 +16,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from ..errors import InputError
-from ..reading import read_json, verify
+from ..reading import read_json, refusing, shortened, verify
 from . import CATEGORIES, styles, truth
 from .rendering import POSE
 from .scenes import MAX_FACTORS, Scenes, draw
@@ -34,6 +32,7 @@ FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie" / "oracle"
 STYLE_SIZES = [len(values) for values in styles.FACTORS.values()]
 # Kinds of outputs that have a temperature.
 KINDS = ("category", "factors", "broken", "style")
+LARGE = 1e6  # a temperature or a limit is smaller
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
@@ -382,16 +381,11 @@ class Oracle:
         file = folder / f"{name}.safetensors"
         card = _read_card(folder / f"{name}.json")
         net = Net(name, card.pop("side", 64))
-        try:
+        with refusing(f"file {str(file)!r}"):
             weights = load_file(file)
             net.load_state_dict(
                 {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
             )
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise InputError(
-                f"file {str(file)!r} cannot be read ({str(error).partition(chr(10))[0]}); expected "
-                f"the weights of an oracle of {name!r}"
-            ) from None
         return cls(net, **card)
 
     @torch.no_grad()
@@ -456,7 +450,7 @@ def _read_card(file: Path) -> dict[str, Any]:
         values = card.get(key)
         if not isinstance(values, dict) or set(values) != set(names):
             raise InputError(
-                f"file {str(file)!r} has {key} {values!r}; expected {', '.join(names)}"
+                f"file {str(file)!r} has {key} {shortened(values)}; expected {', '.join(names)}"
             )
         numbers += values.values()
     unknown = set(card) - {*tables, "broken_limit", "side"}
@@ -465,6 +459,6 @@ def _read_card(file: Path) -> dict[str, Any]:
             f"file {str(file)!r} has {', '.join(sorted(unknown)) or card['side']}; expected "
             f"{', '.join(tables)}, broken_limit, and a side of 64 or 128"
         )
-    if not all(type(x) in (int, float) and 0 < x < math.inf for x in numbers):
-        raise InputError(f"file {str(file)!r} has {numbers}; expected numbers above 0")
+    if not all(type(x) in (int, float) and 0 < x < LARGE for x in numbers):
+        raise InputError(f"file {str(file)!r} has {shortened(numbers)}; expected numbers above 0")
     return card
