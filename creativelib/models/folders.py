@@ -61,6 +61,7 @@ SETTINGS = (
 )
 # Files that the libraries follow to another repository, or prefer to the weights that are checked.
 REFUSED = ("adapter_config.json", "audio_tokenizer_config.json", "shard-*-model-*.safetensors")
+MAX_SIZE = 100_000  # of a network's sizes; real ones have four digits
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
 
@@ -115,6 +116,13 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
             f"file {str(folder / name)!r} has {part.key} {shortened(kind)}; expected "
             f"{', '.join(part.known)}"
         )
+    for key in part.sizes:
+        size = config.get(key)
+        if type(size) is not int or not 1 <= size <= MAX_SIZE:
+            raise InputError(
+                f"file {str(folder / name)!r} has {key} {shortened(size)}; expected a whole number "
+                f"from 1 to {MAX_SIZE}"
+            )
     for file in {name for names in part.vocabularies for name in names}:
         if (folder / file).exists():
             check_file(folder / file)

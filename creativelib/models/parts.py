@@ -1,6 +1,6 @@
 """What the parts of models are on disk: their files, and the classes that may read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Part:
     # Names of the files of weights, without their ends: one of them is there. Without any, the part
     # has no weights.
     weights: tuple[str, ...] = ()
+    # Keys of the configuration that hold whole numbers from 1 on.
+    sizes: tuple[str, ...] = ()
     # Sets of files that hold a vocabulary: one of them is there.
     vocabularies: tuple[tuple[str, ...], ...] = ()
 
@@ -33,14 +35,15 @@ def _network(*types: str, classes: tuple[str, ...] = ()) -> Part:
     )
 
 
-def _diffuser(name: str) -> Part:
-    """Describe a network of diffusers by its class."""
+def _diffuser(name: str, *sizes: str) -> Part:
+    """Describe a network of diffusers by its class and its sizes that are read."""
     return Part(
         configs=("config.json",),
         key="_class_name",
         known=(name,),
         classes=(name,),
         weights=("diffusion_pytorch_model",),
+        sizes=sizes,
     )
 
 
@@ -93,10 +96,12 @@ CLIP_PICTURES = Part(
         "CLIPFeatureExtractor",
     ),
 )
-PRIOR = _diffuser("PriorTransformer")
-UNET = _diffuser("UNet2DConditionModel")
-PLAIN_UNET = _diffuser("UNet2DModel")
-VQ = _diffuser("VQModel")
+PRIOR = _diffuser("PriorTransformer", "num_embeddings", "additional_embeddings", "embedding_dim")
+UNET = _diffuser("UNet2DConditionModel", "in_channels", "out_channels", "sample_size")
+PLAIN_UNET = _diffuser("UNet2DModel", "sample_size")
+VQ = _diffuser("VQModel", "latent_channels")
+# A denoiser of Semantica's counts the pictures that it is shown.
+COUNTING_UNET = replace(UNET, sizes=(*UNET.sizes, "num_class_embeds"))
 
 _KANDINSKY_PRIOR = {
     "tokenizer": CLIP_WORDS,

@@ -29,7 +29,7 @@ from ..models.folders import check_inside, read_config, read_part
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
-from ..models.parts import UNET, VQ
+from ..models.parts import COUNTING_UNET, VQ
 from ..vision.encoders import ENCODERS, Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -157,7 +157,7 @@ class Semantica:
                 f"or a folder with {CARD}"
             )
         card = read_config(folder / CARD, folder)
-        read_part(folder, UNET)
+        read_part(folder, COUNTING_UNET)
         place = usable_device(device)
         # A bundled stack's name stands for its autoencoder, and its encoders go with that.
         stack = "menagerie"

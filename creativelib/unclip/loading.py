@@ -48,10 +48,12 @@ def load_parts(
         text_encoder = load_frozen(
             CLIPTextModelWithProjection, folders["text_encoder"], device, dtype
         )
+        tokenizer = load_words(
+            CLIPTokenizer, prior / "tokenizer", least=text_encoder.config.vocab_size // 2
+        )
+        _check_length(tokenizer, text_encoder)
         parts = {
-            "tokenizer": load_words(
-                CLIPTokenizer, prior / "tokenizer", least=text_encoder.config.vocab_size // 2
-            ),
+            "tokenizer": tokenizer,
             "text_encoder": text_encoder,
             "image_encoder": load_frozen(
                 CLIPVisionModelWithProjection, folders["image_encoder"], waiting, dtype
@@ -124,6 +126,17 @@ def _check_memory(
             f"model {name!r} needs {needed:.1f} GB for its weights in "
             f"{str(dtype).removeprefix('torch.')}, and {device} has {free:.1f} GB free; a dtype of "
             "half precision or offload=True need less"
+        )
+
+
+def _check_length(tokenizer: Any, text_encoder: Any) -> None:
+    """Raise InputError if texts may get longer than the text encoder reads."""
+    length = tokenizer.model_max_length
+    longest = text_encoder.config.max_position_embeddings
+    if type(length) is not int or not 1 <= length <= longest:
+        raise InputError(
+            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {length!r}; expected a "
+            f"whole number up to the text encoder's {longest}"
         )
 
 
