@@ -96,15 +96,17 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
     missing = lacking(folder, [part])
     if missing:
         raise InputError(f"model folder {str(folder)!r} lacks {missing}{hint(folder, missing)}")
-    for file in (folder, *folder.iterdir(), *folder.glob("*/*.jinja")):
-        check_inside(file, root)
+    check_inside(folder, root)
+    for file in (*folder.iterdir(), *folder.glob("*/*.jinja")):
+        if file.is_symlink():
+            check_inside(file, root)
         if any(file.match(pattern) for pattern in REFUSED):
             raise InputError(
                 f"model folder {str(folder)!r} holds {file.name}, which leads to other weights; "
                 "expected a whole model: merge an adapter first, or remove that file"
             )
     settings = {
-        name: read_config(folder / name, root)
+        name: _read_settings(folder / name)
         for name in dict.fromkeys([*part.configs, *SETTINGS])
         if (folder / name).exists()
     }
@@ -138,21 +140,7 @@ def read_config(file: Path, root: Path) -> dict[str, Any]:
     with which a library would run code or open something else.
     """
     check_inside(file, root)
-    config = read_json(file)
-    waiting: list[Any] = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            waiting += value.values()
-            for key, inner in value.items():
-                if key.lstrip("_") in FOREIGN and inner not in HARMLESS:
-                    raise InputError(
-                        f"file {str(file)!r} sets {key} to {shortened(inner)}, which wants to run "
-                        "code of its own or to open other files; expected a model without it"
-                    )
-    return config
+    return _read_settings(file)
 
 
 def check_inside(file: Path, root: Path) -> None:
@@ -186,6 +174,24 @@ def hint(folder: Path, missing: str) -> str:
             "expected weights converted to safetensors"
         )
     return f"{missing}; expected the whole folder, fetch it again"
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    config = read_json(file)
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            for key, inner in value.items():
+                if key.lstrip("_") in FOREIGN and inner not in HARMLESS:
+                    raise InputError(
+                        f"file {str(file)!r} sets {key} to {shortened(inner)}, which wants to run "
+                        "code of its own or to open other files; expected a model without it"
+                    )
+    return config
 
 
 def _places(root: Path) -> tuple[Path, ...]:
