@@ -114,9 +114,10 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
     config = settings[name]
     kind = config.get(part.key)
     if part.key and kind not in part.known:
+        noun = "type" if part.key == "model_type" else "class"
         raise InputError(
-            f"file {str(folder / name)!r} has {part.key} {shortened(kind)}; expected "
-            f"{', '.join(part.known)}"
+            f"model folder {str(folder)!r} is of {noun} {shortened(kind)}, as {name} says; "
+            f"expected {', '.join(part.known)}"
         )
     for key in part.sizes:
         size = config.get(key)

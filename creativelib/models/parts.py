@@ -47,10 +47,6 @@ def _diffuser(name: str, *sizes: str) -> Part:
     )
 
 
-def _scheduler(*names: str) -> Part:
-    return Part(configs=("scheduler_config.json",), key="_class_name", known=names, classes=names)
-
-
 def _words(*names: str, vocabularies: tuple[tuple[str, ...], ...]) -> Part:
     """Describe a tokenizer by its classes, whose names may end in "Fast"."""
     classes = (*names, *(f"{name}Fast" for name in names))
@@ -75,13 +71,18 @@ SCHEDULERS = (
     "HeunDiscreteScheduler",
     "KDPM2AncestralDiscreteScheduler",
     "KDPM2DiscreteScheduler",
+    "LCMScheduler",
     "LMSDiscreteScheduler",
     "PNDMScheduler",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
 )
-UNCLIP_SCHEDULER = _scheduler("UnCLIPScheduler")
-SCHEDULER = _scheduler(*SCHEDULERS)
+SCHEDULER = Part(
+    configs=("scheduler_config.json",),
+    key="_class_name",
+    known=SCHEDULERS,
+    classes=SCHEDULERS,
+)
 CLIP_WORDS = _words("CLIPTokenizer", vocabularies=(("vocab.json", "merges.txt"),))
 XLM_WORDS = _words("XLMRobertaTokenizer", vocabularies=(("sentencepiece.bpe.model",),))
 CLIP_TEXT = _network("clip_text_model", "clip", classes=("CLIPTextModelWithProjection",))
@@ -109,7 +110,7 @@ _KANDINSKY_PRIOR = {
     "image_encoder": CLIP_VISION,
     "image_processor": CLIP_PICTURES,
     "prior": PRIOR,
-    "scheduler": UNCLIP_SCHEDULER,
+    "scheduler": SCHEDULER,
 }
 # The parts that each pipeline class of diffusers saves, of the prior and of the decoder, by the
 # names of their folders.
@@ -120,7 +121,7 @@ PRIORS = {
         "tokenizer": CLIP_WORDS,
         "text_encoder": CLIP_TEXT,
         "prior": PRIOR,
-        "prior_scheduler": UNCLIP_SCHEDULER,
+        "prior_scheduler": SCHEDULER,
     },
 }
 DECODERS = {
@@ -138,7 +139,7 @@ DECODERS = {
         "super_res_first": PLAIN_UNET,
         "super_res_last": PLAIN_UNET,
         "decoder_scheduler": SCHEDULER,
-        "super_res_scheduler": UNCLIP_SCHEDULER,
+        "super_res_scheduler": SCHEDULER,
     },
 }
 

@@ -193,14 +193,14 @@ FAULTS = {
         replaced("decoder/unet/config.json", '{"a": ' + "9" * 5000 + "}"),
         "unet/config.json' is no JSON",
     ),
-    "no class": (setting("decoder/unet/config.json", _class_name=None), "has _class_name None"),
+    "no class": (setting("decoder/unet/config.json", _class_name=None), "unet. is of class None"),
     "another class": (
         setting("prior/prior/config.json", _class_name="Transformer2DModel"),
-        "has _class_name 'Transformer2DModel'; expected PriorTransformer",
+        "is of class .Transformer2DModel., as config.json says; expected PriorTransformer",
     ),
     "another type": (
         setting("prior/image_encoder/config.json", model_type="vit"),
-        "has model_type 'vit'; expected clip_vision_model, clip",
+        "is of type .vit., as config.json says; expected clip_vision_model, clip",
     ),
     "a pipeline's class in a list": (
         setting("prior/model_index.json", _class_name=["own_pipeline", "Own"]),
@@ -208,15 +208,15 @@ FAULTS = {
     ),
     "another tokenizer": (
         setting("prior/tokenizer/tokenizer_config.json", tokenizer_class="TikTokenTokenizer"),
-        "has tokenizer_class 'TikTokenTokenizer'; expected CLIPTokenizer",
+        "is of class .TikTokenTokenizer., as tokenizer_config.json says; expected CLIPTok",
     ),
     "a scheduler that is none": (
         setting("decoder/scheduler/scheduler_config.json", _class_name="StableDiffusionPipeline"),
-        "has _class_name 'StableDiffusionPipeline'; expected DDIMScheduler",
+        "is of class .StableDiffusionPipeline., as .* says; expected DDIMScheduler",
     ),
     "a scheduler's name in a list": (
         setting("decoder/scheduler/scheduler_config.json", _class_name=["DDIMScheduler"]),
-        "has _class_name .'DDIMScheduler'.; expected",
+        "is of class ..DDIMScheduler.., as .* says; expected",
     ),
     "another part in the index": (
         setting("decoder/model_index.json", scheduler=["diffusers", "DiffusionPipeline"]),

@@ -167,7 +167,7 @@ def test_parts_lie_in_the_folder_or_are_bundled(folder, tmp_path_factory, name, 
     shutil.copytree(folder / name, elsewhere, dirs_exist_ok=True)
     card = json.loads((folder / "semantica.json").read_text()) | {name: value}
     (folder / "semantica.json").write_text(json.dumps(card))
-    with pytest.raises(InputError, match=r"names .* as its|leads outside|has _class_name|expected"):
+    with pytest.raises(InputError, match=r"names .* as its|leads outside|is of class|expected"):
         Semantica.load(folder)
 
 
@@ -196,7 +196,7 @@ def test_a_saved_model_can_be_moved(folder, tmp_path):
         ("semantica.json", "[]", "holds a list"),
         ("semantica.json", "{", "is no JSON"),
         ("semantica.json", '{"auto_map": {"a": "b"}}', "sets auto_map"),
-        ("config.json", '{"_class_name": "UNet1DModel"}', "has _class_name 'UNet1DModel'"),
+        ("config.json", '{"_class_name": "UNet1DModel"}', "is of class 'UNet1DModel'"),
         ("diffusion_pytorch_model.safetensors", "weights", "cannot be loaded"),
     ],
 )
