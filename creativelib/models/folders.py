@@ -116,8 +116,8 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
     if part.key and kind not in part.known:
         noun = "type" if part.key == "model_type" else "class"
         raise InputError(
-            f"model folder {str(folder)!r} is of {noun} {shortened(kind)}, as {name} says; "
-            f"expected {', '.join(part.known)}"
+            f"model folder {str(folder)!r} is of {noun} {shortened(kind).strip("'")}; expected "
+            f"{', '.join(part.known)} as {part.key} in {name}"
         )
     for key in part.sizes:
         size = config.get(key)

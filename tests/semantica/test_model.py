@@ -196,7 +196,7 @@ def test_a_saved_model_can_be_moved(folder, tmp_path):
         ("semantica.json", "[]", "holds a list"),
         ("semantica.json", "{", "is no JSON"),
         ("semantica.json", '{"auto_map": {"a": "b"}}', "sets auto_map"),
-        ("config.json", '{"_class_name": "UNet1DModel"}', "is of class 'UNet1DModel'"),
+        ("config.json", '{"_class_name": "UNet1DModel"}', "is of class UNet1DModel; expected"),
         ("diffusion_pytorch_model.safetensors", "weights", "cannot be loaded"),
     ],
 )

@@ -352,7 +352,7 @@ def test_weights_that_are_pickles_are_not_read(cls, made, request, cache):
         ),
         ("generation_config.json", {"custom_generate": "owner/other"}, "sets custom_generate to"),
         ("adapter_config.json", {"base_model_name_or_path": "owner/other"}, "lead"),
-        ("tokenizer_config.json", {"tokenizer_class": "Own"}, "is of class 'Own'"),
+        ("tokenizer_config.json", {"tokenizer_class": "Own"}, "is of class Own;"),
         ("config.json", {"architectures": "BlipForQuestionAnswering"}, "holds no Blip"),
         ("config.json", {"architectures": {}}, "holds no Blip"),
         ("config.json", {"text_config": {"num_hidden_layers": 10**9}}, "num_hidden_layers"),
