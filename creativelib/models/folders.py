@@ -115,8 +115,9 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
     kind = config.get(part.key)
     if part.key and kind not in part.known:
         noun = "type" if part.key == "model_type" else "class"
+        named = kind if isinstance(kind, str) else repr(kind)
         raise InputError(
-            f"model folder {str(folder)!r} is of {noun} {shortened(kind).strip("'")}; expected "
+            f"model folder {str(folder)!r} is of {noun} {named[:60]}; expected "
             f"{', '.join(part.known)} as {part.key} in {name}"
         )
     for key in part.sizes:
