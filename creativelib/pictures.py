@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .errors import InputError
-from .reading import read_json
+from .reading import read_json, shortened
 
 # Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
 COLUMNS = 8
@@ -85,8 +85,8 @@ class Preprocess:
             or config.get("resample", 3) != 3
         ):
             raise InputError(
-                f"{str(file)!r} asks for size {size}, crop_size {crop} and resample "
-                f"{config.get('resample')}; expected a shortest_edge, a square not larger than "
+                f"{str(file)!r} asks for size {shortened(size)}, crop_size {shortened(crop)} and "
+                f"resample {shortened(config.get('resample'))}; expected a shortest_edge, a square not larger than "
                 "that, and 3 (bicubic)"
             )
         mean = _channels(file, "image_mean", config.get("image_mean"))
@@ -121,7 +121,7 @@ def _channels(file: Path, name: str, values: object) -> tuple[float, ...]:
     if len(numbers) != 3 or not all(
         type(number) in (int, float) and abs(number) < LARGE for number in numbers
     ):
-        raise InputError(f"{str(file)!r} has {name} {values!r}; expected three numbers")
+        raise InputError(f"{str(file)!r} has {name} {shortened(values)}; expected three numbers")
     return tuple(numbers)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..reading import verify
+from ..reading import shortened, verify
 from .folders import check_inside, lacking, read_config, read_part
 from .hub import Snapshot, snapshot
 from .names import BUNDLED_STACKS, MODELS, PARTS, VIT_L, VIT_L_SIZE, Model
@@ -228,7 +228,7 @@ def _read_parts(folder: Path, parts: Mapping[str, Part]) -> None:
             isinstance(named, list) and len(named) == 2 and named[1] in part.classes
         ):
             raise InputError(
-                f"file {str(folder / INDEX)!r} names {named} as its {name}; expected "
+                f"file {str(folder / INDEX)!r} names {shortened(named)} as its {name}; expected "
                 f"{', '.join(part.classes)}"
             )
         read_part(folder / name, part, root=folder)
@@ -249,9 +249,9 @@ def _fingerprint(folders: Sequence[Path], commits: Mapping[str, str]) -> str:
 def _pipeline_class(folder: Path) -> str:
     """Read which pipeline class saved a folder. Raises InputError without a model_index.json."""
     name = _read_index(folder).get("_class_name")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or len(name) > 60:
         raise InputError(
-            f"file {str(folder / INDEX)!r} has _class_name {name!r}; expected "
+            f"file {str(folder / INDEX)!r} has _class_name {shortened(name)}; expected "
             f"{', '.join(PRIORS | DECODERS)}"
         )
     return name

@@ -30,6 +30,7 @@ from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..models.parts import COUNTING_UNET, VQ
+from ..reading import shortened
 from ..vision.encoders import ENCODERS, Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -267,7 +268,7 @@ def _own_part(folder: Path, name: str, card: dict[str, Any], bundled_names: Sequ
     part = folder / value if isinstance(value, str) and value else None
     if part is None or not part.is_dir():
         raise InputError(
-            f"file {str(folder / CARD)!r} names {value!r} as its {name}; expected "
+            f"file {str(folder / CARD)!r} names {shortened(value)} as its {name}; expected "
             f"{', '.join(bundled_names)}, or a folder beside it"
         )
     check_inside(part, folder)

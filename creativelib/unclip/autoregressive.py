@@ -30,7 +30,7 @@ from ..errors import InputError, at_least
 from ..models.folders import read_config
 from ..models.location import bundled
 from ..models.networks import usable_device
-from ..reading import refusing
+from ..reading import refusing, shortened
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, Generators
@@ -225,7 +225,7 @@ def _read_sizes(file: Path) -> Sizes:
         type(value) is int and 1 <= value <= MAX_SIZE for value in config.values()
     ):
         raise InputError(
-            f"file {str(file)!r} holds {config}; expected whole numbers from 1 to {MAX_SIZE} for "
+            f"file {str(file)!r} holds {shortened(config)}; expected whole numbers from 1 to {MAX_SIZE} for "
             f"{', '.join(names)}"
         )
     return Sizes(**config)

@@ -13,7 +13,7 @@ from ..models.networks import gigabytes, hide_progress_bars, load_frozen, load_w
 from ..models.parts import CLIP_TEXT, CLIP_VISION, DECODERS, PRIOR, SCHEDULER, Part
 from ..models.weights import weight_files
 from ..pictures import Preprocess
-from ..reading import refusing
+from ..reading import refusing, shortened
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
 
@@ -135,7 +135,7 @@ def _check_length(tokenizer: Any, text_encoder: Any) -> None:
     longest = text_encoder.config.max_position_embeddings
     if type(length) is not int or not 1 <= length <= longest:
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {length!r}; expected a "
+            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shortened(length)}; expected a "
             f"whole number up to the text encoder's {longest}"
         )
 
@@ -148,7 +148,7 @@ def _load_scheduler(folder: Path) -> Any:
     times = config.get("num_train_timesteps", 1000)
     if type(times) is not int or not 2 <= times <= MAX_TIMES:
         raise InputError(
-            f"scheduler {str(folder)!r} has num_train_timesteps {times!r}; expected a whole number "
+            f"scheduler {str(folder)!r} has num_train_timesteps {shortened(times)}; expected a whole number "
             f"from 2 to {MAX_TIMES}"
         )
     with refusing(f"scheduler {str(folder)!r}"):

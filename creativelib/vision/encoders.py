@@ -17,6 +17,7 @@ from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
 from ..models.parts import ENCODER
 from ..pictures import Preprocess
+from ..reading import shortened
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.
@@ -95,7 +96,9 @@ class Encoder:
             )
         kind = read_config(files[0], folder).get("model_type")
         if kind not in list(CLASSES):
-            raise InputError(f"encoder {name!r} is a {kind!r}; expected {', '.join(CLASSES)}")
+            raise InputError(
+                f"encoder {name!r} is a {shortened(kind)}; expected {', '.join(CLASSES)}"
+            )
         for part, place in zip(ENCODER, (folder, processor), strict=True):
             read_part(place, part)
         with hide_progress_bars():

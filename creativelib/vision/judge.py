@@ -21,7 +21,7 @@ from ..models.location import bundled
 from ..models.networks import check_vocabulary, describe_weights, usable_device
 from ..models.parts import JUDGE, JUDGE_WORDS, Part
 from ..pictures import fit_picture
-from ..reading import refusing
+from ..reading import refusing, shortened
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.
@@ -206,16 +206,18 @@ def _check_model(name: str, config: dict[str, Any]) -> dict[str, Any]:
     _settings(name, "tokenizer_kwargs", text.get("tokenizer_kwargs", {}), WORDS_KEYS)
     timm = vision.get("timm_model_name", "plain")
     if not isinstance(timm, str) or not re.fullmatch(r"[\w.]+", timm):
-        raise InputError(f"{name}, with timm_model_name {timm!r}; expected the name of a model")
+        raise InputError(
+            f"{name}, with timm_model_name {shortened(timm)}; expected the name of a model"
+        )
     return model
 
 
 def _settings(name: str, key: str, value: object, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{name}, with {key} {value!r}; expected an object, {{...}}")
+        raise InputError(f"{name}, with {key} {shortened(value)}; expected an object, {{...}}")
     unknown = sorted(set(value) - known)
     if unknown:
         raise InputError(
-            f"{name}, with {', '.join(unknown)} in {key}; expected {', '.join(sorted(known))}"
+            f"{name}, with {', '.join(unknown)[:60]} in {key}; expected {', '.join(sorted(known))}"
         )
     return value
