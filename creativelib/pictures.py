@@ -84,10 +84,11 @@ class Preprocess:
             or not 1 <= height <= edge <= MAX_EDGE
             or config.get("resample", 3) != 3
         ):
+            resample = shortened(config.get("resample"))
             raise InputError(
                 f"{str(file)!r} asks for size {shortened(size)}, crop_size {shortened(crop)} and "
-                f"resample {shortened(config.get('resample'))}; expected a shortest_edge, a square not larger than "
-                "that, and 3 (bicubic)"
+                f"resample {resample}; expected a shortest_edge, a square not larger than that, "
+                "and 3 (bicubic)"
             )
         mean = _channels(file, "image_mean", config.get("image_mean"))
         std = _channels(file, "image_std", config.get("image_std"))

@@ -225,8 +225,8 @@ def _read_sizes(file: Path) -> Sizes:
         type(value) is int and 1 <= value <= MAX_SIZE for value in config.values()
     ):
         raise InputError(
-            f"file {str(file)!r} holds {shortened(config)}; expected whole numbers from 1 to {MAX_SIZE} for "
-            f"{', '.join(names)}"
+            f"file {str(file)!r} holds {shortened(config)}; expected whole numbers from 1 to "
+            f"{MAX_SIZE} for {', '.join(names)}"
         )
     return Sizes(**config)
 

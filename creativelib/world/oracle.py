@@ -455,9 +455,10 @@ def _read_card(file: Path) -> dict[str, Any]:
         numbers += values.values()
     unknown = set(card) - {*tables, "broken_limit", "side"}
     if unknown or card.get("side", 64) not in (64, 128):
+        odd = ", ".join(sorted(unknown))[:60] or shortened(card["side"])
         raise InputError(
-            f"file {str(file)!r} has {', '.join(sorted(unknown))[:60] or shortened(card['side'])}; expected "
-            f"{', '.join(tables)}, broken_limit, and a side of 64 or 128"
+            f"file {str(file)!r} has {odd}; expected {', '.join(tables)}, broken_limit, and a side "
+            "of 64 or 128"
         )
     if not all(type(x) in (int, float) and 0 < x < LARGE for x in numbers):
         raise InputError(f"file {str(file)!r} has {shortened(numbers)}; expected numbers above 0")
