@@ -135,8 +135,8 @@ def _check_length(tokenizer: Any, text_encoder: Any) -> None:
     longest = text_encoder.config.max_position_embeddings
     if type(length) is not int or not 1 <= length <= longest:
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shortened(length)}; expected "
-            f"a whole number up to the text encoder's {longest}"
+            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shortened(length)}; "
+            f"expected a whole number up to the text encoder's {longest}"
         )
 
 
@@ -148,8 +148,8 @@ def _load_scheduler(folder: Path) -> Any:
     times = config.get("num_train_timesteps", 1000)
     if type(times) is not int or not 2 <= times <= MAX_TIMES:
         raise InputError(
-            f"scheduler {str(folder)!r} has num_train_timesteps {shortened(times)}; expected a whole "
-            f"number from 2 to {MAX_TIMES}"
+            f"scheduler {str(folder)!r} has num_train_timesteps {shortened(times)}; expected "
+            f"a whole number from 2 to {MAX_TIMES}"
         )
     with refusing(f"scheduler {str(folder)!r}"):
         return getattr(diffusers, config["_class_name"]).from_config(config)

@@ -134,9 +134,10 @@ def spoilers(file: Path) -> list[Spoil]:
 
 
 def restore(file: Path, content: bytes) -> None:
-    if file.is_dir() and not file.is_symlink():
+    if file.is_symlink():
+        file.unlink()
+    elif file.is_dir():
         file.rmdir()
-    file.unlink(missing_ok=True)
     file.write_bytes(content)
 
 
@@ -222,9 +223,9 @@ def test_readers_refuse_or_read(models):
     files.append((card, lambda: read_config(card, summed)))
     for _, read in files:
         read()
-    counts = fuzz(files, seed=1, cases=4000, seconds=4.0)
+    counts = fuzz(files, seed=1, cases=4000, seconds=5.0)
     print(f"{counts['refused']} refused and {counts['read']} read")
-    assert counts["refused"] > 500 and counts["read"] > 100
+    assert counts["refused"] > 200 and counts["read"] > 100
 
 
 def test_loaders_refuse_or_load(models):
@@ -238,6 +239,6 @@ def test_loaders_refuse_or_load(models):
         if file.is_file() and file.suffix in (".json", ".safetensors")
     ]
     files += [(oracle / "residual.json", lambda: Oracle.load(folder=oracle))]
-    counts = fuzz(files, seed=2, cases=400, seconds=3.0)
+    counts = fuzz(files, seed=2, cases=400, seconds=2.5)
     print(f"{counts['refused']} refused and {counts['read']} loaded")
     assert counts["refused"] > 10
