@@ -169,7 +169,8 @@ def hint(folder: Path, missing: str) -> str:
     half = name.replace(".safetensors", ".fp16.safetensors")
     if (folder / half).is_file():
         return f"{missing}, and there is {half} alone; expected {name}, so rename it"
-    pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
+    beside = (folder / name).parent.glob("*")
+    pickles = sorted(file.name for file in beside if file.suffix in PICKLES)
     if pickles:
         return (
             f"{missing}, and {', '.join(pickles[:3])} is not read, since pickles may run code; "
