@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from .errors import InputError
 from .files import atomic_write
+from .reading import read_json, shortened
 
 # Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
 COLUMNS = 8
@@ -29,6 +30,8 @@ MOST_PIXELS = 2**26
 LONGEST = 100
 # How far rounding may carry values out of [0, 1]: one level of 8 bits.
 TOLERANCE = 1 / 255
+MAX_EDGE = 4096  # pixels that an encoder's pictures may measure
+LARGE = 1e6  # a mean or a deviation of pixels is smaller
 
 
 def check_pictures(pictures: Tensor, axes: str = "n 3 h w") -> None:
@@ -114,34 +117,67 @@ class Preprocess:
         """Read the preprocessor_config.json that `CLIPImageProcessor.save_pretrained` wrote.
 
         Sizes may be tables or, as in older files, numbers. Raises InputError if there is no such
-        file, or if it asks for another preprocessing.
+        file, if it cannot be read, or if it asks for another preprocessing.
         """
         file = Path(folder) / "preprocessor_config.json"
         if not file.is_file():
             raise InputError(f"folder {str(folder)!r} has no preprocessor_config.json")
-        config = json.loads(file.read_text())
+        config = read_json(file)
         size = config.get("size")
         crop = config.get("crop_size")
         edge = size.get("shortest_edge") if isinstance(size, dict) else size
-        sides = {crop["height"], crop["width"]} if isinstance(crop, dict) else {crop}
+        height, width = (
+            [crop.get(side) for side in ("height", "width")]
+            if isinstance(crop, dict)
+            else [crop, crop]
+        )
         if (
-            not isinstance(edge, int)
-            or len(sides) != 1
-            or not sides <= set(range(1, edge + 1))
+            type(edge) is not int
+            or type(height) is not int
+            or height != width
+            or not 1 <= height <= edge <= MAX_EDGE
             or config.get("resample", 3) != 3
         ):
+            resample = shortened(config.get("resample"))
             raise InputError(
-                f"{str(file)!r} asks for size {size}, crop_size {crop} and resample "
-                f"{config.get('resample')}; expected a shortest_edge, a square not larger than "
-                "that, and 3 (bicubic)"
+                f"{str(file)!r} asks for size {shortened(size)}, crop_size {shortened(crop)} and "
+                f"resample {resample}; expected a shortest_edge, a square not larger than that, "
+                "and 3 (bicubic)"
             )
-        return cls(edge, sides.pop(), tuple(config["image_mean"]), tuple(config["image_std"]))
+        mean = _channels(file, "image_mean", config.get("image_mean"))
+        std = _channels(file, "image_std", config.get("image_std"))
+        if min(std) <= 0:
+            raise InputError(f"{str(file)!r} has image_std {std}; expected numbers above 0")
+        return cls(edge, height, mean, std)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a file that `read` and transformers' image processors read."""
+        config = {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": self.edge},
+            "crop_size": {"height": self.crop, "width": self.crop},
+            "image_mean": self.mean,
+            "image_std": self.std,
+            "resample": 3,
+        }
+        file = Path(folder) / "preprocessor_config.json"
+        file.write_text(json.dumps(config, indent=1) + "\n")
 
     def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
         """Prepare pictures in [0, 1] for the network; differentiable."""
         pixels = fit_picture(pictures, self.edge, self.crop)
         mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (pixels - mean) / std
+
+
+def _channels(file: Path, name: str, values: object) -> tuple[float, ...]:
+    """Return one number for each color channel. Raises InputError for anything else."""
+    numbers = values if isinstance(values, list) else []
+    if len(numbers) != 3 or not all(
+        type(number) in (int, float) and abs(number) < LARGE for number in numbers
+    ):
+        raise InputError(f"{str(file)!r} has {name} {shortened(values)}; expected three numbers")
+    return tuple(numbers)
 
 
 def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:

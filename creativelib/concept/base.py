@@ -14,11 +14,15 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import atomic_write, write_json
+from ..reading import read_json, refusing, shortened
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
 
 # Concepts at once. More would share noise with those of other runs, see `seeds.first_seed`.
 MOST_CONCEPTS = 1000
+# Limits of what a file may say.
+LARGEST = 1e6
+MAX_RANK = 4096
 KINDS = ("subject", "feature", "adjective", "lora", "embedding")
 
 
@@ -119,7 +123,7 @@ class Concept(ABC):
 def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the metadata and tensors that `Concept.save` wrote.
 
-    Raises InputError for a folder that holds no concept, or one of an unknown kind.
+    Raises InputError for a folder that holds no concept, one of an unknown kind, or damaged files.
     """
     folder = Path(folder)
     description = folder / "concept.json"
@@ -129,13 +133,38 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"folder {str(folder)!r} holds no concept; expected a folder with concept.json and "
             "concept.safetensors"
         )
-    metadata = json.loads(description.read_text())
+    metadata = read_json(description)
     if metadata.get("kind") not in KINDS:
         raise InputError(
             f"folder {str(folder)!r} holds a concept of kind {metadata.get('kind')!r}; expected "
             f"one of {', '.join(KINDS)}"
         )
-    return metadata, load_file(weights)
+    word = metadata.get("word")
+    scale: Any = metadata.get("scale")
+    rank = metadata.get("rank", 1)
+    if (
+        not isinstance(word, str)
+        or type(scale) not in (int, float)
+        or not 0 < scale < LARGEST
+        or type(rank) is not int
+        or not 1 <= rank <= MAX_RANK
+    ):
+        raise InputError(
+            f"file {str(description)!r} has word {shortened(word)}, scale {shortened(scale)} and "
+            f"rank {shortened(rank)}; expected a text, a number above 0, and a whole number up to "
+            f"{MAX_RANK}"
+        )
+    with refusing(f"file {str(weights)!r}"):
+        tensors = load_file(weights)
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    counts = {shape[0] if shape else 0 for shape in shapes.values()}
+    vectors = metadata["kind"] == "lora" or len(shapes.get("vectors", ())) == 2
+    if len(counts) != 1 or not min(counts) or not vectors:
+        raise InputError(
+            f"file {str(weights)!r} holds {shortened(shapes)}; expected the tensors that "
+            "Concept.save writes, with a row for each concept"
+        )
+    return metadata, tensors
 
 
 def _describes(description: Path, metadata: dict[str, Any]) -> bool:

@@ -1,10 +1,11 @@
 """Concepts of any kind: begun at a word, or read from a folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from ..errors import one_of
+from ..errors import InputError, one_of
 from ..unclip.pipeline import Pipeline
 from .base import KINDS, Concept, read
 from .embedding import EmbeddingConcept
@@ -37,15 +38,35 @@ def init(
 def load(folder: str | Path, pipe: Pipeline) -> Concept:
     """Read concepts of any kind, ready for this pipeline's prompts.
 
-    Raises InputError for a folder that holds no concept, or one of an unknown kind.
+    Raises InputError for a folder that holds no concept, one of an unknown kind, damaged files, or
+    tensors of another model.
     """
     metadata, tensors = read(folder)
     word = metadata["word"]
     if metadata["kind"] == "lora":
         k = len(next(iter(tensors.values())))
-        empty = LoraConcept.init(pipe, word, k, torch.Generator(), metadata["rank"])
+        empty = LoraConcept.init(pipe, word, k, torch.Generator(), metadata.get("rank", 1))
+        _check_shapes(folder, tensors, {name: value.shape for name, value in empty.factors.items()})
         return empty.with_tensors(tensors)
+    width = pipe.token_table.shape[1]
+    if metadata["kind"] == "embedding":
+        width = pipe.prior.config.embedding_dim
+    _check_shapes(folder, tensors, {"vectors": torch.Size([len(tensors["vectors"]), width])})
     vectors = tensors["vectors"].to(pipe.device)
     if metadata["kind"] == "embedding":
         return EmbeddingConcept(word, vectors, metadata["scale"])
     return TokenConcept(word, vectors, metadata["scale"], metadata["kind"])
+
+
+def _check_shapes(
+    folder: str | Path, tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]
+) -> None:
+    """Raise InputError unless a concept's tensors have the names and shapes that a model's have."""
+    for name in sorted({*tensors, *shapes}):
+        found = tuple(tensors[name].shape) if name in tensors else None
+        wanted = tuple(shapes[name]) if name in shapes else None
+        if found != wanted:
+            raise InputError(
+                f"folder {str(folder)!r} holds a concept with {name[:60]} of shape {found}; this "
+                f"model's is of shape {wanted}: expected a concept that was learned with it"
+            )

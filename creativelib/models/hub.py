@@ -1,11 +1,12 @@
 """Find a model of the Hugging Face hub in the cache, or download the files that are read."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from .folders import hint
 
 # The files that are read: configurations, weights in safetensors (never pickles), tokenizers.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
@@ -27,6 +28,7 @@ class Snapshot:
 
 def snapshot(
     repo: str,
+    lacks: Callable[[Path], str],
     revision: str | None = None,
     parts: Sequence[str] = (),
     terms: str = "",
@@ -36,14 +38,17 @@ def snapshot(
 
     Files in the cache are used without asking the hub for newer ones. Missing files are downloaded.
 
+    lacks: names the first file that is needed and not in a folder; empty if all are there. What
+        other programs left in the cache is completed by that.
     revision: a branch, a tag or a commit's hash. Only a hash pins the files.
-    parts: the folders that are needed; by default the whole repository.
+    parts: the folders to download; by default the whole repository.
     terms: size and license of the download, printed before it.
     gigabytes: size of the download, compared with the free disk space before it.
 
     Raises InputError for an id or a revision that does not exist, for a download that does not fit
-    on the disk, and for missing files without a network.
+    on the disk, for missing files without a network, and for a repository without them.
     """
+    from httpx import HTTPError
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -76,7 +81,7 @@ def snapshot(
         ) from None
     except LocalEntryNotFoundError:
         folder = None
-    if folder is not None and _is_complete(folder, parts):
+    if folder is not None and not lacks(folder):
         return Snapshot(repo, folder, folder.name)
     cache = Path(constants.HF_HUB_CACHE)
     free = _free_gigabytes(cache)
@@ -89,9 +94,16 @@ def snapshot(
         print(f"{terms} Now come {gigabytes:.1f} GB from {repo}.")
     try:
         folder = fetch(cached=False)
-        if not _is_complete(folder, parts):
-            raise OSError("weights in safetensors are missing")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        missing = lacks(folder)
+        if missing:
+            raise OSError(f"it lacks {missing}{hint(folder, missing)}")
+    except (
+        HTTPError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+    ) as error:
         which = f"{repo!r} at revision {revision!r}" if revision else repr(repo)
         raise InputError(
             f"model {which} is not whole in the cache at {cache} and cannot be downloaded "
@@ -105,18 +117,6 @@ def _free_gigabytes(cache: Path) -> float:
     """Return the free disk space for a folder that may not exist yet."""
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     return shutil.disk_usage(existing).free / 1e9
-
-
-def _is_complete(folder: Path, parts: Sequence[str]) -> bool:
-    """Check that all parts are there, and weights beside every network's configuration.
-
-    They may be missing because a download was cut off.
-    """
-    roots = [folder / part for part in parts] or [folder]
-    weights = all(
-        any(root.glob("*.safetensors")) for root in roots if (root / "config.json").is_file()
-    )
-    return weights and all(root.is_dir() for root in roots) and any(folder.rglob("*.safetensors"))
 
 
 def _first_line(error: Exception) -> str:

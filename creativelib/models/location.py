@@ -5,11 +5,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, nearest
+from ..reading import shortened, verify
+from .folders import check_inside, lacking, read_config, read_part
 from .hub import Snapshot, snapshot
-from .names import BUNDLED_STACKS, DECODERS, MODELS, PARTS, PRIORS, VIT_L, VIT_L_SIZE, Model
+from .names import BUNDLED_STACKS, MODELS, PARTS, VIT_L, VIT_L_SIZE, Model
+from .parts import DECODERS, ENCODER, PRIORS, Part
+
+INDEX = "model_index.json"
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def locate(
     Bundled files are compared with their sha256 sums. Files on the hub are downloaded unless the
     cache holds them, see `hub.snapshot`; their license and size are printed first. Raises
     InputError for an unknown name, for folders that lack a part or hold another class's files, for
-    bundled files that are missing or damaged, and as `hub.snapshot` does.
+    bundled files that are missing or damaged, and as `hub.snapshot` and `folders.read_part` do.
     """
     commits = revision if isinstance(revision, tuple) else (revision, revision)
     model = MODELS.get(name_or_path) if isinstance(name_or_path, str) else None
@@ -74,7 +81,8 @@ def locate(
     if _is_whole_pipeline(whole.folder):
         return _join(name, [whole, whole])
     for part in PARTS:
-        if not (whole.folder / part / "model_index.json").is_file():
+        check_inside(whole.folder / part, whole.folder)
+        if not (whole.folder / part / INDEX).is_file():
             raise InputError(
                 f"model folder {str(whole.folder)!r} has no {part}/model_index.json; it must hold "
                 "prior/ and decoder/ as KandinskyV22PriorPipeline and KandinskyV22Pipeline save "
@@ -103,28 +111,6 @@ def bundled(part: str = "", stack: str = "menagerie") -> Path:
     return folder / part
 
 
-def verify(folder: Path) -> str:
-    """Compare every file in the folder's sha256.json with its sum, and return a fingerprint of all.
-
-    Raises InputError for a file that is missing or damaged.
-    """
-    sums = folder / "sha256.json"
-    if not sums.is_file():
-        raise InputError(f"the bundled model's file {sums} is missing; install creativelib again")
-    text = sums.read_text()
-    for path, expected in json.loads(text).items():
-        file = folder / path
-        if not file.is_file():
-            raise InputError(
-                f"the bundled model's file {file} is missing; install creativelib again"
-            )
-        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            raise InputError(
-                f"the bundled model's file {file} is damaged; install creativelib again"
-            )
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _bundled_files(model: Model, folder: Path) -> ModelFiles:
     prior, decoder = (folder / part for part in PARTS)
     return ModelFiles(
@@ -142,27 +128,56 @@ def _download(model: Model, commits: tuple[str | None, str | None]) -> list[Snap
     """Return the snapshots of a model's prior and decoder."""
     prior_class, decoder_class = model.pipeline_classes
     # A repository that holds both parts is asked for both of them at once.
-    wanted: dict[str, list[str]] = {}
-    for repo, folders in zip(
-        model.hub, (PRIORS[prior_class], DECODERS[decoder_class]), strict=True
-    ):
-        wanted.setdefault(repo, []).extend(folders)
+    wanted: dict[str, dict[str, Part]] = {}
+    for repo, parts in zip(model.hub, (PRIORS[prior_class], DECODERS[decoder_class]), strict=True):
+        wanted[repo] = wanted.get(repo, {}) | parts
     return [
-        snapshot(repo, commit, wanted[repo], model.terms, size)
+        snapshot(
+            repo,
+            lacks=partial(_lacks_parts, parts=wanted[repo]),
+            revision=commit,
+            parts=list(wanted[repo]),
+            terms=model.terms,
+            gigabytes=size,
+        )
         for repo, commit, size in zip(model.hub, commits, model.sizes, strict=True)
     ]
+
+
+def _lacks_parts(folder: Path, parts: Mapping[str, Part]) -> str:
+    """Name the first file that is not in the folder of a pipeline; empty if all are there."""
+    if not (folder / INDEX).is_file():
+        return INDEX
+    for name, part in parts.items():
+        missing = lacking(folder / name, [part])
+        if missing:
+            return f"{name}/{missing}"
+    return ""
+
+
+def _lacks_stack(folder: Path) -> str:
+    """Name the first file that is not in a folder that holds one pipeline or two of them."""
+    pipelines = [folder] if (folder / INDEX).is_file() else [folder / part for part in PARTS]
+    for pipeline in pipelines:
+        if not (pipeline / INDEX).is_file():
+            return INDEX
+        name = _pipeline_class(pipeline)
+        missing = _lacks_parts(pipeline, PRIORS.get(name, {}) | DECODERS.get(name, {}))
+        if missing:
+            return missing
+    return ""
 
 
 def _folder_or_snapshot(name_or_path: str | Path, revision: str | None) -> Snapshot:
     """Return a local folder if there is one of this name, and otherwise a repository's files."""
     if Path(name_or_path).is_dir():
         return Snapshot("", Path(name_or_path), "")
-    return snapshot(str(name_or_path), revision)
+    return snapshot(str(name_or_path), _lacks_stack, revision)
 
 
 def _is_whole_pipeline(folder: Path) -> bool:
     """Check if one pipeline in the folder is both the prior and the decoder."""
-    if not (folder / "model_index.json").is_file():
+    if not (folder / INDEX).is_file():
         return False
     return _pipeline_class(folder) in PRIORS.keys() & DECODERS.keys()
 
@@ -177,17 +192,21 @@ def _join(name: str, parts: Sequence[Snapshot]) -> ModelFiles:
                 f"the {part} in {str(found.folder)!r} is a {pipeline_class}; expected "
                 f"{', '.join(known)}"
             )
-        missing = [each for each in known[pipeline_class] if not (found.folder / each).is_dir()]
+        wanted = known[pipeline_class]
+        missing = [each for each in wanted if not (found.folder / each).is_dir()]
         if missing:
             raise InputError(
                 f"the {part} in {str(found.folder)!r} lacks {', '.join(missing)}, which a "
                 f"{pipeline_class} saves"
             )
+        _read_parts(found.folder, wanted)
         classes.append(pipeline_class)
     prior, decoder = parts
     image_encoder = prior
     if not (prior.folder / "image_encoder").is_dir():
-        image_encoder = snapshot(VIT_L, gigabytes=VIT_L_SIZE)
+        image_encoder = snapshot(VIT_L, partial(lacking, parts=ENCODER), gigabytes=VIT_L_SIZE)
+        for part in ENCODER:
+            read_part(image_encoder.folder, part)
         parts = [*parts, image_encoder]
     commits = {part.repo: part.revision for part in parts if part.repo}
     return ModelFiles(
@@ -199,6 +218,21 @@ def _join(name: str, parts: Sequence[Snapshot]) -> ModelFiles:
         fingerprint=_fingerprint([part.folder for part in parts if not part.repo], commits),
         revisions=commits,
     )
+
+
+def _read_parts(folder: Path, parts: Mapping[str, Part]) -> None:
+    """Check the parts of a pipeline, and that its index names classes that they may have."""
+    index = _read_index(folder)
+    for name, part in parts.items():
+        named = index.get(name)
+        if named is not None and not (
+            isinstance(named, list) and len(named) == 2 and named[1] in part.classes
+        ):
+            raise InputError(
+                f"file {str(folder / INDEX)!r} names {shortened(named)} as its {name}; expected "
+                f"{', '.join(part.classes)}"
+            )
+        read_part(folder / name, part, root=folder)
 
 
 def _fingerprint(folders: Sequence[Path], commits: Mapping[str, str]) -> str:
@@ -215,10 +249,18 @@ def _fingerprint(folders: Sequence[Path], commits: Mapping[str, str]) -> str:
 
 def _pipeline_class(folder: Path) -> str:
     """Read which pipeline class saved a folder. Raises InputError without a model_index.json."""
-    index = folder / "model_index.json"
-    if not index.is_file():
+    name = _read_index(folder).get("_class_name")
+    if not isinstance(name, str) or len(name) > 60:
         raise InputError(
-            f"model folder {str(folder)!r} has no model_index.json, which every pipeline of "
-            "diffusers saves"
+            f"file {str(folder / INDEX)!r} has _class_name {shortened(name)}; expected "
+            f"{', '.join(PRIORS | DECODERS)}"
         )
-    return json.loads(index.read_text())["_class_name"]
+    return name
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    if not (folder / INDEX).is_file():
+        raise InputError(
+            f"model folder {str(folder)!r} has no {INDEX}, which every pipeline of diffusers saves"
+        )
+    return read_config(folder / INDEX, folder)

@@ -4,38 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PARTS = ("prior", "decoder")
-# The folders that each pipeline class of diffusers saves, of the prior and of the decoder.
-PRIORS = {
-    "KandinskyV22PriorPipeline": (
-        "tokenizer",
-        "text_encoder",
-        "image_encoder",
-        "image_processor",
-        "prior",
-        "scheduler",
-    ),
-    "KandinskyPriorPipeline": (
-        "tokenizer",
-        "text_encoder",
-        "image_encoder",
-        "image_processor",
-        "prior",
-        "scheduler",
-    ),
-    "UnCLIPPipeline": ("tokenizer", "text_encoder", "prior", "prior_scheduler"),
-}
-DECODERS = {
-    "KandinskyV22Pipeline": ("unet", "movq", "scheduler"),
-    "KandinskyPipeline": ("tokenizer", "text_encoder", "unet", "movq", "scheduler"),
-    "UnCLIPPipeline": (
-        "decoder",
-        "text_proj",
-        "super_res_first",
-        "super_res_last",
-        "decoder_scheduler",
-        "super_res_scheduler",
-    ),
-}
 # Karlo's repository has no image encoder. Karlo was trained with OpenAI's ViT-L/14, which diffusers
 # uses for it as well (scripts/convert_unclip_txt2img_to_image_variation.py).
 VIT_L = "openai/clip-vit-large-patch14"

@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..files import atomic_write
 from ..fitting.precision import fast_precision
+from ..reading import refusing
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -43,10 +44,10 @@ def default_dtype(device: torch.device) -> torch.dtype:
     )
 
 
-def gigabytes(folder: Path, dtype: torch.dtype) -> float:
+def gigabytes(files: Sequence[Path], dtype: torch.dtype) -> float:
     """Compute the memory of a network's weights from the headers of its safetensors files."""
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in files:
         with safe_open(file, "pt") as stored:
             names = stored.keys()
             total += sum(math.prod(stored.get_slice(name).get_shape()) for name in names)
@@ -68,9 +69,49 @@ def describe_weights(model: nn.Module) -> str:
 def load_frozen(
     cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Any:
-    """Load a network of a class of diffusers or transformers, ready for use, not for training."""
-    network = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    """Load a network of a class of diffusers or transformers, ready for use, not for training.
+
+    Raises InputError for files that the class cannot read, and for weights that do not fit it: the
+    libraries would fill gaps with random numbers.
+    """
+    what = f"model folder {str(folder)!r}"
+    with refusing(what):
+        network, info = cls.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    gaps = sorted(str(name) for name in {*info["missing_keys"], *info["mismatched_keys"]})
+    if gaps:
+        raise InputError(
+            f"{what} has no weights that fit for {len(gaps)} tensors of a {cls.__name__}, such as "
+            f"{gaps[0]}; expected all of them, fetch it again"
+        )
     return network.to(device).eval().requires_grad_(False)
+
+
+def load_words(cls: Any, folder: Path, least: int) -> Any:
+    """Load a tokenizer of a class of transformers.
+
+    least: tokens that it has to know. Raises InputError for files that the class cannot read, and
+    for fewer tokens: without its vocabulary, a tokenizer knows its special tokens alone.
+    """
+    with refusing(f"tokenizer {str(folder)!r}"):
+        words = cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        known = len(words)
+    check_vocabulary(folder, known, least)
+    return words
+
+
+def check_vocabulary(folder: Path, known: int, least: int) -> None:
+    """Raise InputError if a tokenizer knows fewer tokens than it has to."""
+    if known < least:
+        raise InputError(
+            f"tokenizer {str(folder)!r} knows {known} tokens; expected at least {least}, since its "
+            "network reads more: fetch its vocabulary again"
+        )
 
 
 @contextmanager

@@ -20,14 +20,16 @@ from tqdm.auto import tqdm
 from ..errors import InputError, above, check_fields, finite, listed, whole
 from ..files import claim, make_writable
 from ..fitting.loop import Recipe, train
+from ..models.folders import read_part
 from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
+from ..models.parts import VQ
 from ..pictures import fit_picture, read_picture
 from ..seeds import LARGEST, mixed
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
 from .learning import SHOTS, build, make_loss
-from .model import CARD, save_network
+from .model import CARD, save_network, save_parts
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -147,7 +149,8 @@ def learn(
     """Train a Semantica on a folder of pages, write it to `out`, and return the training's facts.
 
     A folder belongs to one run. With the same arguments and pictures, an interrupted run resumes
-    from it, and a finished one is left as it is. With others, InputError says which differ.
+    from it, and a finished one is left as it is. With others, InputError says which differ. An
+    encoder and an autoencoder of one's own are written there as well, so that the model is whole.
 
     `encoder` is a name or folder as in `Encoder.load`; `movq` is a folder with a VQModel, or
     "menagerie" for the bundled one. Raises InputError for bad arguments before any long work.
@@ -206,9 +209,9 @@ def learn(
         batch=config.batch,
     )
     facts = train(unet, loss, recipe, file=out / "checkpoint.safetensors")
+    names = save_parts(out, network, autoencoder, {"encoder": encoder, "movq": movq})
     card = {
-        "encoder": encoder,
-        "movq": movq,
+        **names,
         "low": config.low,
         "high": config.high,
         "pages": int(corpus.page.max()) + 1,
@@ -224,6 +227,7 @@ def _load_movq(movq: str, device: torch.device) -> Any:
     if movq != "menagerie" and not (Path(movq) / "config.json").is_file():
         raise InputError(f"movq is {movq!r}; expected 'menagerie' or a folder with a VQModel")
     folder = bundled("decoder/movq") if movq == "menagerie" else Path(movq)
+    read_part(folder, VQ)
     return load_frozen(VQModel, folder, device)
 
 

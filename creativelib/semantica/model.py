@@ -13,8 +13,7 @@ Time is continuous, from 0 (clean) to 1 (noise); the network predicts the clean 
 """
 
 import copy
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,15 @@ from torch import Tensor
 
 from ..errors import InputError, nearest, whole, within
 from ..files import make_writable, write_json
+from ..models.folders import check_inside, read_config, read_part
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
+from ..models.parts import COUNTING_UNET, VQ
 from ..pictures import check_pictures
+from ..reading import shortened
 from ..unclip.prior import GUIDANCE_RANGE
-from ..vision.encoders import Encoder
+from ..vision.encoders import ENCODERS, Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
 NETWORKS = {"menagerie": "semantica/pairs", "control": "semantica/control"}
@@ -99,12 +101,28 @@ def sample(
 def save_network(unet: Any, folder: Path, card: dict[str, Any]) -> None:
     """Write the folder that `Semantica.load` reads, and leave the network in float16.
 
-    The card names the encoder ("encoder") and the autoencoder ("movq"); other entries are notes.
+    The card names the encoder ("encoder") and the autoencoder ("movq"): bundled ones, or folders
+    below this one, see `save_parts`. Other entries are notes.
     """
     # Without its card, a folder in which this was interrupted is none.
     (folder / CARD).unlink(missing_ok=True)
     save_half(unet, folder)
     write_json(folder / CARD, card, indent=1)
+
+
+def save_parts(folder: Path, encoder: Encoder, movq: Any, names: dict[str, str]) -> dict[str, str]:
+    """Write an encoder and an autoencoder into a model's folder, and return their names there.
+
+    `names` are those of the card. Bundled parts keep their names and are not written.
+    """
+    found = dict(names)
+    if names["encoder"] not in ENCODERS:
+        encoder.save(folder / "encoder")
+        found["encoder"] = "encoder"
+    if names["movq"] not in BUNDLED_STACKS:
+        movq.save_pretrained(folder / "movq")
+        found["movq"] = "movq"
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +146,8 @@ class Semantica:
 
         "menagerie" is the bundled model, "control" its control, which learned to reconstruct the
         picture shown. A folder is one that `save`, `semantica.folders` or `training.semantica`
-        wrote. Raises InputError for an unknown name or device, and for damaged bundled files.
+        wrote. Raises InputError for an unknown name or device, for damaged files, and for a folder
+        whose parts are neither bundled nor in it.
         """
         from diffusers import UNet2DConditionModel, VQModel
 
@@ -141,15 +160,21 @@ class Semantica:
                 f"semantica is {str(name_or_path)!r}; expected {', '.join(NETWORKS)} "
                 f"or a folder with {CARD}{nearest(str(name_or_path), NETWORKS)}"
             )
-        card = json.loads((folder / CARD).read_text())
+        card = read_config(folder / CARD, folder)
+        read_part(folder, COUNTING_UNET)
         place = usable_device(device)
         # A bundled stack's name stands for its autoencoder, and its encoders go with that.
         stack = "menagerie"
-        autoencoder = Path(card["movq"])
-        if card["movq"] in BUNDLED_STACKS:
+        if card.get("movq") in BUNDLED_STACKS:
             stack = card["movq"]
             autoencoder = bundled("decoder/movq", stack)
-        encoder = Encoder.load(card["encoder"], place, stack=stack)
+        else:
+            autoencoder = _own_part(folder, "movq", card, BUNDLED_STACKS)
+            read_part(autoencoder, VQ)
+        source = card.get("encoder")
+        if source not in tuple(ENCODERS):
+            source = _own_part(folder, "encoder", card, tuple(ENCODERS))
+        encoder = Encoder.load(source, place, stack=stack)
         return cls(
             encoder=encoder,
             unet=load_frozen(UNet2DConditionModel, folder, place),
@@ -172,15 +197,18 @@ class Semantica:
     def save(self, folder: str | Path) -> None:
         """Write the network in float16 and its card to a folder, which is created if needed.
 
-        `load` reads the folder. The encoder and the autoencoder are named in the card and not
-        copied. The model itself is left as it is. Raises InputError if it was not loaded from a
-        folder, since its parts then have no names, and if the folder cannot be written.
+        `load` reads the folder. An encoder and an autoencoder that are not bundled are written
+        beside the network. The model itself is left as it is. Raises InputError if it was not
+        loaded from a folder, since its parts then have no names, and if the folder cannot be
+        written.
         """
         if self.card is None:
             raise InputError("card is None; expected a model from Semantica.load")
         target = Path(folder)
         make_writable("folder", target)
-        save_network(copy.deepcopy(self.unet), target, self.card)
+        names = {name: self.card[name] for name in ("encoder", "movq")}
+        card = self.card | save_parts(target, self.encoder, self.movq, names)
+        save_network(copy.deepcopy(self.unet), target, card)
 
     def vary(
         self,
@@ -238,3 +266,16 @@ class Semantica:
         latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
         decoded = self.movq.decode(latents, force_not_quantize=True).sample
         return (decoded * 0.5 + 0.5).clamp(0, 1)
+
+
+def _own_part(folder: Path, name: str, card: dict[str, Any], bundled_names: Sequence[str]) -> Path:
+    """Return the folder of a part that lies in the model's folder, where its card says."""
+    value = card.get(name)
+    part = folder / value if isinstance(value, str) and value else None
+    if part is None or not part.is_dir():
+        raise InputError(
+            f"file {str(folder / CARD)!r} names {shortened(value)} as its {name}; expected "
+            f"{', '.join(bundled_names)}, or a folder beside it"
+        )
+    check_inside(part, folder)
+    return part

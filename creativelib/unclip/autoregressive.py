@@ -12,8 +12,7 @@ well the picture should match the caption. Then it predicts code after code. Sam
 discrete choices that no gradient passes, so optimizing through a prior needs the diffusion prior.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, listed, whole, within
 from ..files import atomic_write, write_json
+from ..models.folders import read_config
 from ..models.location import bundled
 from ..models.networks import usable_device
+from ..reading import refusing, shortened
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, GUIDANCE_RANGE, Generators
@@ -38,6 +39,7 @@ from .prior import EMBEDDING_ROWS, GUIDANCE_RANGE, Generators
 SPAN = 4.0
 # Files in the folder of a saved prior.
 FILES = ("config.json", "model.safetensors", "codes.safetensors")
+MAX_SIZE = 4096  # of everything in `Sizes`
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,20 @@ class CodeModel(nn.Module):
         return self.head(hidden[:, -codes.shape[1] :])
 
 
+def _read_sizes(file: Path) -> Sizes:
+    """Read the sizes that `AutoregressivePrior.save` wrote. Raises InputError for anything else."""
+    config = read_config(file, file.parent)
+    names = [field.name for field in fields(Sizes)]
+    if set(config) != set(names) or not all(
+        type(value) is int and 1 <= value <= MAX_SIZE for value in config.values()
+    ):
+        raise InputError(
+            f"file {str(file)!r} holds {shortened(config)}; expected whole numbers from 1 to "
+            f"{MAX_SIZE} for {', '.join(names)}"
+        )
+    return Sizes(**config)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AutoregressivePrior:
     """A trained `CodeModel` with the codes it reads."""
@@ -238,8 +254,8 @@ class AutoregressivePrior:
     ) -> "AutoregressivePrior":
         """Load the bundled prior by name, or a folder that `save` wrote.
 
-        Raises InputError for an unknown device, damaged bundled files, and a folder that lacks one
-        of the three files.
+        Raises InputError for an unknown device, damaged files, and a folder that lacks one of the
+        three.
         """
         folder = Path(name_or_path)
         if str(name_or_path) == "menagerie":
@@ -249,13 +265,15 @@ class AutoregressivePrior:
                 f"prior is {str(name_or_path)!r}; expected 'menagerie' and a folder with "
                 f"{', '.join(FILES)}"
             )
-        sizes = Sizes(**json.loads((folder / "config.json").read_text()))
-        model = CodeModel(sizes)
-        tensors = load_file(folder / "codes.safetensors")
-        weights = load_file(folder / "model.safetensors")
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
-        model = model.to(usable_device(device)).eval().requires_grad_(False)
-        return cls(model, Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets))
+        sizes = _read_sizes(folder / "config.json")
+        place = usable_device(device)
+        with refusing(f"prior {str(name_or_path)!r}"):
+            tensors = load_file(folder / "codes.safetensors")
+            weights = load_file(folder / "model.safetensors")
+            codes = Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets)
+            model = CodeModel(sizes)
+            model.load_state_dict({name: value.float() for name, value in weights.items()})
+        return cls(model.to(place).eval().requires_grad_(False), codes)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `load` reads. Weights are stored in float16."""

@@ -1,6 +1,5 @@
 """Load the networks of an unCLIP stack from folders on disk."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,19 @@ import psutil
 import torch
 
 from ..errors import InputError
+from ..models.folders import read_part
 from ..models.location import ModelFiles
-from ..models.names import DECODERS
-from ..models.networks import gigabytes, hide_progress_bars, load_frozen
+from ..models.networks import gigabytes, hide_progress_bars, load_frozen, load_words
+from ..models.parts import CLIP_TEXT, CLIP_VISION, DECODERS, PRIOR, SCHEDULER, Part
+from ..models.weights import weight_files
 from ..pictures import Preprocess
+from ..reading import refusing, shortened
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
-from .schedulers import SCHEDULERS, check_decoder_scheduler, check_prior_scheduler
+from .schedulers import check_decoder_scheduler, check_prior_scheduler
 
 TEXT_LENGTH = 77  # tokens that KandinskyPipeline pads texts to
+MAX_TIMES = 100_000  # that a scheduler counts; real ones count a thousand
 
 
 def load_parts(
@@ -26,8 +29,8 @@ def load_parts(
 
     They are loaded part by part and not as pipelines: this is quieter, every weight gets the same
     precision whichever it was stored in, and at most one part waits in the CPU's memory at a time.
-    Raises InputError if the device has too little free memory, and for schedulers that cannot be
-    sampled with.
+    Raises InputError if the device has too little free memory, for files that do not fit, and for
+    schedulers that cannot be sampled with.
     """
     import diffusers
     from transformers import (
@@ -37,18 +40,24 @@ def load_parts(
     )
 
     _check_schedulers(files)
-    folders = _network_folders(files)
-    _check_memory(files.name, folders, device, dtype, offload)
+    networks = _networks(files)
+    _check_memory(files.name, networks, device, dtype, offload)
+    folders = {part: folder for part, (folder, _) in networks.items()}
     # With offloading, the networks of the second half wait on the CPU.
     waiting = torch.device("cpu") if offload else device
     prior = files.prior
     scheduler = "prior_scheduler" if files.pipeline_classes[0] == "UnCLIPPipeline" else "scheduler"
     with hide_progress_bars():
+        text_encoder = load_frozen(
+            CLIPTextModelWithProjection, folders["text_encoder"], device, dtype
+        )
+        tokenizer = load_words(
+            CLIPTokenizer, prior / "tokenizer", least=text_encoder.config.vocab_size // 2
+        )
+        _check_length(tokenizer, text_encoder)
         parts = {
-            "tokenizer": CLIPTokenizer.from_pretrained(prior / "tokenizer"),
-            "text_encoder": load_frozen(
-                CLIPTextModelWithProjection, folders["text_encoder"], device, dtype
-            ),
+            "tokenizer": tokenizer,
+            "text_encoder": text_encoder,
             "image_encoder": load_frozen(
                 CLIPVisionModelWithProjection, folders["image_encoder"], waiting, dtype
             ),
@@ -66,22 +75,25 @@ def load_parts(
     return parts
 
 
-def _network_folders(files: ModelFiles) -> dict[str, Path]:
-    """Return the folder of every network that stays in memory.
+def _networks(files: ModelFiles) -> dict[str, tuple[Path, Part]]:
+    """Return the folder and the kind of every network that stays in memory.
 
     The second text encoder of Kandinsky 2.1 is not among them: it reads the empty text once.
     """
     image_encoder = files.image_encoder / "image_encoder"
-    networks = [
-        part
-        for part in DECODERS[files.pipeline_classes[1]]
-        if part not in ("tokenizer", "text_encoder") and "scheduler" not in part
-    ]
+    decoder = {
+        name: (files.decoder / name, part)
+        for name, part in DECODERS[files.pipeline_classes[1]].items()
+        if part.weights and name != "text_encoder"
+    }
     return {
-        "text_encoder": files.prior / "text_encoder",
-        "image_encoder": image_encoder if image_encoder.is_dir() else files.image_encoder,
-        "prior": files.prior / "prior",
-        **{part: files.decoder / part for part in networks},
+        "text_encoder": (files.prior / "text_encoder", CLIP_TEXT),
+        "image_encoder": (
+            image_encoder if image_encoder.is_dir() else files.image_encoder,
+            CLIP_VISION,
+        ),
+        "prior": (files.prior / "prior", PRIOR),
+        **decoder,
     }
 
 
@@ -94,10 +106,17 @@ def _processor_folder(folder: Path) -> Path:
 
 
 def _check_memory(
-    name: str, folders: dict[str, Path], device: torch.device, dtype: torch.dtype, offload: bool
+    name: str,
+    networks: dict[str, tuple[Path, Part]],
+    device: torch.device,
+    dtype: torch.dtype,
+    offload: bool,
 ) -> None:
     """Raise InputError if the weights do not fit into the device's free memory."""
-    sizes = {part: gigabytes(folder, dtype) for part, folder in folders.items()}
+    sizes = {
+        each: gigabytes(weight_files(folder, part), dtype)
+        for each, (folder, part) in networks.items()
+    }
     total = sum(sizes.values())
     first_half = sizes["text_encoder"] + sizes["prior"]
     needed = max(first_half, total - first_half) if offload else total
@@ -122,16 +141,30 @@ def _check_schedulers(files: ModelFiles) -> None:
     check_decoder_scheduler(_load_scheduler(decoder))
 
 
+def _check_length(tokenizer: Any, text_encoder: Any) -> None:
+    """Raise InputError if texts may get longer than the text encoder reads."""
+    length = tokenizer.model_max_length
+    longest = text_encoder.config.max_position_embeddings
+    if type(length) is not int or not 1 <= length <= longest:
+        raise InputError(
+            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shortened(length)}; "
+            f"expected a whole number up to the text encoder's {longest}"
+        )
+
+
 def _load_scheduler(folder: Path) -> Any:
-    """Load a scheduler. Raises InputError for one that nothing can be sampled with."""
+    """Make the scheduler that a folder describes, of one of the known classes."""
     import diffusers
 
-    name = json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
-    if name not in SCHEDULERS:
+    config = read_part(folder, SCHEDULER)
+    times = config.get("num_train_timesteps", 1000)
+    if type(times) is not int or not 2 <= times <= MAX_TIMES:
         raise InputError(
-            f"the scheduler in {str(folder)!r} is of class {name}; expected {', '.join(SCHEDULERS)}"
+            f"scheduler {str(folder)!r} has num_train_timesteps {shortened(times)}; expected "
+            f"a whole number from 2 to {MAX_TIMES}"
         )
-    return getattr(diffusers, name).from_pretrained(folder)
+    with refusing(f"scheduler {str(folder)!r}"):
+        return getattr(diffusers, config["_class_name"]).from_config(config)
 
 
 def _load_decoder(
@@ -162,13 +195,15 @@ def _load_decoder(
 def _encode_empty_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """Encode the empty text with the text encoder of Kandinsky 2.1's decoder."""
     from diffusers.pipelines.kandinsky.text_encoder import MultilingualCLIP
-    from transformers import AutoTokenizer
+    from transformers import XLMRobertaTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    encoder = load_frozen(MultilingualCLIP, folder / "text_encoder", device, dtype)
+    tokenizer = load_words(
+        XLMRobertaTokenizer, folder / "tokenizer", least=encoder.config.vocab_size // 2
+    )
     tokens = tokenizer([""], padding="max_length", max_length=TEXT_LENGTH, return_tensors="pt").to(
         device
     )
-    encoder = load_frozen(MultilingualCLIP, folder / "text_encoder", device, dtype)
     return encoder(tokens.input_ids, tokens.attention_mask)
 
 

@@ -1,7 +1,7 @@
 """Frozen encoders that turn a picture into one token per patch: CLIP's and DINOv2's."""
 
-import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..errors import InputError
+from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
+from ..models.parts import ENCODER
 from ..pictures import Preprocess, check_pictures
+from ..reading import shortened
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.
@@ -69,7 +72,7 @@ class Encoder:
         revision: the hub's.
 
         Raises InputError for an unknown device, name or stack, for another kind of model, for
-        weights in another format, and for damaged bundled files.
+        damaged bundled files, and as `models.folders.read_part` does.
         """
         import transformers
 
@@ -83,7 +86,7 @@ class Encoder:
             folder = Path(name_or_path)
             processor = folder
         else:
-            folder = snapshot(name, revision).folder
+            folder = snapshot(name, partial(lacking, parts=ENCODER), revision).folder
             processor = folder
         files = (folder / "config.json", processor / "preprocessor_config.json")
         if not all(file.is_file() for file in files):
@@ -91,16 +94,21 @@ class Encoder:
                 f"encoder is {name!r}; expected {', '.join(ENCODERS)}, or a folder or an id on the "
                 "hub with config.json and preprocessor_config.json"
             )
-        kind = json.loads(files[0].read_text()).get("model_type")
-        if kind not in CLASSES:
-            raise InputError(f"encoder {name!r} is a {kind!r}; expected {', '.join(CLASSES)}")
-        if not any(folder.glob("model*.safetensors")):
+        kind = read_config(files[0], folder).get("model_type")
+        if kind not in list(CLASSES):
             raise InputError(
-                f"encoder {name!r} has no weights in safetensors; expected a model with them"
+                f"encoder {name!r} is a {shortened(kind)}; expected {', '.join(CLASSES)}"
             )
+        for part, place in zip(ENCODER, (folder, processor), strict=True):
+            read_part(place, part)
         with hide_progress_bars():
             model = load_frozen(getattr(transformers, CLASSES[kind]), folder, device)
         return cls(name, model, Preprocess.read(processor))
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `load` reads."""
+        self.model.save_pretrained(folder)
+        self.preprocess.save(folder)
 
     @property
     def device(self) -> torch.device:

@@ -3,6 +3,7 @@
 An optimized embedding fools the CLIP it was optimized on.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from ..errors import InputError, listed
+from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
-from ..models.networks import describe_weights, usable_device
+from ..models.networks import check_vocabulary, describe_weights, usable_device
+from ..models.parts import JUDGE, JUDGE_WORDS, Part
 from ..pictures import check_pictures, fit_picture
+from ..reading import refusing, shortened
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.
@@ -32,6 +36,22 @@ SAFE_WEIGHTS = tuple(name for name in WEIGHTS if name.endswith(".safetensors"))
 # "random" interpolation is for training; open_clip uses bicubic otherwise.
 INTERPOLATIONS = ("bicubic", "random")
 RESIZE_MODES = ("shortest", "squash")
+CONFIG = "open_clip_config.json"
+# Keys of a model's description in its configuration. Two of them describe its halves, whose keys
+# are the fields of classes of open_clip.
+MODEL_KEYS = {
+    "custom_text",
+    "embed_dim",
+    "init_logit_bias",
+    "init_logit_scale",
+    "multimodal_cfg",
+    "nonscalar_logit_scale",
+    "quick_gelu",
+    "text_cfg",
+    "vision_cfg",
+}
+# Settings of tokenizers, all of which are about texts.
+WORDS_KEYS = {"clean", "model_max_length", "reduction_mask", "strip_sep_token"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +84,9 @@ class Judge:
             or an id on the hub such as "laion/CLIP-ViT-B-32-laion2B-s34B-b79K".
         revision: the hub's.
 
-        Raises InputError for an unknown device, for damaged bundled files, and for a model without
-        open_clip_config.json, without weights in safetensors that fit it, with code of its own, or
-        with another preprocessing.
+        Raises InputError for an unknown device, for damaged bundled files, as
+        `models.folders.read_part` does, and for a model without open_clip_config.json, with unknown
+        settings, with a text encoder of another repository, or with another preprocessing.
         """
         import open_clip
 
@@ -76,18 +96,19 @@ class Judge:
         if Path(name_or_path).is_dir():
             folder = Path(name_or_path)
         else:
-            folder = snapshot(str(name_or_path), revision).folder
+            folder = snapshot(str(name_or_path), _lacks, revision).folder
         name = f"judge is {str(name_or_path)!r}"
-        _check_files(name, folder)
-        try:
+        config = _read(name, folder)
+        own_words = bool(config["text_cfg"].get("hf_tokenizer_name"))
+        safe: dict[str, Any] = {}
+        if own_words:
+            safe = {"trust_remote_code": False, "local_files_only": True}
+        with refusing(f"{name}, which"):
             model: Any = open_clip.create_model(f"local-dir:{folder}", device=device)
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(
-                f"{name}, which cannot be loaded ({reason}); expected a model of open_clip's with "
-                "its weights and its tokenizer"
-            ) from None
+            tokenizer: Any = open_clip.get_tokenizer(f"local-dir:{folder}", **safe)
+            known = len(tokenizer.tokenizer) if own_words else tokenizer.vocab_size
+            least = config["text_cfg"].get("vocab_size", known) // 2
+        check_vocabulary(folder, known, least)
         config = model.visual.preprocess_cfg
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else size
@@ -142,20 +163,64 @@ class Judge:
         return (self.encode_images(pictures) @ self.encode_text(prompts).T).argmax(1)
 
 
-def _check_files(name: str, folder: Path) -> None:
-    """Raise InputError unless a folder has a configuration and weights that are safe to load."""
-    config = folder / "open_clip_config.json"
-    if not config.is_file():
+def _lacks(folder: Path) -> str:
+    """Name the first file of a judge that is not in the folder; empty if all are there."""
+    missing = lacking(folder, [JUDGE])
+    return missing or lacking(folder, _parts(read_config(folder / CONFIG, folder)))
+
+
+def _parts(config: dict[str, Any]) -> list[Part]:
+    """Return the parts that a configuration asks for: a tokenizer of its own is one more."""
+    model = config.get("model_cfg")
+    text = model.get("text_cfg") if isinstance(model, dict) else None
+    own_words = isinstance(text, dict) and text.get("hf_tokenizer_name")
+    return [JUDGE, JUDGE_WORDS] if own_words else [JUDGE]
+
+
+def _read(name: str, folder: Path) -> dict[str, Any]:
+    """Check a judge's files and settings, and return the description of its model."""
+    if not (folder / CONFIG).is_file():
         raise InputError(
             f"{name}, without open_clip_config.json; expected 'menagerie', or a folder or an id on "
             "the hub with it"
         )
-    # open_clip passes this setting on to transformers, which would run the model's own code.
-    if "trust_remote_code" in config.read_text():
-        raise InputError(
-            f"{name}, which wants to run code of its own; expected a model without "
-            "trust_remote_code"
-        )
+    config = read_config(folder / CONFIG, folder)
     weights = next((file for file in WEIGHTS if (folder / file).is_file()), "no file")
     if weights not in SAFE_WEIGHTS:
         raise InputError(f"{name}, with {weights} as weights; expected {', '.join(SAFE_WEIGHTS)}")
+    for part in _parts(config):
+        read_part(folder, part)
+    return _check_model(name, config)
+
+
+def _check_model(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of the model. Raises InputError for keys that are not known.
+
+    A vision encoder of timm's goes by its plain name: timm would look for any other name elsewhere.
+    """
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    model = _settings(name, "model_cfg", config.get("model_cfg"), MODEL_KEYS)
+    halves = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
+    vision, text = (
+        _settings(name, key, model.get(key), set(cls.__dataclass_fields__))
+        for key, cls in halves.items()
+    )
+    _settings(name, "tokenizer_kwargs", text.get("tokenizer_kwargs", {}), WORDS_KEYS)
+    timm = vision.get("timm_model_name", "plain")
+    if not isinstance(timm, str) or not re.fullmatch(r"[\w.]+", timm):
+        raise InputError(
+            f"{name}, with timm_model_name {shortened(timm)}; expected the name of a model"
+        )
+    return model
+
+
+def _settings(name: str, key: str, value: object, known: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{name}, with {key} {shortened(value)}; expected an object, {{...}}")
+    unknown = sorted(set(value) - known)
+    if unknown:
+        raise InputError(
+            f"{name}, with {', '.join(unknown)[:60]} in {key}; expected {', '.join(sorted(known))}"
+        )
+    return value

@@ -1,8 +1,8 @@
 """Ask a BLIP, BLIP-2 or SmolVLM model, or a CLIP with a list of words, about pictures."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,10 +13,20 @@ from torch.nn.functional import normalize
 
 from ..english import article, check_template, clean_text, fill
 from ..errors import InputError, listed, nearest
+from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
-from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
+from ..models.networks import (
+    check_vocabulary,
+    default_dtype,
+    describe_weights,
+    hide_progress_bars,
+    load_frozen,
+    usable_device,
+)
+from ..models.parts import VQA
 from ..pictures import check_pictures
+from ..reading import refusing
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
@@ -339,31 +349,29 @@ def _load(
 ) -> tuple[Any, Any]:
     """Load a frozen model and its processor from a folder, or else from the hub.
 
-    Weights are read from safetensors alone, which hold no code. Raises InputError if there are none
-    of this class.
+    Raises InputError if there is none of this class, and as `models.folders.read_part` does.
     """
     if Path(name_or_path).is_dir():
         folder = Path(name_or_path)
     else:
-        folder = snapshot(str(name_or_path), revision).folder
+        folder = snapshot(str(name_or_path), partial(lacking, parts=VQA), revision).folder
     name = model_class.__name__
     config = folder / "config.json"
-    classes = json.loads(config.read_text()).get("architectures") if config.is_file() else []
+    classes = read_config(config, folder).get("architectures") if config.is_file() else []
     # transformers would load another class's files as well, and fill gaps with random numbers.
-    if name not in (classes or []):
+    if not isinstance(classes, list) or name not in classes:
         raise InputError(
             f"vqa is {str(name_or_path)!r}, which holds no {name}; expected a folder or an id on "
             "the hub with one"
         )
-    try:
-        with hide_progress_bars():
-            processor = processor_class.from_pretrained(folder, local_files_only=True)
-            model = model_class.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, local_files_only=True
+    for part in VQA:
+        read_part(folder, part)
+    with hide_progress_bars():
+        with refusing(f"processor {str(folder)!r}"):
+            processor = processor_class.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
             )
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(
-            f"vqa is {str(name_or_path)!r}, which cannot be loaded ({str(error).strip()}); "
-            f"expected a folder or an id on the hub with a {name} in safetensors and its processor"
-        ) from None
-    return model.to(device).eval().requires_grad_(False), processor
+            known = len(processor.tokenizer)
+        model = load_frozen(model_class, folder, device, dtype)
+    check_vocabulary(folder, known, least=model.config.text_config.vocab_size // 2)
+    return model, processor

@@ -8,11 +8,11 @@ at least 0.9, lie outside its table.
 Nothing is ever optimized against the oracle.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from ..errors import InputError, one_of, whole
 from ..pictures import check_pictures
+from ..reading import read_json, refusing, shortened, verify
 from ..seeds import seeded
 from . import CATEGORIES, styles, truth
 from . import category as find_category
@@ -32,6 +33,9 @@ from .scenes import MAX_FACTORS, Scenes, draw
 SURE = 0.9
 FOLDER = Path(__file__).parent.parent / "checkpoints" / "menagerie" / "oracle"
 STYLE_SIZES = [len(values) for values in styles.FACTORS.values()]
+# Kinds of outputs that have a temperature.
+KINDS = ("category", "factors", "broken", "style")
+LARGE = 1e6  # a temperature or a limit is smaller
 MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
@@ -378,15 +382,19 @@ class Oracle:
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 
-        Raises InputError if there is no oracle of that name.
+        Raises InputError if there is no oracle of that name, and for damaged files.
         """
         one_of("name", name, BODIES)
-        card = json.loads((folder / f"{name}.json").read_text())
+        if folder == FOLDER:
+            verify(FOLDER.parent, FOLDER.name)
+        file = folder / f"{name}.safetensors"
+        card = _read_card(folder / f"{name}.json")
         net = Net(name, card.pop("side", 64))
-        weights = load_file(folder / f"{name}.safetensors")
-        net.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-        )
+        with refusing(f"file {str(file)!r}"):
+            weights = load_file(file)
+            net.load_state_dict(
+                {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+            )
         return cls(net, **card)
 
     @torch.no_grad()
@@ -447,3 +455,27 @@ class Oracle:
             log_prob=true_log_prob(factors, visible, category),
             distance=distance.cpu(),
         )
+
+
+def _read_card(file: Path) -> dict[str, Any]:
+    """Read an oracle's calibration. Raises InputError for anything else."""
+    card = read_json(file)
+    tables = {"temperatures": KINDS, "limits": [category.name for category in CATEGORIES]}
+    numbers = [card.get("broken_limit", 0.5)]
+    for key, names in tables.items():
+        values = card.get(key)
+        if not isinstance(values, dict) or set(values) != set(names):
+            raise InputError(
+                f"file {str(file)!r} has {key} {shortened(values)}; expected {', '.join(names)}"
+            )
+        numbers += values.values()
+    unknown = set(card) - {*tables, "broken_limit", "side"}
+    if unknown or card.get("side", 64) not in (64, 128):
+        odd = ", ".join(sorted(unknown))[:60] or shortened(card["side"])
+        raise InputError(
+            f"file {str(file)!r} has {odd}; expected {', '.join(tables)}, broken_limit, and a side "
+            "of 64 or 128"
+        )
+    if not all(type(x) in (int, float) and 0 < x < LARGE for x in numbers):
+        raise InputError(f"file {str(file)!r} has {shortened(numbers)}; expected numbers above 0")
+    return card

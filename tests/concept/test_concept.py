@@ -1,10 +1,12 @@
 """Concepts of every kind: what they change in the text or the prior, and saving and loading."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from creativelib.concept import KINDS, EmbeddingConcept, LoraConcept, TokenConcept, init, load
 from creativelib.errors import InputError
@@ -96,6 +98,37 @@ def test_save_and_load(pipe, tmp_path, kind):
     assert torch.equal(again.vectors, concept.vectors)
     with pytest.raises(InputError, match="holds no concept"):
         TokenConcept.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["subject", "lora", "embedding"])
+@pytest.mark.parametrize(
+    ("description", "tensors", "words"),
+    [
+        ([], None, "holds a list"),
+        ({"word": None}, None, "has word None"),
+        ({"scale": "a"}, None, "scale 'a'"),
+        ({"rank": 10**12}, None, "rank 1000000000000"),
+        ({"kind": ["lora"]}, None, "of kind .'lora'."),
+        ({}, b"weights", "cannot be loaded"),
+        ({}, {}, "holds {}; expected the tensors"),
+        ({}, {"other": torch.ones(2, 3)}, "expected"),
+        ({}, {"vectors": torch.ones(2, 3)}, "with .* of shape .*; this model's is of shape"),
+        ({}, {"vectors": torch.ones(())}, "expected the tensors that Concept.save writes"),
+    ],
+    ids=str,
+)
+def test_damaged_folders_are_named(pipe, tmp_path, kind, description, tensors, words):
+    init(pipe, kind, "pet", generator=torch.Generator()).save(tmp_path)
+    file = tmp_path / "concept.json"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps(description if description == [] else about | description))
+    weights = tmp_path / "concept.safetensors"
+    if isinstance(tensors, bytes):
+        weights.write_bytes(tensors)
+    elif tensors is not None:
+        save_file(tensors, weights)
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, pipe)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import shutil
 import pytest
 
 from creativelib.errors import InputError
-from creativelib.models.location import bundled, locate, verify
+from creativelib.models.location import bundled, locate
 from creativelib.models.names import BUNDLED_STACKS, MODELS
+from creativelib.reading import verify
 
 
 def test_every_model_says_what_it_needs():
@@ -80,15 +81,44 @@ def test_sums_that_agree(summed):
     assert verify(summed) == hashlib.sha256((summed / "sha256.json").read_bytes()).hexdigest()
 
 
+def list_as(folder, path):
+    sums = json.loads((folder / "sha256.json").read_text())
+    (folder / "sha256.json").write_text(json.dumps({path: sums["weights"]}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (lambda folder: (folder / "weights").write_text("wrong"), "damaged"),
         (lambda folder: (folder / "weights").unlink(), "missing"),
         (lambda folder: (folder / "sha256.json").unlink(), "missing"),
+        (lambda folder: (folder / "sha256.json").write_text("{}"), "has no sums"),
+        (lambda folder: (folder / "sha256.json").write_text("[]"), "sha256.json is damaged"),
+        (lambda folder: (folder / "sha256.json").write_text("{"), "sha256.json is damaged"),
+        (lambda folder: (folder / "sha256.json").write_text("[" * 10**5), "json is damaged"),
+        (lambda folder: (folder / "sha256.json").write_text('{"weights": 1}'), "json is damaged"),
+        (lambda folder: list_as(folder, "../weights"), "sha256.json is damaged"),
+        (lambda folder: list_as(folder, "/etc/passwd"), "sha256.json is damaged"),
+        (lambda folder: (folder / "more.safetensors").touch(), "more.safetensors is not listed"),
+        (lambda folder: (folder / "config.json").write_text("{}"), "config.json is not listed"),
     ],
 )
 def test_sums_that_do_not(summed, spoil, words):
     spoil(summed)
     with pytest.raises(InputError, match=words):
         verify(summed)
+
+
+def test_a_part_of_a_folder_is_compared_alone(summed):
+    (summed / "oracle").mkdir()
+    (summed / "oracle" / "a.json").write_text("{}")
+    with pytest.raises(InputError, match="oracle has no sums"):
+        verify(summed, "oracle")
+    sums = json.loads((summed / "sha256.json").read_text())
+    sums["oracle/a.json"] = hashlib.sha256(b"{}").hexdigest()
+    (summed / "sha256.json").write_text(json.dumps(sums))
+    (summed / "weights").write_text("wrong")
+    assert verify(summed, "oracle")
+    (summed / "oracle" / "a.json").write_text("[]")
+    with pytest.raises(InputError, match="a.json is damaged"):
+        verify(summed, "oracle")

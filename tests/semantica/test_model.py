@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,61 @@ def test_unknown_models_are_refused(tmp_path):
             Semantica.load(name)
 
 
+@pytest.mark.parametrize("name", ["encoder", "movq"])
+@pytest.mark.parametrize(
+    "value", ["owner/other", "../elsewhere", "/etc", "", ".", "resnet", None, 1, ["clip"], {}]
+)
+def test_parts_lie_in_the_folder_or_are_bundled(folder, tmp_path_factory, name, value):
+    elsewhere = folder.parent / "elsewhere"
+    shutil.copytree(folder / name, elsewhere, dirs_exist_ok=True)
+    card = json.loads((folder / "semantica.json").read_text()) | {name: value}
+    (folder / "semantica.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"names .* as its|leads outside|is of class|expected"):
+        Semantica.load(folder)
+
+
+def test_a_saved_model_can_be_moved(folder, tmp_path):
+    """Its parts lie in its folder, and draw the same there."""
+    pictures = torch.rand(1, 1, 3, 16, 16, generator=seeded(0))
+    semantica = Semantica.load(folder)
+    semantica.save(folder / "copy")
+    moved = shutil.move(folder / "copy", tmp_path / "moved")
+    for part in ("encoder", "movq"):
+        shutil.rmtree(folder / part)
+    first, second = (Semantica.load(moved) for _ in range(2))
+    drawn = [m.vary(pictures, 1, generator=seeded(1), steps=1) for m in (first, second)]
+    assert torch.equal(*drawn)
+    for part in ("model", "preprocess"):
+        assert type(getattr(first.encoder, part)) is type(getattr(semantica.encoder, part))
+    assert first.encoder.preprocess == semantica.encoder.preprocess
+    before = semantica.encoder.model.state_dict()
+    after = first.encoder.model.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("semantica.json", "[]", "holds a list"),
+        ("semantica.json", "{", "is no JSON"),
+        ("semantica.json", '{"auto_map": {"a": "b"}}', "sets auto_map"),
+        ("config.json", '{"_class_name": "UNet1DModel"}', "is of class UNet1DModel; expected"),
+        ("diffusion_pytorch_model.safetensors", "weights", "cannot be loaded"),
+    ],
+)
+def test_damaged_files_are_named(folder, name, text, words):
+    (folder / name).write_text(text)
+    with pytest.raises(InputError, match=words):
+        Semantica.load(folder)
+
+
+def test_a_network_that_cannot_count_pictures_is_refused(folder):
+    about = json.loads((folder / "config.json").read_text()) | {"num_class_embeds": None}
+    (folder / "config.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="has num_class_embeds None; expected a whole number"):
+        Semantica.load(folder)
+
+
 def test_a_model_describes_itself_in_five_lines(folder):
     semantica = Semantica.load(folder)
     lines = repr(semantica).splitlines()
@@ -180,7 +236,7 @@ def test_a_saved_model_is_loaded_with_weights_in_half_precision(folder, form):
     for name, value in semantica.unet.state_dict().items():
         assert value.dtype == torch.float32 and torch.equal(value, before[name])
     again = Semantica.load(target)
-    assert again.card == semantica.card
+    assert again.card == semantica.card | {"encoder": "encoder", "movq": "movq"}
     for name, value in again.unet.state_dict().items():
         assert torch.equal(value, before[name].half().float())
 

@@ -3,6 +3,7 @@
 Codes keep embeddings, and the transformer never looks ahead.
 """
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -279,4 +280,24 @@ def test_a_folder_of_something_else_is_refused(prior, tmp_path):
     prior.save(tmp_path)
     (tmp_path / "codes.safetensors").unlink()
     with pytest.raises(InputError, match="codes.safetensors"):
+        AutoregressivePrior.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.json", "[]", "holds a list"),
+        ("config.json", "{}", "holds {}; expected whole numbers from 1 to 4096 for dim, text"),
+        ("config.json", None, "expected whole numbers from 1 to 4096"),
+        ("model.safetensors", "weights", "prior .* cannot be loaded"),
+        ("codes.safetensors", "weights", "prior .* cannot be loaded"),
+    ],
+)
+def test_damaged_files_are_named(prior, tmp_path, name, text, words):
+    prior.save(tmp_path)
+    if text is None:
+        sizes = json.loads((tmp_path / name).read_text())
+        text = json.dumps(sizes | {"layers": 10**9})
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=words):
         AutoregressivePrior.load(tmp_path)

@@ -35,7 +35,9 @@ from creativelib.evaluation import baselines
 from creativelib.models import networks
 from creativelib.models.hub import snapshot
 from creativelib.models.location import locate
-from creativelib.models.names import DECODERS, MODELS, PRIORS
+from creativelib.models.names import MODELS
+from creativelib.models.parts import DECODERS, PRIOR, PRIORS
+from creativelib.models.weights import weight_files
 from creativelib.notebook import session
 from creativelib.optimization.objectives import Direction
 from creativelib.steering import guidance
@@ -510,6 +512,55 @@ def test_wrong_folders(cache, tmp_path, make, words):
         load(make(tmp_path), "cpu")
 
 
+def test_a_tokenizers_own_code_is_neither_run_nor_asked_about(tmp_path, monkeypatch):
+    """Kandinsky 2.1's second tokenizer was one for transformers to choose."""
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("the user was asked"))
+    make_kandinsky_21(tmp_path / "prior", tmp_path / "decoder")
+    file = tmp_path / "decoder" / "tokenizer" / "tokenizer_config.json"
+    about = json.loads(file.read_text())
+    for values, words in (
+        ({"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "sets auto_map to"),
+        ({"tokenizer_class": "Own"}, "is of class Own; expected XLMRobertaTokenizer"),
+    ):
+        file.write_text(json.dumps(about | values))
+        with pytest.raises(InputError, match=words):
+            load(tmp_path, "cpu")
+
+
+def test_kandinsky_21s_words_are_those_that_transformers_would_choose(cache):
+    from transformers import AutoTokenizer, XLMRobertaTokenizer
+
+    folder = locate("kandinsky-2-1").decoder / "tokenizer"
+    texts = ["", "a photo of a pet", "red ears!"]
+    tokens = [cls.from_pretrained(folder)(texts) for cls in (AutoTokenizer, XLMRobertaTokenizer)]
+    assert tokens[0].input_ids == tokens[1].input_ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_missing_in_the_cache_is_asked_for(cache, tmp_path, monkeypatch, name):
+    """Whatever file of whatever part it is: other programs fill the cache in part."""
+    from huggingface_hub import constants
+
+    shutil.copytree(cache, tmp_path / "cut")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cut"))
+    found = locate(name)
+    folders = {found.prior, found.decoder, found.image_encoder}
+    files = {
+        file
+        for folder in folders
+        for file in folder.rglob("*")
+        if file.is_file()
+        and file.name not in ("special_tokens_map.json", "generation_config.json", "merges.txt")
+        and not (file.name == "vocab.json" and (file.parent / "tokenizer.json").is_file())
+    }
+    assert len(files) > 10
+    for file in sorted(files):
+        aside = file.rename(tmp_path / "aside")
+        with pytest.raises(InputError, match="is not whole in the cache"):
+            locate(name)
+        aside.rename(file)
+
+
 def test_too_little_memory(cache, monkeypatch):
     from types import SimpleNamespace
 
@@ -524,7 +575,7 @@ def test_too_little_memory(cache, monkeypatch):
 def test_weights_are_counted_before_they_are_read(cache):
     found = locate("kandinsky-2-2")
     prior = load("kandinsky-2-2", "cpu").prior
-    counted = networks.gigabytes(found.prior / "prior", torch.float16)
+    counted = networks.gigabytes(weight_files(found.prior / "prior", PRIOR), torch.float16)
     assert counted == pytest.approx(2 * sum(p.numel() for p in prior.parameters()) / 1e9)
 
 
@@ -610,7 +661,7 @@ def test_only_files_that_are_read_are_downloaded(tmp_path, monkeypatch):
         ("kandinsky-community/kandinsky-2-1", DECODERS["KandinskyPipeline"]),
     ):
         with pytest.raises(InputError, match="no network"):
-            snapshot(repo, parts=kinds)
+            snapshot(repo, lacks=lambda folder: "all", parts=list(kinds))
     both = {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt"}
     prior, decoder = requested.values()
     assert prior == both | {"prior/config.json", "prior/diffusion_pytorch_model.safetensors"}

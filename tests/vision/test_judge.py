@@ -198,6 +198,88 @@ def test_what_cannot_be_judged_by_is_refused(folder, tmp_path):
         Judge.load(place)
 
 
+def described(folder, place, **model):
+    """Copy the folder, with other settings of the model; `text` and `vision` are of its halves."""
+    shutil.copytree(folder, place)
+    about = json.loads((place / "open_clip_config.json").read_text())
+    for half in ("text", "vision"):
+        about["model_cfg"][f"{half}_cfg"] |= model.pop(half, {})
+    about["model_cfg"] |= model
+    (place / "open_clip_config.json").write_text(json.dumps(about))
+    return place
+
+
+ELSEWHERE = [
+    ({"text": {"tokenizer_kwargs": {"trust_remote_code": True}}}, "code of its own"),
+    (
+        {"text": {"tokenizer_kwargs": {"code_revision": "main"}}},
+        "code_revision in tokenizer_kwargs",
+    ),
+    ({"text": {"tokenizer_kwargs": {"cache_dir": "/tmp"}}}, "cache_dir in tokenizer_kwargs"),
+    ({"text": {"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}}, "sets bpe_path to"),
+    ({"text": {"tokenizer_kwargs": {"gguf_file": "../a"}}}, "sets gguf_file to"),
+    ({"text": {"hf_model_name": "owner/other"}}, "sets hf_model_name to 'owner/other'"),
+    ({"text": {"own": 1}}, "own in text_cfg; expected"),
+    ({"vision": {"timm_model_name": "hf-hub:owner/other"}}, "expected the name of a model"),
+    ({"vision": {"timm_model_name": "local-dir:/tmp"}}, "expected the name of a model"),
+    ({"vision": {"timm_model_name": ["resnet50"]}}, "expected the name of a model"),
+    ({"vision": {"pretrained": "/tmp/weights.bin"}}, "pretrained in vision_cfg; expected"),
+    ({"pretrained_text_path": "/tmp/weights.bin"}, "pretrained_text_path in model_cfg; expected"),
+    ({"text": {"layers": 10**9}}, "sets layers to 1000000000; expected at most"),
+    ({"text_cfg": None}, "with text_cfg None; expected an object"),
+    ({"vision_cfg": [1]}, "with vision_cfg .1.; expected an object"),
+    ({"embed_dim": "many"}, "which cannot be loaded"),
+]
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize(("model", "words"), ELSEWHERE, ids=str)
+def test_settings_that_lead_elsewhere_are_refused(folder, tmp_path, model, words, escaped):
+    """Written plainly or with escaped letters."""
+    place = described(folder, tmp_path / "judge", **json.loads(json.dumps(model)))
+    if escaped:
+        file = place / "open_clip_config.json"
+        file.write_text(file.read_text().replace("t", "\\u0074").replace("\\u0074rue", "true"))
+    with pytest.raises(InputError, match=words):
+        Judge.load(place)
+
+
+def test_a_tokenizers_own_code_is_neither_run_nor_asked_about(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("the user was asked"))
+    place = shutil.copytree(folder, tmp_path / "judge")
+    marker = tmp_path / "marker"
+    (place / "own.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    file = place / "tokenizer_config.json"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps(about | {"auto_map": {"AutoTokenizer": ["own.Own", None]}}))
+    with pytest.raises(InputError, match="sets auto_map to"):
+        Judge.load(place)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("open_clip_config.json", "[]", "holds a list; expected an object"),
+        ("open_clip_config.json", "{}", "with model_cfg None; expected an object"),
+        ("open_clip_config.json", "{", "is no JSON"),
+        ("open_clip_model.safetensors", "version https://git-lfs", "git-lfs's pointer"),
+        ("open_clip_model.safetensors", "weights", "cannot be loaded"),
+        ("tokenizer.json", None, "lacks tokenizer.json"),
+        ("tokenizer.json", "{}", "which cannot be loaded"),
+        ("tokenizer_config.json", "{", "is no JSON"),
+    ],
+)
+def test_files_that_are_missing_or_damaged_are_named(folder, tmp_path, name, text, words):
+    place = shutil.copytree(folder, tmp_path / "judge")
+    if text is None:
+        (place / name).unlink()
+    else:
+        (place / name).write_text(text)
+    with pytest.raises(InputError, match=words):
+        Judge.load(place)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_judge_on_a_gpu_judges_as_on_a_cpu(folder, judge):
     other = Judge.load(folder, "cuda")

@@ -378,6 +378,59 @@ def test_weights_that_are_pickles_are_not_read(cls, made, request, cache):
         cls.load("owner/name")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("config.json", {"auto_map": {"AutoConfig": "own.Own"}}, "sets auto_map to"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "auto_map"),
+        (
+            "processor_config.json",
+            {"audio_tokenizer": {"audio_tokenizer_name_or_path": "owner/other"}},
+            "sets audio_tokenizer to",
+        ),
+        ("generation_config.json", {"custom_generate": "owner/other"}, "sets custom_generate to"),
+        ("adapter_config.json", {"base_model_name_or_path": "owner/other"}, "lead"),
+        ("tokenizer_config.json", {"tokenizer_class": "Own"}, "is of class Own;"),
+        ("config.json", {"architectures": "BlipForQuestionAnswering"}, "holds no Blip"),
+        ("config.json", {"architectures": {}}, "holds no Blip"),
+        ("config.json", {"text_config": {"num_hidden_layers": 10**9}}, "num_hidden_layers"),
+        ("config.json", {"vision_config": {"hidden_size": "a"}}, "cannot be loaded"),
+        ("processor_config.json", {"image_processor": 1}, "cannot be loaded"),
+    ],
+    ids=str,
+)
+def test_settings_that_lead_elsewhere_or_are_wrong_are_refused(
+    folder, tmp_path, monkeypatch, name, values, words
+):
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("the user was asked"))
+    place = shutil.copytree(folder, tmp_path / "vqa")
+    about = json.loads((place / name).read_text()) if (place / name).is_file() else {}
+    (place / name).write_text(json.dumps(about | values))
+    with pytest.raises(InputError, match=words):
+        BlipVqa.load(place)
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("tokenizer.json", "lacks tokenizer.json"),
+        ("model.safetensors", "weights in safetensors are missing"),
+        ("processor_config.json", "lacks processor_config.json"),
+        ("tokenizer_config.json", "lacks tokenizer_config.json"),
+    ],
+)
+def test_missing_files_are_named(folder, tmp_path, cache, gone, words):
+    """In a folder; and a cache that another library filled in part does not count as whole."""
+    place = shutil.copytree(
+        folder, tmp_path / "part", ignore=shutil.ignore_patterns(gone, "vocab.txt")
+    )
+    with pytest.raises(InputError, match=words):
+        BlipVqa.load(place)
+    cache(place, "owner/name")
+    with pytest.raises(InputError, match="model 'owner/name' is not whole in the cache"):
+        BlipVqa.load("owner/name")
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("cls", "made"), EACH)
 def test_models_answer_in_half_precision(cls, made, dtype, request):

@@ -1,5 +1,8 @@
 """The definitions of the oracle's judgments, tested with a net that knows the answers."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from torch.nn.functional import one_hot
@@ -8,6 +11,7 @@ from creativelib.errors import InputError
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.oracle import (
     BODIES,
+    FOLDER,
     MAX_VALUES,
     Logits,
     Net,
@@ -184,6 +188,46 @@ def test_what_the_net_was_not_made_for_is_refused(name):
             look(torch.rand(1, 3, h, w), "pet")
     with pytest.raises(InputError, match="category 'car' is not in the Menagerie; expected"):
         look(torch.rand(1, 3, 64, 64), "car")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Copy the bundled oracles, with the sums of all bundled files."""
+    folder = shutil.copytree(FOLDER, tmp_path / "oracle")
+    shutil.copy(FOLDER.parent / "sha256.json", tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["residual.json", "residual.safetensors", "mix.json"])
+def test_the_bundled_oracles_files_are_compared_with_their_sums(files, monkeypatch, name):
+    monkeypatch.setattr("creativelib.world.oracle.FOLDER", files)
+    Oracle.load(folder=files)
+    content = bytearray((files / name).read_bytes())
+    content[-2] ^= 1
+    (files / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} is damaged; install creativelib again"):
+        Oracle.load(folder=files)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("residual.json", lambda card: card | {"net": 1}, "has net; expected temperatures"),
+        ("residual.json", lambda card: card | {"side": 65}, "has 65; expected .* a side of 64"),
+        ("residual.json", lambda card: card | {"side": []}, "expected .* a side of 64"),
+        ("residual.json", lambda card: card | {"limits": {}}, "has limits {}; expected pet"),
+        ("residual.json", lambda card: card | {"temperatures": [1]}, "has temperatures"),
+        ("residual.json", lambda card: card | {"broken_limit": "a"}, "expected numbers above 0"),
+        ("residual.json", lambda card: card | {"broken_limit": 10**400}, "expected numbers above"),
+        ("residual.json", lambda card: [], "holds a list"),
+        ("residual.safetensors", lambda card: {}, "cannot be loaded"),
+    ],
+)
+def test_an_oracles_own_folder_is_read_with_care(files, name, change, words):
+    card = json.loads((files / "residual.json").read_text())
+    (files / name).write_text(json.dumps(change(card)))
+    with pytest.raises(InputError, match=words):
+        Oracle.load(folder=files)
 
 
 def test_departures_count_certain_structural_factors_outside_each_table():
