@@ -66,7 +66,10 @@ def load_frozen(
     cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Any:
     """Load a network of a class of diffusers or transformers, ready for use, not for training."""
-    network = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    # `dtype`, the newer name, is unknown to diffusers before 0.40.
+    network = cls.from_pretrained(
+        folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True
+    )
     return network.to(device).eval().requires_grad_(False)
 
 
