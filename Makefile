@@ -4,26 +4,32 @@
 # make notebooks  run the notebooks and store their outputs (NOTEBOOKS=notebooks/00-*.ipynb for one)
 # make results    measure everything anew, for hours (see benchmarks/everything.py)
 # make url        write the repository's address where it is needed (see CONTRIBUTING.md)
+# make colab      run chapters in a fresh environment with what Colab has (tests/colab.txt), with Python 3.13
+# make lowest     create and tests in a fresh environment with the lowest versions (tests/lowest.txt), with Python 3.11
 # make clean      remove everything that was made
-# Other Python: make PYTHON=python3.12. Other environment: make VENV=path.
+# Other Python: make PYTHON=python3.12, COLAB_PYTHON=..., LOWEST_PYTHON=... Other environment: make VENV=path.
 
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 NOTEBOOKS ?= notebooks/*.ipynb
+COLAB_PYTHON ?= python3.13
+LOWEST_PYTHON ?= python3.11
+# The rooms that depend most on other packages.
+LOWEST_TESTS := $(addprefix tests/,concept density metrics models study unclip vision)
 BIN := $(VENV)/bin
 READY := $(VENV)/.creativelib-ready
 
 # Tests and stored outputs run with one thread each: JOBS of them share the machine, and sums come out in the same order everywhere.
-test notebooks: export OMP_NUM_THREADS := 1
-test notebooks: export TOKENIZERS_PARALLELISM := false
+test notebooks lowest: export OMP_NUM_THREADS := 1
+test notebooks lowest: export TOKENIZERS_PARALLELISM := false
 # What is bundled must do: nothing may be fetched.
-test notebooks: export HF_HUB_OFFLINE := 1
+test notebooks lowest: export HF_HUB_OFFLINE := 1
 # Progress is for those who wait, not for stored outputs.
-test notebooks: export TQDM_DISABLE := 1
+test notebooks lowest: export TQDM_DISABLE := 1
 test: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: all test lab book notebooks results url clean
+.PHONY: all test lab book notebooks results url colab lowest clean
 
 all: $(READY)
 	$(BIN)/creativelib create "a photo of a pet" --out out/pet --seed 0 --count 16 --model menagerie-128
@@ -65,6 +71,19 @@ results: $(READY)
 url: $(READY)
 	$(BIN)/python book/repository.py
 
+# The first cell of the chapters installs the last commit; nothing of Colab's may change.
+colab:
+	$(COLAB_PYTHON) -m venv --clear .venv-colab
+	.venv-colab/bin/python -m pip install --disable-pip-version-check -q -r tests/colab.txt
+	.venv-colab/bin/python tests/checks/colab.py notebooks/00-*.ipynb notebooks/04-*.ipynb notebooks/08-*.ipynb
+
+lowest:
+	$(LOWEST_PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --disable-pip-version-check -q -r tests/lowest.txt
+	.venv-lowest/bin/python -m pip install --disable-pip-version-check -q --no-deps -e .
+	.venv-lowest/bin/creativelib create "a photo of a pet" --out out/lowest --seed 0 --count 4
+	.venv-lowest/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(LOWEST_TESTS)
+
 clean:
-	rm -rf .venv _build out .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-lowest _build out .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

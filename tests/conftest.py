@@ -4,7 +4,7 @@ Shapes and types are checked on every call of the package.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -79,6 +79,28 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         )
 
     return put
+
+
+@pytest.fixture
+def install_torchao(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+    """Give a function that installs an empty torchao of some version for a test."""
+    from peft.import_utils import is_torchao_available
+
+    def install(version: str) -> None:
+        site = tmp_path / "torchao"
+        about = site / f"torchao-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: torchao\nVersion: {version}\n"
+        )
+        (site / "torchao").mkdir()
+        (site / "torchao" / "__init__.py").touch()
+        monkeypatch.syspath_prepend(site)
+        # peft remembers what it found.
+        is_torchao_available.cache_clear()
+
+    yield install
+    is_torchao_available.cache_clear()
 
 
 @pytest.fixture

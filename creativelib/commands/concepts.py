@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..concept import Concept, TokenConcept, load
+from ..concept.kinds import check_kind
 from ..concept.token import check_known
 from ..conceptlab import evolution
 from ..conceptlab.evolution import (
@@ -78,6 +79,8 @@ def learn(
     check_known(pipe, "word", word)
     for each in negatives:
         check_known(pipe, "negatives", each)
+    if settled:
+        check_kind("lora")
     make_writable("out", out)
     config = config or (STYLE_CONFIG if style else LearnConfig())
     arguments = {
@@ -160,6 +163,7 @@ def mix(
     """
     out = Path(out)
     check_mixing(parents, weights, word, seed, count)
+    check_kind(config.kind)
     make_writable("out", out)
     found = [parent_of(pipe, each) for each in parents]
     start = word or next((each.word for each in found if isinstance(each, Concept)), None)
@@ -231,6 +235,7 @@ def evolve(
 
     out = Path(out)
     check_numbers(seed, count)
+    check_kind(config.kind)
     concept = load(founders, pipe)
     if len(concept) < 2:
         raise InputError(

@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
+from ..concept.kinds import check_kind
 from ..concept.token import check_known, check_token
 from ..density import FORMAT, Density
 from ..density import load as load_density
@@ -81,12 +82,13 @@ def create(
     Raises InputError, before any long work, for an empty prompt and one with {}, for words that the
     bundled model does not know, for a word that is not in the prompt or not one token of the model,
     for an unwritable folder and one that holds a run with other arguments, for a count or seed out
-    of range, and for an unknown model or device.
+    of range, for an unknown model or device, and as `check_kind` does.
     """
     prompt = clean_text("prompt", prompt)
     count = whole("count", count, 1, MOST_PICTURES)
     seed = check_seed(seed)
     _check_prompt(prompt, word)
+    check_kind(config.kind)
     folder = Path(out)
     make_writable("out", folder)
     progress = Progress(config.steps + 4)

@@ -9,8 +9,18 @@ from ..errors import InputError, one_of
 from ..unclip.pipeline import Pipeline
 from .base import KINDS, Concept, read
 from .embedding import EmbeddingConcept
-from .lora import LoraConcept
+from .lora import LoraConcept, check_peft
 from .token import TokenConcept
+
+
+def check_kind(kind: str) -> None:
+    """Raise InputError for an unknown kind, and for "lora" as `check_peft` does.
+
+    Long work that ends in a new concept begins with this.
+    """
+    one_of("kind", kind, KINDS)
+    if kind == "lora":
+        check_peft()
 
 
 def init(

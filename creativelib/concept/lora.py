@@ -4,6 +4,8 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -50,16 +52,17 @@ class LoraConcept(Concept):
     ) -> "LoraConcept":
         """Start k adapters that change nothing: random down, zero up.
 
-        Raises InputError for a k that is not 1 to MOST_CONCEPTS, a rank below 1, a bad word, and
-        without a generator.
+        Raises InputError for a k that is not 1 to MOST_CONCEPTS, a rank below 1, a bad word,
+        without a generator, and as `check_peft` does.
         """
-        from peft import LoraConfig
-
         whole("k", k, 1, MOST_CONCEPTS)
         whole("rank", rank, 1, MOST_RANK)
         word = clean_word("word", word)
         if generator is None:
             raise InputError("generator is None; adapters need one to start apart")
+        check_peft()
+        from peft import LoraConfig
+
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
         with warnings.catch_warnings():
             # Several adapters are wanted here.
@@ -128,3 +131,21 @@ class LoraConcept(Concept):
 def adapter_name(i: int) -> str:
     """Name the adapter of concept i."""
     return f"concept{i}"
+
+
+def check_peft() -> None:
+    """Raise InputError if the installed torchao is one that peft refuses to work beside.
+
+    peft looks at it for every layer that it adapts, although nothing here is quantized.
+    """
+    if find_spec("torchao") is None:
+        return
+    from peft.import_utils import is_torchao_available
+
+    try:
+        is_torchao_available()
+    except ImportError as error:
+        raise InputError(
+            f"torchao is {version('torchao')}, with which peft makes no adapters ({error}); "
+            "expected a newer one or none: pip uninstall torchao"
+        ) from None

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from .. import __version__
 from ..concept import Concept
+from ..concept.kinds import check_kind
 from ..conceptlab.learning import learn_concept
 from ..conceptlab.settings import LEARN_DEFAULTS, LearnConfig
 from ..conceptlab.settling import settle
@@ -214,6 +215,7 @@ def adaptive(bench: Workbench, word: str, n: int, seed: int) -> Samples:
 
 def settled(bench: Workbench, word: str, n: int, seed: int) -> Samples:
     """Settle the concepts that were learned with adaptive negatives."""
+    check_kind("lora")
     result = bench.adaptive(word, seed).result
     concept = settle(bench.pipe, word, result.concept, result.negatives, seed=100 * seed)
     return bench.draw(concept, n, seed)

@@ -76,9 +76,10 @@ def load_frozen(
     """
     what = f"model folder {str(folder)!r}"
     with refusing(what):
+        # `dtype`, the newer name, is unknown to diffusers before 0.40.
         network, info = cls.from_pretrained(
             folder,
-            dtype=dtype,
+            torch_dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ..concept import Concept, init
+from ..concept.kinds import check_kind
 from ..density import Density
 from ..english import check_template, clean_word, fill
 from ..optimization.loop import Step, drain, optimize
@@ -238,6 +239,7 @@ def steer(
     word = clean_word("word", word)
     check_template(template)
     check_seed(seed)
+    check_kind(config.kind)
     density = density or fit_baseline(pipe, fill(template, word), config)
     states = iter_steer(
         pipe,

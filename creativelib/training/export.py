@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..files import cache_folder, write_json
 from ..fitting.precision import fast_precision
-from ..models.networks import rows_at_once
+from ..models.networks import load_frozen, rows_at_once
 
 MODEL = "menagerie-128"
 FOLDER = Path(__file__).parent.parent / "checkpoints" / MODEL
@@ -77,7 +77,7 @@ def load_movq(device: torch.device | str = "cpu") -> Any:
     """Load the autoencoder, frozen and in float32."""
     from diffusers import VQModel
 
-    return freeze(VQModel.from_pretrained(DECODER / "movq", dtype=torch.float32), device)
+    return load_frozen(VQModel, DECODER / "movq", torch.device(device))
 
 
 def freeze(model: Any, device: torch.device | str) -> Any:

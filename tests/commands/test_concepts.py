@@ -8,11 +8,14 @@ import torch
 from PIL import Image
 
 from creativelib.commands import cli, concepts
+from creativelib.commands.creation import create
 from creativelib.concept import TokenConcept, load
 from creativelib.conceptlab import settings
 from creativelib.conceptlab.evolution import Family, MixConfig
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.errors import InputError
+from creativelib.steering.recipe import steer
+from creativelib.steering.settings import SteerConfig
 
 CONFIG = LearnConfig(concepts=3, samples=1, steps=3, templates=("a photo of a {}",))
 SHORT = MixConfig(each=2, samples=1, steps=2, templates=("a photo of a {}",))
@@ -135,6 +138,21 @@ def test_bad_input_comes_before_any_work(pipe, menagerie, tmp_path):
     with pytest.raises(InputError, match="never saw: 'zebroid'"):
         concepts.learn(menagerie, "pet", tmp_path / "out", ["zebroid"])
     assert not (tmp_path / "out").exists()
+
+
+def test_an_old_torchao_is_named_before_any_work(pipe, learned, install_torchao, tmp_path):
+    install_torchao("0.1.0")
+    out = tmp_path / "out"
+    for start in (
+        lambda: concepts.learn(pipe, "pet", out, ["cat"], CONFIG, settled=True),
+        lambda: concepts.mix(pipe, ["cat", "dog"], out),
+        lambda: concepts.evolve(pipe, learned, out),
+        lambda: create("a pet", out, config=SteerConfig(kind="lora")),
+        lambda: steer(pipe, "pet", config=SteerConfig(kind="lora")),
+    ):
+        with pytest.raises(InputError, match="pip uninstall torchao"):
+            start()
+    assert not out.exists()
 
 
 def test_the_report_has_the_truth_where_it_is_known(menagerie, tmp_path):

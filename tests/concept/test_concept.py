@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from creativelib.concept import KINDS, EmbeddingConcept, LoraConcept, TokenConcept, init, load
+from creativelib.concept.kinds import check_kind
 from creativelib.errors import InputError
 from creativelib.unclip.prior import PriorSampling
 from writes import error_of, note_writes
@@ -319,3 +320,30 @@ def test_selected_concepts_draw_what_they_drew_among_all(pipe, kind):
     every = three.sample(pipe, "a photo of a {}", 2, noise=seeded(0, 1, 2))
     some = three.select([2, 0]).sample(pipe, "a photo of a {}", 2, noise=seeded(2, 0))
     assert torch.allclose(some, every[[2, 0]], atol=1e-5)
+
+
+def test_a_torchao_that_peft_refuses_is_named(pipe, install_torchao, tmp_path):
+    """Colab has one. The remedy is named wherever adapters are made, and nowhere else."""
+    LoraConcept.init(pipe, "pet", generator=torch.Generator()).save(tmp_path)
+    install_torchao("0.1.0")
+    words = "torchao is 0.1.0.*pip uninstall torchao"
+    for make in (
+        lambda: LoraConcept.init(pipe, "pet", generator=torch.Generator()),
+        lambda: load(tmp_path, pipe),
+        lambda: check_kind("lora"),
+    ):
+        with pytest.raises(InputError, match=words):
+            make()
+    for kind in set(KINDS) - {"lora"}:
+        check_kind(kind)
+        init(pipe, kind, "pet", generator=torch.Generator())
+
+
+def test_a_torchao_that_peft_accepts_may_stay(install_torchao):
+    install_torchao("99.0")
+    check_kind("lora")
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(InputError, match="kind is 'tail'; expected one of subject"):
+        check_kind("tail")

@@ -79,9 +79,7 @@ def test_no_file_is_too_large_to_pass_around(folder):
 def test_plain_diffusers_gives_the_same_embeddings(folder, stack):
     from diffusers import KandinskyV22PriorPipeline
 
-    plain = KandinskyV22PriorPipeline.from_pretrained(folder / "prior", dtype=torch.float32)
-    plain.text_encoder.float()
-    plain.image_encoder.float()
+    plain = KandinskyV22PriorPipeline.from_pretrained(folder / "prior").to(torch.float32)
     plain.set_progress_bar_config(disable=True)
     expected = plain(
         PROMPTS,
@@ -102,7 +100,7 @@ def test_plain_diffusers_gives_the_same_embeddings(folder, stack):
 def test_plain_diffusers_gives_the_same_pictures(folder, stack):
     from diffusers import KandinskyV22Pipeline
 
-    plain = KandinskyV22Pipeline.from_pretrained(folder / "decoder", dtype=torch.float32)
+    plain = KandinskyV22Pipeline.from_pretrained(folder / "decoder").to(torch.float32)
     plain.set_progress_bar_config(disable=True)
     z = stack.sample_prior(stack.encode_text(PROMPTS), n=1, noise=seeded(1)).flatten(0, 1)
     side = stack.decoder.side
