@@ -21,6 +21,7 @@ from ..concept import Concept, init, load
 from ..errors import InputError, at_least
 from ..optimization.loop import drain, optimize
 from ..optimization.objectives import Similarity
+from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
 from .settling import TEMPLATES, template_offsets
@@ -67,6 +68,7 @@ def picture_embeddings(
         return pipe.encode_images(pipe.decode(z, generator=generator))
 
 
+@normal_tensors()
 def mix(
     pipe: Pipeline,
     word: str,

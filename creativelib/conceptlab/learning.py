@@ -51,6 +51,7 @@ class LearnSetup:
     negatives: TextEmbeddings | CollectedImages
 
 
+@normal_tensors()
 def iter_learn(
     pipe: Pipeline,
     word: str,
@@ -134,7 +135,7 @@ def iter_learn(
         state = LearnState.load(file, start, about)
     else:
         state = LearnState.begin(start, negatives)
-    return _iter_learn(state, setup, file, about)
+    return with_gradients(_iter_learn(state, setup, file, about))
 
 
 def _iter_learn(

@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from .moments import Moments, to_float64
+from ..fitting.precision import to_float64
+from ..sharing import normal_tensors
+from .moments import Moments
 
 # Version of the file format. It is part of every name under which a density is cached.
 FORMAT = 2
@@ -41,6 +43,7 @@ class Subspace:
     residual_variance: Float[Tensor, ""]
 
     @classmethod
+    @normal_tensors()
     def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
         """Fit to the moments of samples.
 
@@ -240,18 +243,21 @@ class Density(ABC):
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, file, metadata={"creativelib": json.dumps({"kind": self.kind})})
 
+    @normal_tensors()
     def to(self, device: torch.device) -> "Density":
         """Return the same density on a device.
 
         A density accepts embeddings on any device, but copies its tensors to theirs at every call.
+        For MPS, which lacks float64, it stays on the CPU.
         """
-        if self.subspace.mean.device == device:
+        if device.type == "mps" or self.subspace.mean.device == device:
             return self
         return type(self).from_state_dict(
             {name: value.to(device) for name, value in self.state_dict().items()}
         )
 
 
+@normal_tensors()
 def load(file: str | Path) -> Density:
     """Read a density that `Density.save` wrote. Raises InputError for any other file."""
     from . import FlowDensity, GaussianDensity, MixtureDensity

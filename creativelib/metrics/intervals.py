@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..fitting.precision import to_float64
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def bootstrap(
     if not 0 < level < 1:
         raise InputError(f"level is {level}; expected a number in (0, 1)")
     statistic = statistic or torch.mean
-    values = values.double()
+    values = to_float64(values)
     rows = torch.randint(
         len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0)
     )

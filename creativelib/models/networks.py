@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..fitting.precision import fast_precision
+from ..sharing import normal_tensors
+
+# While transformers and diffusers load, they change how torch makes layers, for all threads.
+_loading = RLock()
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -62,26 +67,34 @@ def describe_weights(model: nn.Module) -> str:
     return f"{millions:,.1f} M weights on {weights[0].device}, {dtype}"
 
 
+@normal_tensors()
 def load_frozen(
     cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Any:
     """Load a network of a class of diffusers or transformers, ready for use, not for training."""
-    network = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    with _loading:
+        network = cls.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
     return network.to(device).eval().requires_grad_(False)
 
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """Hide transformers' progress bars, which tiny models do not need."""
+    """Hide transformers' progress bars, which tiny models do not need.
+
+    Threads load one after the other.
+    """
     from transformers.utils import logging
 
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
+    with _loading:
+        enabled = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if enabled:
+                logging.enable_progress_bar()
 
 
 def save_half(model: Any, folder: str | Path) -> None:

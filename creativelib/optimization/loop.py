@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
 from ..errors import InputError, at_least
+from ..sharing import turn, with_gradients
 from ..unclip.graphs import Replayed
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Noise, NoiseSource, PriorSampling
@@ -104,8 +105,9 @@ def optimize(
     draw: gives the embeddings that are judged; by default the concept's own samples.
 
     Tensors are optimized in float32 and without weight decay, whose pull towards zero means nothing
-    to a text encoder. Raises InputError for values out of range at once, and Diverged when a value
-    is no longer finite or has exploded.
+    to a text encoder. It works in every mode of torch, and the tensors of its steps are normal
+    ones. Raises InputError for values out of range at once, and Diverged when a value is no longer
+    finite or has exploded.
     """
     if not templates or isinstance(templates, str):
         raise InputError(
@@ -121,7 +123,7 @@ def optimize(
     at_least("n", n, 1)
     if not lr > 0:
         raise InputError(f"lr is {lr}; expected a number above 0")
-    return _steps(
+    states = _steps(
         pipe=pipe,
         concept=concept,
         objectives=objectives,
@@ -134,6 +136,7 @@ def optimize(
         state=optimizer_state or OptimizerState(),
         draw=draw,
     )
+    return with_gradients(states)
 
 
 def step_generator(seed: int, index: int) -> torch.Generator:
@@ -172,8 +175,8 @@ def _steps(
     def evaluate(template: str, objective: Loss, noise: NoiseSource) -> Evaluation:
         current = concept.with_tensors(moving)
         sample = partial(draw, current) if draw is not None else current.sample
-        # Whoever runs the loop may sit in no_grad.
-        with torch.enable_grad():
+        # Networks that take turns on the device stay until the gradient has passed them.
+        with turn(pipe.device):
             z = sample(pipe, template, n, noise=noise, sampling=sampling)
             terms = objective(z)
             gradients = gradients_of(terms.total, z, list(moving.values()), pipe.dtype)

@@ -22,6 +22,7 @@ from ..fitting.loop import Recipe, train
 from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
 from ..pictures import fit_picture, read_picture
+from ..sharing import SeededInit
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
 from .learning import SHOTS, build, make_loss
@@ -145,14 +146,15 @@ def learn(
         name=folder.name,
     )
     learned = pairs(corpus, Filter(config.low, config.high))
-    torch.manual_seed(config.seed)
-    unet = build(
-        width=network.width,
-        latent=corpus.latents.shape[1],
-        size=corpus.latents.shape[2],
-        channels=config.channels,
-        layers=config.layers,
-    ).to(place)
+    with SeededInit(config.seed):
+        unet = build(
+            width=network.width,
+            latent=corpus.latents.shape[1],
+            size=corpus.latents.shape[2],
+            channels=config.channels,
+            layers=config.layers,
+        )
+    unet = unet.to(place)
     recipe = Recipe(
         name="semantica",
         steps=config.steps,

@@ -29,6 +29,7 @@ from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..pictures import check_pictures
+from ..sharing import turn
 from ..vision.encoders import Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -230,6 +231,7 @@ class Semantica:
         def predict(x: Tensor, t: Tensor, shown: bool) -> Tensor:
             return denoise(self.unet, x=x, t=t, tokens=tokens, count=count * shown)
 
-        latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
-        decoded = self.movq.decode(latents, force_not_quantize=True).sample
+        with turn(noise.device):
+            latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
+            decoded = self.movq.decode(latents, force_not_quantize=True).sample
         return (decoded * 0.5 + 0.5).clamp(0, 1)

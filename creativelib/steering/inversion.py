@@ -7,10 +7,12 @@ from torch import Tensor
 from ..concept import Concept, EmbeddingConcept, init
 from ..optimization.loop import optimize
 from ..optimization.objectives import Similarity
+from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from .settings import LR, STEER_DEFAULTS, SteerConfig
 
 
+@normal_tensors()
 def textual_inversion(
     pipe: Pipeline,
     word: str,

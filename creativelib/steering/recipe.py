@@ -15,6 +15,7 @@ from ..concept import Concept, init
 from ..density import Density
 from ..optimization.loop import Step, drain, optimize
 from ..optimization.objectives import Addend, Anchor, Objective, Rarity, Repulsion, as_objective
+from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import Vqa
 from .pullback import valid_share
@@ -42,6 +43,7 @@ class SteerSetup:
     vqa: Vqa | None
 
 
+@normal_tensors()
 def iter_steer(
     pipe: Pipeline,
     word: str,
@@ -94,7 +96,7 @@ def iter_steer(
         state = SteerState.load(file, start, about)
     else:
         state = SteerState.begin(start)
-    return _iter_steer(state, setup, added, file, about)
+    return with_gradients(_iter_steer(state, setup, added, file, about))
 
 
 def _iter_steer(

@@ -27,8 +27,10 @@ from torch.nn.functional import cosine_similarity
 from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, at_least
+from ..fitting.precision import to_float64
 from ..models.location import bundled
 from ..models.networks import usable_device
+from ..sharing import normal_tensors, turn
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, Generators
@@ -103,7 +105,7 @@ class Codes:
         at_least("buckets", buckets, 2)
         at_least("dots", dots, 2)
         levels = torch.linspace(0, 1, dots + 1, dtype=torch.float64)[1:-1]
-        edges = torch.quantile(like.double(), levels)
+        edges = torch.quantile(to_float64(like), levels)
         return cls(Subspace.fit(Moments.of(z), pca, residual=False), edges, buckets)
 
     def __len__(self) -> int:
@@ -111,21 +113,21 @@ class Codes:
         return len(self.subspace.axes)
 
     def encode(self, z: Float[Tensor, "*b d"]) -> Int[Tensor, "*b c"]:
-        """Turn embeddings into codes.
+        """Turn embeddings into codes, on the embeddings' device.
 
         Raises InputError for embeddings of another width than the fit's.
         """
         inside = self.subspace.project(z)
         deviations = inside / self.subspace.variances.sqrt().to(inside)
         positions = (deviations / SPAN + 1) / 2 * self.buckets
-        return positions.floor().clamp(0, self.buckets - 1).long()
+        return positions.floor().clamp(0, self.buckets - 1).long().to(z.device)
 
     def decode(self, codes: Int[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
         """Turn codes into embeddings in float32, in the middle of their buckets."""
-        deviations = (((codes.double() + 0.5) / self.buckets) * 2 - 1) * SPAN
+        deviations = (((to_float64(codes) + 0.5) / self.buckets) * 2 - 1) * SPAN
         space = self.subspace
         inside = deviations * space.variances.sqrt().to(deviations)
-        return (space.mean.to(inside) + inside @ space.axes.to(inside)).float()
+        return (space.mean.to(inside) + inside @ space.axes.to(inside)).float().to(codes.device)
 
     def dot(self, z: Float[Tensor, "b d"], pooled: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
         """Find the quantile in which the dot product of unit image and text embeddings lies."""
@@ -232,6 +234,7 @@ class AutoregressivePrior:
         )
 
     @classmethod
+    @normal_tensors()
     def load(
         cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu"
     ) -> "AutoregressivePrior":
@@ -303,7 +306,8 @@ class AutoregressivePrior:
         dot = (low + chance[:, 0] * (max(high - low, 1))).long().clamp(max=sizes.dots - 1)
         owner = torch.arange(k * n, device=dot.device) // n
         draw_codes = partial(self._draw_codes, cond, guidance)
-        codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
+        with turn(dot.device):
+            codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
         return self.codes.decode(codes).view(k, n, -1)
 
     def _draw_codes(
@@ -353,10 +357,10 @@ def pick(logits: Float[Tensor, "r v"], chance: Float[Tensor, " r"]) -> Int[Tenso
 
     Each row gets the first value whose cumulative probability exceeds its number.
     """
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    drawn = torch.searchsorted(cumulative, chance.double()[:, None], right=True)[:, 0]
+    cumulative = to_float64(logits).softmax(-1).cumsum(-1)
+    drawn = torch.searchsorted(cumulative, to_float64(chance)[:, None], right=True)[:, 0]
     # Rounding may leave the last sum below 1.
-    return drawn.clamp(max=logits.shape[-1] - 1)
+    return drawn.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
 
 def _select(cond: TextCondition, index: Int[Tensor, " r"]) -> TextCondition:

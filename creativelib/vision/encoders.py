@@ -15,6 +15,7 @@ from ..models.hub import snapshot
 from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
 from ..pictures import Preprocess, check_pictures
+from ..sharing import turn
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.
@@ -124,7 +125,8 @@ class Encoder:
         )
 
     def _encode(self, pictures: Float[Tensor, "n 3 h w"]) -> Encoded:
-        output = self.model(self.preprocess(pictures.to(self.device).float()))
+        with turn(self.device):
+            output = self.model(self.preprocess(pictures.to(self.device).float()))
         tokens = output.last_hidden_state
         if hasattr(output, "image_embeds"):
             return Encoded(

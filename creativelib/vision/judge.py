@@ -18,6 +18,7 @@ from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import describe_weights, usable_device
 from ..pictures import check_pictures, fit_picture
+from ..sharing import normal_tensors, turn
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.
@@ -52,6 +53,7 @@ class Judge:
         return f"Judge({describe_weights(self.model)})\n  pictures of {self.size} x {self.size}"
 
     @classmethod
+    @normal_tensors()
     def load(
         cls,
         name_or_path: str | Path = "menagerie",
@@ -127,13 +129,15 @@ class Judge:
             if self.squash:
                 part = interpolate(part, size, mode="bicubic", antialias=True).clamp(0, 1)
             pixels = fit_picture(part, self.size, self.size)
-            parts.append(self.model.encode_image((pixels - mean) / std))
+            with turn(self.device):
+                parts.append(self.model.encode_image((pixels - mean) / std))
         return normalize(torch.cat(parts), dim=-1)
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Embed prompts as unit vectors."""
         tokens = self.tokenizer(list(prompts)).to(self.device)
-        return normalize(self.model.encode_text(tokens), dim=-1)
+        with turn(self.device):
+            return normalize(self.model.encode_text(tokens), dim=-1)
 
     def classify(
         self, pictures: Float[Tensor, "n 3 h w"], prompts: Sequence[str]

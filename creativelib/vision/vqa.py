@@ -17,6 +17,7 @@ from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
 from ..pictures import check_pictures
+from ..sharing import normal_tensors, turn
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
@@ -108,11 +109,12 @@ class BlipVqa:
             pixels = self.processor.image_processor(
                 images=list(part.float().cpu()), do_rescale=False, return_tensors="pt"
             ).pixel_values
-            out = self.model.generate(
-                ids.expand(len(part), -1),
-                pixels.to(self.model.device, self.model.dtype),
-                max_new_tokens=8,
-            )
+            with turn(self.model.device):
+                out = self.model.generate(
+                    ids.expand(len(part), -1),
+                    pixels.to(self.model.device, self.model.dtype),
+                    max_new_tokens=8,
+                )
             answers += self.processor.tokenizer.batch_decode(out, skip_special_tokens=True)
         return [answer.strip().lower() for answer in answers]
 
@@ -186,9 +188,10 @@ class Blip2Vqa:
             inputs = self.processor(
                 images=list(part), text=[prompt] * len(part), do_rescale=False, return_tensors="pt"
             )
-            out = self.model.generate(
-                **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
-            )
+            with turn(self.model.device):
+                out = self.model.generate(
+                    **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
+                )
             # A language model without an encoder repeats the prompt.
             if not self.model.config.text_config.is_encoder_decoder:
                 out = out[:, inputs.input_ids.shape[1] :]
@@ -268,9 +271,12 @@ class SmolVlmVqa:
                 return_tensors="pt",
                 **one_tile,
             )
-            out = self.model.generate(
-                **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8, do_sample=False
-            )
+            with turn(self.model.device):
+                out = self.model.generate(
+                    **inputs.to(self.model.device, self.model.dtype),
+                    max_new_tokens=8,
+                    do_sample=False,
+                )
             answers += self.processor.tokenizer.batch_decode(
                 out[:, inputs.input_ids.shape[1] :], skip_special_tokens=True
             )
@@ -328,6 +334,7 @@ def _describe(vqa: BlipVqa | Blip2Vqa | SmolVlmVqa) -> str:
     return f"{type(vqa).__name__}({describe_weights(vqa.model)})\n  pictures of {side} x {side}"
 
 
+@normal_tensors()
 def _load(
     model_class: Any,
     processor_class: Any,

@@ -22,6 +22,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from ..errors import InputError
 from ..pictures import check_pictures
+from ..sharing import normal_tensors
 from . import CATEGORIES, styles, truth
 from . import category as find_category
 from .rendering import POSE
@@ -35,6 +36,7 @@ MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
 @cache
+@normal_tensors()
 def slots() -> Int[Tensor, "c f v"]:
     """Index the output of each value of each factor of each category.
 
@@ -373,6 +375,7 @@ class Oracle:
         self.broken_limit = broken_limit
 
     @classmethod
+    @normal_tensors()
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 
