@@ -161,7 +161,8 @@ def start(job: Job) -> Running:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if not job.alone:
         environment["OMP_NUM_THREADS"] = "1"
-    with (OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log").open("w") as log:
+    file = OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log"
+    with file.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
         )

@@ -412,6 +412,8 @@ def load(
     offload: the networks that draw and look at pictures wait in the CPU's memory while the text
         encoder and the prior work, and the other way round: slower, and for small GPUs.
 
+    Load before threads begin to work: while a model loads, torch makes layers differently for all.
+
     Raises InputError for an unknown model or device, folders that hold something else, and damaged
     bundled files, before anything slow is imported; and for a model that is larger than what is
     free on the device, before it is loaded.

@@ -82,14 +82,18 @@ class Judge:
         name = f"judge is {str(name_or_path)!r}"
         _check_files(name, folder)
         try:
-            model: Any = open_clip.create_model(f"local-dir:{folder}", device=device)
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            with hide_progress_bars():
+                model: Any = open_clip.create_model(f"local-dir:{folder}", device=device)
+                tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 f"{name}, which cannot be loaded ({reason}); expected a model of open_clip's with "
                 "its weights and its tokenizer"
             ) from None
+        # A tokenizer remembers how it was called last. All calls are alike, so that after this one
+        # threads can share it.
+        tokenizer([""])
         config = model.visual.preprocess_cfg
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else size

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -21,6 +22,8 @@ from ..sharing import normal_tensors, turn
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
+# A processor's tokenizer remembers how it was called last, so threads call it one at a time.
+_processing = Lock()
 STYLE_QUESTION = "what style is this picture?"
 
 
@@ -102,7 +105,8 @@ class BlipVqa:
         """
         check_pictures(pictures)
         _check_question(question)
-        tokens = self.processor.tokenizer(question, return_tensors="pt")
+        with _processing:
+            tokens = self.processor.tokenizer(question, return_tensors="pt")
         ids = tokens.input_ids.to(self.model.device)
         answers = []
         for part in pictures.detach().split(BATCH_PICTURES):
@@ -185,9 +189,13 @@ class Blip2Vqa:
         prompt = f"Question: {question} Answer:"
         answers = []
         for part in pictures.detach().float().cpu().split(BATCH_PICTURES):
-            inputs = self.processor(
-                images=list(part), text=[prompt] * len(part), do_rescale=False, return_tensors="pt"
-            )
+            with _processing:
+                inputs = self.processor(
+                    images=list(part),
+                    text=[prompt] * len(part),
+                    do_rescale=False,
+                    return_tensors="pt",
+                )
             with turn(self.model.device):
                 out = self.model.generate(
                     **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
@@ -265,12 +273,13 @@ class SmolVlmVqa:
         pixels = (pictures.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
         answers = []
         for part in pixels.split(BATCH_PICTURES):
-            inputs = self.processor(
-                images=[[picture] for picture in part],
-                text=[prompt] * len(part),
-                return_tensors="pt",
-                **one_tile,
-            )
+            with _processing:
+                inputs = self.processor(
+                    images=[[picture] for picture in part],
+                    text=[prompt] * len(part),
+                    return_tensors="pt",
+                    **one_tile,
+                )
             with turn(self.model.device):
                 out = self.model.generate(
                     **inputs.to(self.model.device, self.model.dtype),

@@ -54,6 +54,18 @@ def test_the_machine_is_one_line_that_tests_of_notebooks_ignore(capsys: pytest.C
     assert torch.__version__ in printed
 
 
+def test_set_up_needs_nothing_that_windows_lacks(monkeypatch, capsys):
+    """Simulated: without os.sysconf, and on a system that does not tell its processors."""
+    before = session.machine()
+    monkeypatch.delattr("os.sysconf")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert session.machine() == before
+    session.setup()
+    assert "threads: 1, memory: " in capsys.readouterr().out
+
+
 def test_pictures_are_stored_as_jpeg_and_plots_as_png(monkeypatch: pytest.MonkeyPatch):
     from IPython.core.interactiveshell import InteractiveShell
     from matplotlib.figure import Figure

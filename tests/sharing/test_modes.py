@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from creativelib.concept import LoraConcept, TokenConcept
-from creativelib.conceptlab.constraints import Negative, Positive, TextEmbeddings, negative_term
+from creativelib.conceptlab.constraints import Positive, TextEmbeddings, negative_term
 from creativelib.conceptlab.learning import learn_concept
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.conceptlab.settling import settle, template_offsets
@@ -213,11 +213,11 @@ def test_constraints_made_in_inference_mode_take_part_in_gradients(pipe):
     with torch.inference_mode():
         texts = TextEmbeddings(pipe)
         positive = Positive(texts("a {}", ["pet"]))
-        negative: Negative = negative_term(texts, "a {}", [["plant"], []], floor=-1.0)
+        negative = negative_term(texts, "a {}", [["plant"], []], floor=-1.0)
         lora = LoraConcept.init(pipe, "pet", 2, seeded())
-    (slope,) = torch.autograd.grad(
-        (positive.loss(z := torch.ones(2, 1, 16, requires_grad=True)) + negative.loss(z)).sum(), z
-    )
+    z = torch.ones(2, 1, 16, requires_grad=True)
+    total = positive.loss(z) + negative.loss(z)
+    (slope,) = torch.autograd.grad(total.sum(), z)
     assert slope.isfinite().all()
     assert not any(value.is_inference() for value in lora.tensors.values())
 
