@@ -53,7 +53,7 @@ def with_gradients(states: Iterator[State]) -> Iterator[State]:
         yield state
 
 
-def turn(device: torch.device) -> AbstractContextManager:
+def gpu_turn(device: torch.device) -> AbstractContextManager:
     """Let one thread at a time use a GPU; on other devices nothing waits.
 
     Attention kernels and the recording of CUDA graphs are switched for a whole process, and sets of

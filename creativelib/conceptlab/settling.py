@@ -67,6 +67,7 @@ def template_offsets(
 
     An offset is the difference of the means of the prior's samples.
     """
+
     def draw() -> Tensor:
         cond = pipe.encode_text([template.format(word) for template in templates])
         generator = torch.Generator().manual_seed(0)

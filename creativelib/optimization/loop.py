@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
 from ..errors import InputError, at_least
-from ..sharing import turn, with_gradients
+from ..sharing import gpu_turn, with_gradients
 from ..unclip.graphs import Replayed
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Noise, NoiseSource, PriorSampling
@@ -176,7 +176,7 @@ def _steps(
         current = concept.with_tensors(moving)
         sample = partial(draw, current) if draw is not None else current.sample
         # Networks that take turns on the device stay until the gradient has passed them.
-        with turn(pipe.device):
+        with gpu_turn(pipe.device):
             z = sample(pipe, template, n, noise=noise, sampling=sampling)
             terms = objective(z)
             gradients = gradients_of(terms.total, z, list(moving.values()), pipe.dtype)

@@ -231,7 +231,7 @@ class Semantica:
         def predict(x: Tensor, t: Tensor, shown: bool) -> Tensor:
             return denoise(self.unet, x=x, t=t, tokens=tokens, count=count * shown)
 
-        with turn(noise.device):
+        with gpu_turn(noise.device):
             latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
             decoded = self.movq.decode(latents, force_not_quantize=True).sample
         return (decoded * 0.5 + 0.5).clamp(0, 1)

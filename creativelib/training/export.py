@@ -53,7 +53,9 @@ def wait_for(names: Sequence[str]) -> None:
 def sums() -> dict[str, str]:
     """Compute the sha256 of every bundled file and write them to sha256.json."""
     files = sorted(f for f in FOLDER.rglob("*") if f.is_file() and f.name != "sha256.json")
-    found = {f.relative_to(FOLDER).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    found = {
+        f.relative_to(FOLDER).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
+    }
     (FOLDER / "sha256.json").write_text(json.dumps(found, indent=1) + "\n")
     return found
 

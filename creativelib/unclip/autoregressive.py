@@ -30,7 +30,7 @@ from ..errors import InputError, at_least
 from ..fitting.precision import to_float64
 from ..models.location import bundled
 from ..models.networks import usable_device
-from ..sharing import normal_tensors, turn
+from ..sharing import gpu_turn, normal_tensors
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, Generators
@@ -306,7 +306,7 @@ class AutoregressivePrior:
         dot = (low + chance[:, 0] * (max(high - low, 1))).long().clamp(max=sizes.dots - 1)
         owner = torch.arange(k * n, device=dot.device) // n
         draw_codes = partial(self._draw_codes, cond, guidance)
-        with turn(dot.device):
+        with gpu_turn(dot.device):
             codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
         return self.codes.decode(codes).view(k, n, -1)
 

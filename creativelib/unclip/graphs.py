@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..sharing import turn
+from ..sharing import gpu_turn
 
 Result = TypeVar("Result")
 # Plain calls before the recording. Most functions are called only a few times, and a recording has
@@ -28,7 +28,7 @@ def short_attention(device: torch.device) -> AbstractContextManager:
     """Select the attention kernels that are fastest for short sequences on a GPU.
 
     On other devices the context changes nothing. On a GPU it holds for the whole process, so take
-    a `sharing.turn` around it and around whatever else computes attention.
+    a `sharing.gpu_turn` around it and around whatever else computes attention.
     """
     return sdpa_kernel(SHORT) if device.type == "cuda" else nullcontext()
 
@@ -40,8 +40,8 @@ class Replayed(Generic[Result]):
     so copy what has to outlast the next call.
 
     A function that asks the GPU for a value on the way cannot be recorded. It is called without a
-    graph as before, with a warning. Without a GPU nothing is recorded. Threads record one at a time,
-    and what others do meanwhile on the GPU is neither recorded nor an error.
+    graph as before, with a warning. Without a GPU nothing is recorded. Threads record one at a
+    time, and what others do meanwhile on the GPU is neither recorded nor an error.
     """
 
     def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
@@ -57,7 +57,7 @@ class Replayed(Generic[Result]):
         self.calls += 1
         if self.device.type != "cuda" or self.calls != EAGER + 1:
             return self.function()
-        with turn(self.device):
+        with gpu_turn(self.device):
             return self._record()
 
     def _record(self) -> Result:

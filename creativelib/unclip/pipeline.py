@@ -345,7 +345,7 @@ class Pipeline:
     @contextmanager
     def _at_work(self, stage: str) -> Iterator[None]:
         """Use the networks of a stage, "prior" or "pictures", in any thread and any mode."""
-        with normal_tensors(), turn(self.device):
+        with normal_tensors(), gpu_turn(self.device):
             if self.offloader is not None:
                 self.offloader.onload(stage)
             yield

@@ -17,9 +17,7 @@ def twin(network: Network, changes: Mapping[str, Tensor | nn.Module]) -> Network
     it for as long as the call takes.
     """
     own = copy.copy(network)
-    held = {
-        kind: dict(vars(network)[kind]) for kind in ("_parameters", "_buffers", "_modules")
-    }
+    held = {kind: dict(vars(network)[kind]) for kind in ("_parameters", "_buffers", "_modules")}
     vars(own).update(held)
     inner: dict[str, dict[str, Tensor | nn.Module]] = {}
     for path, value in changes.items():

@@ -125,7 +125,7 @@ class Encoder:
         )
 
     def _encode(self, pictures: Float[Tensor, "n 3 h w"]) -> Encoded:
-        with turn(self.device):
+        with gpu_turn(self.device):
             output = self.model(self.preprocess(pictures.to(self.device).float()))
         tokens = output.last_hidden_state
         if hasattr(output, "image_embeds"):

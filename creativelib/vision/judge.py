@@ -133,14 +133,14 @@ class Judge:
             if self.squash:
                 part = interpolate(part, size, mode="bicubic", antialias=True).clamp(0, 1)
             pixels = fit_picture(part, self.size, self.size)
-            with turn(self.device):
+            with gpu_turn(self.device):
                 parts.append(self.model.encode_image((pixels - mean) / std))
         return normalize(torch.cat(parts), dim=-1)
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Embed prompts as unit vectors."""
         tokens = self.tokenizer(list(prompts)).to(self.device)
-        with turn(self.device):
+        with gpu_turn(self.device):
             return normalize(self.model.encode_text(tokens), dim=-1)
 
     def classify(

@@ -113,7 +113,7 @@ class BlipVqa:
             pixels = self.processor.image_processor(
                 images=list(part.float().cpu()), do_rescale=False, return_tensors="pt"
             ).pixel_values
-            with turn(self.model.device):
+            with gpu_turn(self.model.device):
                 out = self.model.generate(
                     ids.expand(len(part), -1),
                     pixels.to(self.model.device, self.model.dtype),
@@ -196,7 +196,7 @@ class Blip2Vqa:
                     do_rescale=False,
                     return_tensors="pt",
                 )
-            with turn(self.model.device):
+            with gpu_turn(self.model.device):
                 out = self.model.generate(
                     **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
                 )
@@ -280,7 +280,7 @@ class SmolVlmVqa:
                     return_tensors="pt",
                     **one_tile,
                 )
-            with turn(self.model.device):
+            with gpu_turn(self.model.device):
                 out = self.model.generate(
                     **inputs.to(self.model.device, self.model.dtype),
                     max_new_tokens=8,

@@ -59,7 +59,11 @@ def test_the_simulated_device_refuses_what_the_real_one_does():
     with FakeMps():
         z = on_mps(Z)
         assert z.device == (z + 1).device == z[0].device == torch.zeros(2, device=MPS).device == MPS
-        for wrong in (z.double, lambda: z.to(torch.float64), lambda: torch.ones(2).double().to(MPS)):
+        for wrong in (
+            z.double,
+            lambda: z.to(torch.float64),
+            lambda: torch.ones(2).double().to(MPS),
+        ):
             with pytest.raises(TypeError, match="float64"):
                 wrong()
         for wrong in (lambda: z + Z, lambda: z @ Z.T, lambda: torch.cat([Z, z])):

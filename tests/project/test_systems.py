@@ -40,7 +40,9 @@ LINUX_NAMES = {
 }
 
 # Windows takes these for devices, with any ending.
-RESERVED = {"aux", "con", "nul", "prn"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+RESERVED = {"aux", "con", "nul", "prn"} | {
+    f"{port}{n}" for port in ("com", "lpt") for n in range(10)
+}
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
@@ -81,9 +83,9 @@ def linux_only(tree: ast.Module) -> Iterator[int]:
         if LINUX_MODULES & set(modules):
             yield node.lineno
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.attr in LINUX_NAMES.get(node.value.id, ()):
-                yield node.lineno
+        named = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if named and node.attr in LINUX_NAMES.get(node.value.id, ()):
+            yield node.lineno
 
 
 def found(check) -> list[str]:

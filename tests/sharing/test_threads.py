@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from creativelib.concept import LoraConcept, TokenConcept
 from creativelib.density import FlowDensity
-from creativelib.sharing import Remembered, turn
+from creativelib.sharing import Remembered, gpu_turn
 from creativelib.unclip import pipeline
 from creativelib.unclip.graphs import short_attention
 from creativelib.unclip.pipeline import Pipeline, load
@@ -243,11 +243,11 @@ def test_short_attention_is_switched_for_one_thread_at_a_time():
     default = torch.backends.cuda.flash_sdp_enabled()
 
     def short() -> bool:
-        with turn(gpu), short_attention(gpu):
+        with gpu_turn(gpu), short_attention(gpu):
             return torch.backends.cuda.flash_sdp_enabled()
 
     def other() -> bool:
-        with turn(gpu):
+        with gpu_turn(gpu):
             return torch.backends.cuda.flash_sdp_enabled()
 
     found = together([short, other, short, other], times=50)
