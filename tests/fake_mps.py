@@ -30,7 +30,7 @@ class FakeMps(TorchFunctionMode):
         leaves = tree_leaves(given)
         marked = any(isinstance(each, Marked) for each in leaves)
         name = getattr(func, "__name__", "")
-        if func is Tensor.device.__get__:
+        if func == Tensor.device.__get__:
             return MPS if marked else func(*args)
         if name == "numpy" and marked:
             raise TypeError("can't convert mps:0 device type tensor to numpy.")
@@ -59,7 +59,8 @@ def on_mps(values: Tensor) -> Tensor:
 
 
 def _is_device(value: object) -> bool:
-    return isinstance(value, torch.device) or value in ("cpu", "mps")
+    named = isinstance(value, str) and value in ("cpu", "mps")
+    return named or isinstance(value, torch.device)
 
 
 def _to_cpu(value: Any) -> Any:

@@ -48,7 +48,7 @@ def test_the_machine_is_one_line_that_tests_of_notebooks_ignore(capsys: pytest.C
     session.setup()
     printed = capsys.readouterr().out
     regex, replace = re.search(
-        r"\[machine\]\nregex: (.*)\nreplace: (.*)", SANITIZE.read_text()
+        r"\[machine\]\nregex: (.*)\nreplace: (.*)", SANITIZE.read_text(encoding="utf-8")
     ).groups()
     assert re.sub(regex, replace, printed) == "MACHINE\n"
     assert torch.__version__ in printed
