@@ -126,13 +126,13 @@ def fingerprint() -> str:
 
 
 def read(file: Path) -> dict:
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def write(found: dict, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as part:
-        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def left(jobs: Sequence[Job], minutes: dict[str, float], cores: int) -> str:

@@ -118,7 +118,7 @@ class Preprocess:
         file = Path(folder) / "preprocessor_config.json"
         if not file.is_file():
             raise InputError(f"folder {str(folder)!r} has no preprocessor_config.json")
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding="utf-8"))
         size = config.get("size")
         crop = config.get("crop_size")
         edge = size.get("shortest_edge") if isinstance(size, dict) else size

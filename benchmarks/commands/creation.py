@@ -65,7 +65,7 @@ def report(category: str, seed: int, count: int) -> dict:
     folder = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
     if not (folder / "report.json").exists():
         create(f"a photo of {article(category)}", folder, seed=seed, count=count)
-    return json.loads((folder / "report.json").read_text())
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def main() -> None:

@@ -386,7 +386,9 @@ def show(
                 row[name] = json_value(value)
         report["truth"] = summarize([{name: row[name] for name in TRUTH} for row in rows])
     report["pictures"] = rows
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "report.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     return report
 
 

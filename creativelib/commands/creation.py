@@ -147,7 +147,9 @@ def create(
     pictures = {kind: each.pictures for kind, each in samples.items()}
     save_gallery(pictures, folder / "gallery.png")
     result.concept.save(folder)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (folder / "report.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     return Creation(
         folder=folder,
         typical=samples["typical"],

@@ -87,7 +87,9 @@ class Concept(ABC):
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}
         save_file(tensors, folder / "concept.safetensors")
-        (folder / "concept.json").write_text(json.dumps(self.metadata(), indent=2) + "\n")
+        (folder / "concept.json").write_text(
+            json.dumps(self.metadata(), indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -103,7 +105,7 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"folder {str(folder)!r} holds no concept; expected a folder with concept.json and "
             "concept.safetensors"
         )
-    metadata = json.loads(description.read_text())
+    metadata = json.loads(description.read_text(encoding="utf-8"))
     if metadata.get("kind") not in KINDS:
         raise InputError(
             f"folder {str(folder)!r} holds a concept of kind {metadata.get('kind')!r}; expected "

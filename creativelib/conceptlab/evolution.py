@@ -158,7 +158,9 @@ class Family:
         tree = [
             {"parents": member.parents, "generation": member.generation} for member in self.members
         ]
-        (folder / "family.json").write_text(json.dumps(tree, indent=1) + "\n")
+        (folder / "family.json").write_text(
+            json.dumps(tree, indent=1) + "\n", encoding="utf-8", newline="\n"
+        )
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "Family":
@@ -171,7 +173,7 @@ class Family:
             )
         members = [
             Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
-            for i, row in enumerate(json.loads(file.read_text()))
+            for i, row in enumerate(json.loads(file.read_text(encoding="utf-8")))
         ]
         return cls(tuple(members))
 

@@ -154,7 +154,9 @@ class LearnResult:
             "steps": self.steps,
             "ask_seconds": self.ask_seconds,
         }
-        (folder / "learning.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (folder / "learning.json").write_text(
+            json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "LearnResult":
@@ -165,7 +167,7 @@ class LearnResult:
                 f"folder is {str(folder)!r}, which has no learning.json; expected a folder that "
                 "LearnResult.save wrote"
             )
-        facts = json.loads((folder / "learning.json").read_text())
+        facts = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         return cls(
             concept=load_concept(folder, pipe),
             negatives=tuple(map(tuple, facts["negatives"])),

@@ -110,7 +110,7 @@ def verify(folder: Path) -> str:
     sums = folder / "sha256.json"
     if not sums.is_file():
         raise InputError(f"the bundled model's file {sums} is missing; install creativelib again")
-    text = sums.read_text()
+    text = sums.read_text(encoding="utf-8")
     for path, expected in json.loads(text).items():
         file = folder / path
         if not file.is_file():
@@ -220,4 +220,4 @@ def _pipeline_class(folder: Path) -> str:
             f"model folder {str(folder)!r} has no model_index.json, which every pipeline of "
             "diffusers saves"
         )
-    return json.loads(index.read_text())["_class_name"]
+    return json.loads(index.read_text(encoding="utf-8"))["_class_name"]

@@ -137,7 +137,9 @@ def learn(
     settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
     _check_settings(settings, out)
     pictures = read(folder, config.size)
-    _settings_file(out).write_text(json.dumps(settings, indent=1) + "\n")
+    _settings_file(out).write_text(
+        json.dumps(settings, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
     corpus = encode(
         pictures=pictures.pixels,
         page=pictures.page,
@@ -203,7 +205,7 @@ def _check_settings(settings: dict[str, Any], out: Path) -> None:
     if not file.is_file():
         return
     # Through JSON, since it turns tuples into lists.
-    if json.loads(file.read_text()) != json.loads(json.dumps(settings)):
+    if json.loads(file.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
         raise InputError(
             f"out {str(out)!r} holds a training with other settings; "
             "expected another folder, or the same settings"

@@ -102,7 +102,7 @@ def save_network(unet: Any, folder: Path, card: dict[str, Any]) -> None:
     The card names the encoder ("encoder") and the autoencoder ("movq"); other entries are notes.
     """
     save_half(unet, folder)
-    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class Semantica:
                 f"semantica is {str(name_or_path)!r}; expected {', '.join(NETWORKS)} "
                 f"or a folder with {CARD}"
             )
-        card = json.loads((folder / CARD).read_text())
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         place = usable_device(device)
         # A bundled stack's name stands for its autoencoder, and its encoders go with that.
         stack = "menagerie"

@@ -59,7 +59,9 @@ class SteerResult:
             "steps": self.steps,
             "check_seconds": self.check_seconds,
         }
-        (folder / "steering.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (folder / "steering.json").write_text(
+            json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
 
     @classmethod
     def load(cls, folder: str | Path, pipe: Pipeline) -> "SteerResult":
@@ -70,7 +72,7 @@ class SteerResult:
                 f"folder is {str(folder)!r}, which has no steering.json; expected a folder that "
                 "SteerResult.save wrote"
             )
-        facts = json.loads((folder / "steering.json").read_text())
+        facts = json.loads((folder / "steering.json").read_text(encoding="utf-8"))
         return cls(
             concept=load_concept(folder, pipe),
             density=load_density(folder / "density.safetensors"),

@@ -214,7 +214,7 @@ def main(run: Run) -> dict:
         "resample": 3,
     }
     file = FOLDER / "preprocessor_config.json"
-    file.write_text(json.dumps(preprocessing, indent=1) + "\n")
+    file.write_text(json.dumps(preprocessing, indent=1) + "\n", encoding="utf-8", newline="\n")
     export.note("dino", facts)
     export.sums()
     return facts

@@ -28,8 +28,10 @@ def note(name: str, facts: dict) -> None:
     """Add a model's training facts to training.json, which the model card quotes."""
     file = FOLDER / "training.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    card = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(card | {name: facts}, indent=1) + "\n")
+    card = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(
+        json.dumps(card | {name: facts}, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
 
 
 def ready_file(name: str) -> Path:
@@ -56,7 +58,9 @@ def sums() -> dict[str, str]:
     found = {
         f.relative_to(FOLDER).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
     }
-    (FOLDER / "sha256.json").write_text(json.dumps(found, indent=1) + "\n")
+    (FOLDER / "sha256.json").write_text(
+        json.dumps(found, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
     return found
 
 

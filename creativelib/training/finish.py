@@ -28,5 +28,7 @@ INDEX = {
 def main(run: Run) -> dict:
     """Write the pipelines' indices and the checksums."""
     for folder, index in INDEX.items():
-        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        (folder / "model_index.json").write_text(
+            json.dumps(index, indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
     return {"files": len(export.sums())}

@@ -107,7 +107,9 @@ def main(run: Run) -> dict:
         "resize_mode": "shortest",
     }
     card = {"model_cfg": config, "preprocess_cfg": preprocess}
-    (FOLDER / "open_clip_config.json").write_text(json.dumps(card, indent=1) + "\n")
+    (FOLDER / "open_clip_config.json").write_text(
+        json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
     words.save_pretrained(FOLDER)
     export.note("judge", facts)
     export.sums()

@@ -392,7 +392,9 @@ def main(run: Run) -> dict:
             "limits": oracle.limits,
             "broken_limit": round(oracle.broken_limit, 4),
         }
-        (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+        (FOLDER / f"{name}.json").write_text(
+            json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n"
+        )
     export.note("oracle", facts)
     export.sums()
     return facts

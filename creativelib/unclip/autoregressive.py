@@ -251,7 +251,7 @@ class AutoregressivePrior:
                 f"prior is {str(name_or_path)!r}; expected 'menagerie' and a folder with "
                 f"{', '.join(FILES)}"
             )
-        sizes = Sizes(**json.loads((folder / "config.json").read_text()))
+        sizes = Sizes(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
         model = CodeModel(sizes)
         tensors = load_file(folder / "codes.safetensors")
         weights = load_file(folder / "model.safetensors")
@@ -262,7 +262,9 @@ class AutoregressivePrior:
     def save(self, folder: Path) -> None:
         """Write a folder that `load` reads. Weights are stored in float16."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(asdict(self.model.sizes), indent=1) + "\n")
+        (folder / "config.json").write_text(
+            json.dumps(asdict(self.model.sizes), indent=1) + "\n", encoding="utf-8", newline="\n"
+        )
         weights = self.model.state_dict()
         halves = {name: value.half().contiguous() for name, value in weights.items()}
         save_file(halves, folder / "model.safetensors")

@@ -129,7 +129,7 @@ def _load_scheduler(folder: Path) -> Any:
     """Load a scheduler. Raises InputError for one that nothing can be sampled with."""
     import diffusers
 
-    name = json.loads((folder / "scheduler_config.json").read_text())["_class_name"]
+    name = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))["_class_name"]
     if name not in SCHEDULERS:
         raise InputError(
             f"the scheduler in {str(folder)!r} is of class {name}; expected {', '.join(SCHEDULERS)}"

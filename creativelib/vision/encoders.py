@@ -92,7 +92,7 @@ class Encoder:
                 f"encoder is {name!r}; expected {', '.join(ENCODERS)}, or a folder or an id on the "
                 "hub with config.json and preprocessor_config.json"
             )
-        kind = json.loads(files[0].read_text()).get("model_type")
+        kind = json.loads(files[0].read_text(encoding="utf-8")).get("model_type")
         if kind not in CLASSES:
             raise InputError(f"encoder {name!r} is a {kind!r}; expected {', '.join(CLASSES)}")
         if not any(folder.glob("model*.safetensors")):

@@ -159,7 +159,7 @@ def _check_files(name: str, folder: Path) -> None:
             "the hub with it"
         )
     # open_clip passes this setting on to transformers, which would run the model's own code.
-    if "trust_remote_code" in config.read_text():
+    if "trust_remote_code" in config.read_text(encoding="utf-8"):
         raise InputError(
             f"{name}, which wants to run code of its own; expected a model without "
             "trust_remote_code"

@@ -363,7 +363,11 @@ def _load(
         folder = snapshot(str(name_or_path), revision).folder
     name = model_class.__name__
     config = folder / "config.json"
-    classes = json.loads(config.read_text()).get("architectures") if config.is_file() else []
+    classes = (
+        json.loads(config.read_text(encoding="utf-8")).get("architectures")
+        if config.is_file()
+        else []
+    )
     # transformers would load another class's files as well, and fill gaps with random numbers.
     if name not in (classes or []):
         raise InputError(

@@ -383,7 +383,7 @@ class Oracle:
         """
         if name not in BODIES:
             raise InputError(f"name is {name!r}; expected {', '.join(BODIES)}")
-        card = json.loads((folder / f"{name}.json").read_text())
+        card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         net = Net(name, card.pop("side", 64))
         weights = load_file(folder / f"{name}.safetensors")
         net.load_state_dict(
