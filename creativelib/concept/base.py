@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..errors import InputError
@@ -111,4 +111,5 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"folder {str(folder)!r} holds a concept of kind {metadata.get('kind')!r}; expected "
             f"one of {', '.join(KINDS)}"
         )
-    return metadata, load_file(weights)
+    # A file that is read as a whole can be replaced while its tensors live, on Windows too.
+    return metadata, load(weights.read_bytes())

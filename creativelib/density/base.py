@@ -267,6 +267,7 @@ def load(file: str | Path) -> Density:
             kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
             kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
             names = stored.keys()
-            return kind.from_state_dict({name: stored.get_tensor(name) for name in names})
+            # Copies: Windows replaces no file whose tensors lie in memory as parts of the file.
+            return kind.from_state_dict({name: stored.get_tensor(name).clone() for name in names})
     except Exception as error:  # safetensors raises several kinds, none of them public
         raise InputError(f"file is {str(file)!r}; expected a saved density ({error})") from None

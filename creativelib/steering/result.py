@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..concept import Concept
@@ -79,7 +79,7 @@ class SteerResult:
             target=Target(**facts["target"]),
             steps=facts["steps"],
             check_seconds=facts["check_seconds"],
-            **load_file(folder / "steering.safetensors"),
+            **load((folder / "steering.safetensors").read_bytes()),
         )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
@@ -253,7 +253,7 @@ class AutoregressivePrior:
             )
         sizes = Sizes(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
         model = CodeModel(sizes)
-        tensors = load_file(folder / "codes.safetensors")
+        tensors = load((folder / "codes.safetensors").read_bytes())
         weights = load_file(folder / "model.safetensors")
         model.load_state_dict({name: value.float() for name, value in weights.items()})
         model = model.to(usable_device(device)).eval().requires_grad_(False)
