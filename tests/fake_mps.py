@@ -4,6 +4,7 @@ Tensors are marked as lying there. Inside of `FakeMps` they behave as on the rea
 a TypeError, tensors of two devices do not mix, NumPy takes none, and results stay on the device.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,9 +39,9 @@ class FakeMps(TorchFunctionMode):
         if moved is None and name not in ("__getitem__", "copy_"):
             _check_one_device(leaves)
         there = marked if moved is None else moved
-        args, kwargs = tree_map(_to_cpu, given)
+        args, kwargs = _map(_to_cpu, given)
         found = func(*args, **kwargs)
-        return tree_map(lambda each: _placed(each, there, leaves), found)
+        return _map(lambda each: _placed(each, there, leaves), found)
 
     @staticmethod
     def _destination(name: str, args: Any, leaves: list[Any]) -> bool | None:
@@ -56,6 +57,11 @@ class FakeMps(TorchFunctionMode):
 def on_mps(values: Tensor) -> Tensor:
     """Mark a tensor; float64 is refused as by the device."""
     return _placed(values, there=True, given=[])
+
+
+def _map(function: Callable[[Any], Any], values: Any) -> Any:
+    """Apply a function to everything in lists, tuples and dictionaries; shapes are no tuples."""
+    return tree_map(function, values, is_leaf=lambda each: isinstance(each, torch.Size))
 
 
 def _is_device(value: object) -> bool:
@@ -85,6 +91,6 @@ def _placed(value: Any, there: bool, given: list[Any]) -> Any:
             "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support "
             "float64. Please use float32 instead."
         )
-    if any(value is each for each in given):
-        return value
-    return value.as_subclass(Marked)
+    # What is changed in place stays the same object.
+    same = any(value is each for each in given) and isinstance(value, Marked)
+    return value if same else value.as_subclass(Marked)

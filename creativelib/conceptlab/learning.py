@@ -22,6 +22,7 @@ from ..concept import Concept, LoraConcept, TokenConcept, init
 from ..errors import InputError
 from ..optimization.loop import Draw, drain, optimize, step_generator
 from ..optimization.objectives import Objective
+from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
 from ..vision.vqa import Vqa, what_kind
