@@ -29,7 +29,7 @@ from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..pictures import check_pictures
-from ..sharing import turn
+from ..sharing import gpu_turn
 from ..vision.encoders import Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once

@@ -20,7 +20,7 @@ from ..errors import InputError, at_least
 from ..models.location import locate
 from ..models.networks import default_dtype, usable_device
 from ..pictures import Preprocess, check_pictures, fit_picture
-from ..sharing import Remembered, normal_tensors, turn
+from ..sharing import Remembered, gpu_turn, normal_tensors
 from .batches import in_batches
 from .conditions import PartialStart, Spliced, TextCondition, TokenIds
 from .decoders import PICTURE_ROWS, Decoder, sample_latents

@@ -15,7 +15,7 @@ from ..models.hub import snapshot
 from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
 from ..pictures import Preprocess, check_pictures
-from ..sharing import turn
+from ..sharing import gpu_turn
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.

@@ -16,9 +16,9 @@ from torch.nn.functional import interpolate, normalize
 from ..errors import InputError
 from ..models.hub import snapshot
 from ..models.location import bundled
-from ..models.networks import describe_weights, usable_device
+from ..models.networks import describe_weights, hide_progress_bars, usable_device
 from ..pictures import check_pictures, fit_picture
-from ..sharing import normal_tensors, turn
+from ..sharing import gpu_turn, normal_tensors
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.

@@ -18,7 +18,7 @@ from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
 from ..pictures import check_pictures
-from ..sharing import normal_tensors, turn
+from ..sharing import gpu_turn, normal_tensors
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
