@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.figures import Figure, publish
 from creativelib.density import Density
 from creativelib.english import article
-from creativelib.evaluation.methods import seeded
+from creativelib.seeds import seeded
 from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.vision.judge import Judge
 from creativelib.vision.vqa import BlipVqa

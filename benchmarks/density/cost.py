@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.figures import Figure, at_most, publish
 from creativelib.density import GaussianDensity
+from creativelib.seeds import seeded
 
 
 def speed_figures() -> list[Figure]:
@@ -23,7 +24,7 @@ def speed_figures() -> list[Figure]:
     """
     from sklearn.mixture import GaussianMixture
 
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     fit = torch.randn(20_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)
     z = (torch.randn(1_000_000, 64, generator=generator) * torch.linspace(2, 0.2, 64)).double()
     density = GaussianDensity.fit(fit, pca=1.0)
@@ -57,7 +58,7 @@ def _seconds(run: Callable[[], None]) -> float:
 
 def stream() -> Iterator[Tensor]:
     """Yield ten million embeddings of width 64, never all at once."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     for _ in range(100):
         yield torch.randn(100_000, 64, generator=generator)
 

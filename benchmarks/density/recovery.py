@@ -26,6 +26,7 @@ from transformers import CLIPVisionModelWithProjection
 from benchmarks.figures import Figure, bootstrap, publish
 from creativelib.density import Density, FlowDensity, GaussianDensity, MixtureDensity
 from creativelib.english import article
+from creativelib.seeds import seeded
 from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.world import CATEGORIES, styles, truth
 from creativelib.world.scenes import Scenes, draw, sample_scenes
@@ -50,7 +51,7 @@ KINDS: dict[str, Callable[[Tensor], Density]] = {
 
 def photos(category: str, n: int, wild: float | None, seed: int) -> tuple[Scenes, Tensor]:
     """Draw scenes of a category as photos; return them and their pictures."""
-    scenes = sample_scenes(n, torch.Generator().manual_seed(seed), wild, category)
+    scenes = sample_scenes(n, seeded(seed), wild, category)
     scenes.style[:] = torch.tensor(styles.index("photo"))
     return scenes, torch.cat([draw(scenes[slice(i, i + 200)]) for i in range(0, n, 200)])
 
@@ -65,7 +66,7 @@ def exposure(pipe: Pipeline, category: str, kind: str, n: int) -> Float[Tensor, 
     """Return n typical embeddings of a category, from the "prior" or from a "corpus"."""
     if kind == "prior":
         cond = pipe.encode_text([f"a photo of {article(category)}"])
-        return pipe.sample_prior(cond, n, noise=torch.Generator().manual_seed(0))[0]
+        return pipe.sample_prior(cond, n, noise=seeded(0))[0]
     return pipe.encode_images(photos(category, n, wild=None, seed=1)[1])
 
 

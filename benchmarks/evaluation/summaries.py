@@ -17,6 +17,7 @@ from benchmarks.figures import RESULTS, Figure, at_least, at_most, bootstrap, pu
 from creativelib.metrics.divergence import gaussian_kl
 from creativelib.metrics.realism import frechet
 from creativelib.metrics.table import compare
+from creativelib.seeds import seeded
 from creativelib.vision.judge import Judge
 from creativelib.world.scenes import draw, sample_scenes
 
@@ -120,7 +121,7 @@ def claim_figures(rows: Sequence[Row]) -> list[Figure]:
     words = sorted({row["category"] for row in rows})
     real = {}
     for word in words:
-        scenes = sample_scenes(REAL, torch.Generator().manual_seed(77), category=word)
+        scenes = sample_scenes(REAL, seeded(77), category=word)
         real[word] = judge.encode_images(draw(scenes))
 
     def runs(method: str, word: str) -> list[Row]:

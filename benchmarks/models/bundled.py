@@ -16,6 +16,7 @@ from benchmarks.figures import Figure, at_least, at_most, bootstrap, publish, sh
 from benchmarks.models.model_checks import vqa_figures, zero_shot_figures
 from creativelib.metrics.pixels import psnr
 from creativelib.models.names import BUNDLED_STACKS
+from creativelib.seeds import seeded
 from creativelib.training.data import visible_factors
 from creativelib.training.oracle import break_pictures
 from creativelib.unclip.pipeline import Pipeline, load
@@ -417,7 +418,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=6, help="pictures for each species")
     parser.add_argument("--seed", type=int, default=12345)
     options = parser.parse_args()
-    generator = torch.Generator().manual_seed(options.seed)
+    generator = seeded(options.seed)
     pipe = load(options.model)
     oracle = Oracle.load()
     other = Oracle.load("mix")
@@ -426,7 +427,7 @@ def main() -> None:
     z = pipe.encode_images(pictures)
     some = slice(0, options.decoded)
     figures = zero_shot_figures("CLIP", lambda prompts: pipe.encode_text(prompts).pooled, scenes, z)
-    figures += probe_figures(pipe, scenes, z, torch.Generator().manual_seed(options.seed + 1))
+    figures += probe_figures(pipe, scenes, z, seeded(options.seed + 1))
     encoded = autoencoded(pipe, pictures[some])
     figures += autoencoder_figures(oracle, scenes[some], pictures[some], encoded)
     decoded = torch.cat(

@@ -25,6 +25,7 @@ from torch.nn.functional import avg_pool2d, interpolate, normalize
 from benchmarks.figures import Figure, asked, at_least, at_most, bootstrap, publish, share
 from creativelib.metrics.realism import frechet
 from creativelib.metrics.variations import fewshot
+from creativelib.seeds import seeded
 from creativelib.semantica.model import Semantica
 from creativelib.training.variants import VARIANTS, folder
 from creativelib.vision.encoders import ENCODERS, Encoder
@@ -42,11 +43,6 @@ GUIDANCE = (1.0, 2.0)  # guidances of the part "fewshot"
 GUIDED = 1.2  # guidance of the part "truth", chosen on other pages
 MODELS = {"pairs": "menagerie", "control": "control"}
 CACHE = Path("out") / "benchmark-semantica"
-
-
-def seeded(seed: int) -> torch.Generator:
-    """Make a generator of this seed."""
-    return torch.Generator().manual_seed(seed)
 
 
 def sample_pages(n: int, size: int, seed: int) -> list[Page]:

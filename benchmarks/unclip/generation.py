@@ -22,6 +22,7 @@ from creativelib.english import article
 from creativelib.metrics.diversity import vendi
 from creativelib.metrics.pixels import psnr
 from creativelib.metrics.realism import frechet
+from creativelib.seeds import seeded
 from creativelib.unclip.autoregressive import AutoregressivePrior
 from creativelib.unclip.latent import best_of_two, ddim_inversion, text_diff
 from creativelib.unclip.pipeline import Pipeline, load
@@ -43,11 +44,6 @@ THETA = {
     "color": {"texts": 0.3, "prior's means": 0.4},
     "style": {"texts": 0.25, "prior's means": 0.4},
 }
-
-
-def seeded(seed: int) -> torch.Generator:
-    """Seed a generator."""
-    return torch.Generator().manual_seed(seed)
 
 
 def photos(name: str, n: int, seed: int) -> Float[Tensor, "n 3 h w"]:

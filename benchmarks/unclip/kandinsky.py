@@ -34,6 +34,7 @@ from creativelib.conceptlab.learning import iter_learn
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.density import GaussianDensity
 from creativelib.optimization.loop import optimize
+from creativelib.seeds import seeded
 from creativelib.steering.recipe import iter_steer
 from creativelib.steering.settings import SteerConfig
 from creativelib.steering.target import fit_baseline
@@ -218,7 +219,7 @@ def our_steps(pipe: Pipeline, k: int, n: int = 1) -> Iterator[object]:
     words = TextEmbeddings(pipe)
     negative = negative_term(words, TEMPLATE, [NEGATIVES] * k, floor=0.2)
     positive = Positive(words(TEMPLATE, ["pet"]), 0.28)
-    start = TokenConcept.init(pipe, "pet", k=k, generator=torch.Generator().manual_seed(0))
+    start = TokenConcept.init(pipe, "pet", k=k, generator=seeded(0))
     return optimize(
         pipe,
         start,
@@ -374,7 +375,7 @@ def prior_part() -> list[Figure]:
             return pipe.sample_prior(
                 pipe.encode_text(["a photo of a pet"]),
                 count,
-                noise=torch.Generator().manual_seed(0),
+                noise=seeded(0),
             )
 
     def theirs() -> None:
@@ -384,7 +385,7 @@ def prior_part() -> list[Figure]:
                 num_images_per_prompt=batch,
                 num_inference_steps=5,
                 guidance_scale=1.0,
-                generator=torch.Generator().manual_seed(0),
+                generator=seeded(0),
             )
 
     our_time = seconds(ours, repeats=1, warm=1)
@@ -476,7 +477,7 @@ def density_part() -> list[Figure]:
 
 def correlated_embeddings(n: int, d: int, chunk: int) -> Tensor:
     """Draw n embeddings of width d on the device, chunk by chunk."""
-    generator = torch.Generator(DEVICE).manual_seed(0)
+    generator = seeded(0, DEVICE)
     rotation = torch.linalg.qr(torch.randn(d, d, generator=generator, device=DEVICE)).Q
     spread = torch.full((d,), 0.085, device=DEVICE)
     spread[:50] = torch.linspace(2.0, 0.5, 50, device=DEVICE)

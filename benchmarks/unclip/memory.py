@@ -24,6 +24,7 @@ from creativelib.models.names import MODELS
 from creativelib.optimization.loop import optimize
 from creativelib.optimization.objectives import Anchor, Rarity, Repulsion
 from creativelib.pictures import Preprocess
+from creativelib.seeds import seeded
 from creativelib.steering.guidance import guide_decoder
 from creativelib.steering.settings import SteerConfig
 from creativelib.steering.target import fit_baseline
@@ -275,17 +276,14 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         figures.append(Figure(f"{what}, memory beside the weights", extra, "GB"))
         figures.append(Figure(what, start.elapsed_time(end) / 1000 / times, "s"))
 
-    def seeded() -> torch.Generator:
-        return torch.Generator().manual_seed(0)
-
     config = SteerConfig()
     prompt = "a photo of a pet"
     with torch.no_grad():
         measure("2,000 embeddings and their density", lambda: fit_baseline(pipe, prompt, config))
-        z = pipe.sample_prior(pipe.encode_text([prompt]), 2000, noise=seeded())
+        z = pipe.sample_prior(pipe.encode_text([prompt]), 2000, noise=seeded(0))
         # Spread out: random networks draw embeddings so alike that every move would be rare beyond
         # all measure.
-        spread = z.cpu() + torch.randn(z.shape, generator=seeded())
+        spread = z.cpu() + torch.randn(z.shape, generator=seeded(0))
         fitted = GaussianDensity.fit(spread, pca=config.pca)
         target = fitted.quantile(0.99)
         density = fitted.to(device)
@@ -294,7 +292,7 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
             + config.anchor * Anchor(pipe, prompt)
             + config.spread * Repulsion(density)
         )
-        start = init(pipe, config.kind, "pet", k=config.concepts, generator=seeded())
+        start = init(pipe, config.kind, "pet", k=config.concepts, generator=seeded(0))
         steered = optimize(
             pipe,
             start,
@@ -325,14 +323,14 @@ def peaks_of(name: str, device: torch.device) -> list[Figure]:
         z = z[:, :4]
         measure(
             "4 pictures of 512 pixels in 25 steps",
-            lambda: pipe.decode(z, generator=seeded(), steps=25),
+            lambda: pipe.decode(z, generator=seeded(0), steps=25),
         )
         pictures = torch.rand(4, 3, 512, 512, device=device)
         measure("CLIP's embeddings of 4 pictures", lambda: pipe.encode_images(pictures))
         measure(
             "1 picture guided in the decoder, 10 steps",
             lambda: guide_decoder(
-                pipe, z[:, :1], density=density, target=target, generator=seeded(), steps=10
+                pipe, z[:, :1], density=density, target=target, generator=seeded(0), steps=10
             ),
         )
     return figures

@@ -1,7 +1,10 @@
 """The command `creativelib`. Bad input ends it with exit code 2 and one line that says why."""
 
+import io
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +25,15 @@ class Create:
     out: Path
     """The folder to write into."""
     seed: int = 0
-    """The same seed gives the same pictures on the same machine."""
+    """The same seed gives the same pictures on the same machine; 0 to 2**63 - 1."""
     count: int = 16
-    """The number of typical pictures, and of creative ones."""
+    """The number of typical pictures, and of creative ones, up to 100,000."""
     model: str = "menagerie"
     """A model's name such as kandinsky-2-1, a hub's id, or a folder with prior/ and decoder/."""
     device: str | None = None
     """cpu or cuda; by default a GPU if there is one."""
+    word: str | None = None
+    """The word of the prompt to steer; by default the last one that names what to draw."""
 
     def run(self) -> None:
         from .creation import create
@@ -40,10 +45,12 @@ class Create:
             count=self.count,
             model=self.model,
             device=self.device,
+            word=self.word,
         )
         typical = creation.report["typical"]
         creative = creation.report["creative"]
         print(f"{self.out / 'gallery.png'}: typical pictures above, creative ones below")
+        print(f"steered: {creation.report['word']}")
         print(
             f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, "
             f"beyond {creative['percentile']:.1f} % of what the model usually makes"
@@ -99,7 +106,7 @@ class Concept:
     out: Path
     """The folder to write into. An interrupted run resumes from there."""
     negatives: tuple[str, ...] = ()
-    """Words that the concepts must not be; by default a VQA model finds some on the way."""
+    """Different words that the concepts must not be; by default a VQA model finds some."""
     style: bool = False
     """Learn styles instead."""
     settle: bool = False
@@ -122,16 +129,25 @@ class Concept:
     def run(self) -> None:
         from ..conceptlab.settings import LEARN_DEFAULTS, STYLE_CONFIG
         from ..unclip.pipeline import load
-        from .concepts import learn
+        from .concepts import check_learning, learn
 
         base = STYLE_CONFIG if self.style else LEARN_DEFAULTS
         steps = base.steps if self.steps is None else self.steps
+        config = replace(base, concepts=self.concepts, steps=steps)
+        check_learning(
+            self.word,
+            self.negatives,
+            self.seed,
+            self.count,
+            style=self.style,
+            settled=self.settle,
+        )
         report = learn(
             load(self.model, self.device),
             self.word,
             self.out,
             negatives=self.negatives,
-            config=replace(base, concepts=self.concepts, steps=steps),
+            config=config,
             seed=self.seed,
             count=self.count,
             vqa=self.vqa,
@@ -152,7 +168,7 @@ class Mix:
     out: Path
     """The folder to write into."""
     weights: tuple[float, ...] | None = None
-    """The share of each parent; by default all the same."""
+    """How much each parent counts, relative to the others; by default all the same."""
     word: str | None = None
     """The word that the mixture starts from; by default the first parent's."""
     seed: int = 0
@@ -166,8 +182,9 @@ class Mix:
 
     def run(self) -> None:
         from ..unclip.pipeline import load
-        from .concepts import mix
+        from .concepts import check_mixing, mix
 
+        check_mixing(self.parents, self.weights, self.word, self.seed, self.count)
         report = mix(
             load(self.model, self.device),
             self.parents,
@@ -199,8 +216,9 @@ class Evolve:
 
     def run(self) -> None:
         from ..unclip.pipeline import load
-        from .concepts import evolve
+        from .concepts import check_numbers, evolve
 
+        check_numbers(self.seed, self.count)
         report = evolve(
             load(self.model, self.device), self.founders, self.out, seed=self.seed, count=self.count
         )
@@ -228,9 +246,12 @@ class Draw:
     """cpu or cuda; by default a GPU if there is one."""
 
     def run(self) -> None:
+        from ..english import check_template
         from ..unclip.pipeline import load
-        from .concepts import draw
+        from .concepts import check_numbers, draw
 
+        check_numbers(self.seed, self.count)
+        check_template(self.prompt)
         report = draw(
             load(self.model, self.device),
             self.concept,
@@ -312,7 +333,7 @@ class Vary:
     count: int = 8
     """The number of variations."""
     guidance: float = 1.0
-    """Above 1, variations are closer to the pictures shown."""
+    """Above 1, variations are closer to the pictures shown; 1 is none."""
     steps: int = 20
     """The number of denoising steps."""
     device: str | None = None
@@ -360,9 +381,25 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. This is the entry point `creativelib`."""
-    command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="creativelib", args=arguments)
     try:
-        command.run()
+        _parsed(arguments).run()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
+
+
+def _parsed(arguments: list[str] | None) -> Any:
+    """Return the command with its options. Raises InputError where tyro would draw a box."""
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="creativelib", args=arguments
+            )
+    except SystemExit:
+        if not told.getvalue():
+            raise  # --help, which writes to stdout
+        lines = [line.strip(" \u2502") for line in told.getvalue().splitlines()]
+        # The first line is the box's title. What follows the first rule is help.
+        reasons = takewhile(lambda line: not line.startswith("\u2500"), lines[1:])
+        raise InputError(" ".join(line for line in reasons if line)) from None

@@ -5,6 +5,7 @@ Words and folders go in; pictures, a gallery, a report and concepts come out.
 
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,18 +17,28 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..concept import Concept, TokenConcept, load
-from ..concept.token import check_template
+from ..concept.token import check_known
 from ..conceptlab import evolution
-from ..conceptlab.evolution import MIX, Family, MixConfig, next_generation, picture_embeddings
+from ..conceptlab.evolution import (
+    MIX,
+    Family,
+    MixConfig,
+    check_weights,
+    next_generation,
+    picture_embeddings,
+)
 from ..conceptlab.learning import learn_concept
 from ..conceptlab.settings import STYLE_CONFIG, LearnConfig
 from ..conceptlab.settling import settle
-from ..errors import InputError, at_least
+from ..english import check_template, clean_text, clean_word, clean_words, fill
+from ..errors import InputError, listed, whole, within
 from ..files import make_writable
 from ..pictures import fit_picture, read_picture, save_gallery, save_picture
+from ..seeds import check_seed, seeded
 from ..unclip.pipeline import Pipeline
+from ..unclip.prior import GUIDANCE_RANGE
 from ..vision.vqa import STYLE_QUESTION, BlipVqa
-from .report import TRUTH, json_value, provenance, summarize
+from .report import MOST_PICTURES, TRUTH, json_value, provenance, summarize
 
 COUNT = 8  # pictures of a concept by default
 
@@ -46,8 +57,10 @@ def learn(
 ) -> dict[str, Any]:
     """Learn concepts of a word and write them, pictures, a gallery and a report into `out`.
 
-    negatives: words that the concepts must not be; by default a VQA model finds some on the way.
-    count: pictures of each concept.
+    negatives: different words that the concepts must not be; by default a VQA model finds some on
+        the way.
+    seed: 0 to 2**63 - 1.
+    count: pictures of each concept, 1 to MOST_PICTURES.
     vqa: a folder or a hub's id of a BlipForQuestionAnswering, or "menagerie" for the bundled one.
     style: learn styles instead of things.
     settled: make each concept one thing, see `settle`; not possible for styles.
@@ -56,13 +69,12 @@ def learn(
     bad input, and for a run in `out` with other settings.
     """
     out = Path(out)
-    at_least("seed", seed, 0)
-    at_least("count", count, 1)
-    check_text(pipe, "word", word)
+    check_learning(word, negatives, seed, count, style=style, settled=settled)
+    word = clean_word("word", word)
+    negatives = clean_words("negatives", negatives)
+    check_known(pipe, "word", word)
     for each in negatives:
-        check_text(pipe, "negatives", each)
-    if style and settled:
-        raise InputError("settled is True with a style; expected False for styles")
+        check_known(pipe, "negatives", each)
     make_writable("out", out)
     config = config or (STYLE_CONFIG if style else LearnConfig())
     model = None if negatives else BlipVqa.load(vqa, pipe.device)
@@ -125,16 +137,14 @@ def mix(
 
     parents: each a learned concept's folder, a picture's file or a word. Of a folder with several
         concepts the first one counts.
-    weights: the share of each parent; by default all the same.
+    weights: how much each parent counts, relative to the others: they are divided by their sum. By
+        default all count the same.
     word: the word that the mixture starts from; by default that of the first parent that has one.
 
     Raises InputError before any long work.
     """
     out = Path(out)
-    at_least("seed", seed, 0)
-    at_least("count", count, 1)
-    if len(parents) < 2:
-        raise InputError(f"parents is {list(parents)}; expected at least two")
+    check_mixing(parents, weights, word, seed, count)
     make_writable("out", out)
     found = [parent_of(pipe, each) for each in parents]
     start = word or next((each.word for each in found if isinstance(each, Concept)), None)
@@ -142,8 +152,9 @@ def mix(
         raise InputError(
             "word is None with pictures alone; expected the word of the mixture, such as 'pet'"
         )
-    check_text(pipe, "word", start)
-    generator = torch.Generator().manual_seed(seed)
+    start = clean_word("word", start)
+    check_known(pipe, "word", start)
+    generator = seeded(seed)
     with torch.no_grad():
         rows = [
             picture_embeddings(pipe, each, generator=generator, config=config)[0]
@@ -196,8 +207,7 @@ def evolve(
     from ..notebook.plots import family_tree
 
     out = Path(out)
-    at_least("seed", seed, 0)
-    at_least("count", count, 1)
+    check_numbers(seed, count)
     concept = load(founders, pipe)
     if len(concept) < 2:
         raise InputError(
@@ -212,7 +222,7 @@ def evolve(
     while len(family.last_generation()) > 1:
         family = next_generation(pipe, family, config=config, seed=seed, progress=True)
         family.save(out)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     with torch.no_grad():
         embeddings = [
             member.concept.sample(
@@ -259,11 +269,10 @@ def draw(
     Raises InputError before any long work.
     """
     out = Path(out)
-    at_least("seed", seed, 0)
-    at_least("count", count, 1)
+    check_numbers(seed, count)
     check_template(prompt)
     concept = load(folder, pipe)
-    check_text(pipe, "prompt", prompt.replace("{}", concept.word))
+    check_known(pipe, "prompt", fill(prompt, concept.word))
     make_writable("out", out)
     return show(
         pipe,
@@ -276,19 +285,36 @@ def draw(
     )
 
 
-def check_text(pipe: Pipeline, name: str, text: str) -> None:
-    """Raise InputError if a text is empty or too long or, bundled models only, has unknown words.
+def check_numbers(seed: int, count: int) -> None:
+    """Raise InputError for a seed or a number of pictures out of range."""
+    check_seed(seed)
+    whole("count", count, 1, MOST_PICTURES)
 
-    `name` is the argument that an error names.
-    """
-    if not text.strip():
-        raise InputError(f"{name} is {text!r}; expected a text")
-    pipe.token_ids([text])
-    if pipe.has_truth and (unknown := pipe.unknown_words(text)):
-        raise InputError(
-            f"{name} is {text!r}, with words that {pipe.name} never saw: "
-            f"{', '.join(map(repr, unknown))}"
-        )
+
+def check_learning(
+    word: str, negatives: Sequence[str], seed: int, count: int, *, style: bool, settled: bool
+) -> None:
+    """Raise InputError for what no model can learn, before one is loaded."""
+    check_numbers(seed, count)
+    clean_word("word", word)
+    clean_words("negatives", negatives)
+    if style and settled:
+        raise InputError("settled is True with a style; expected False for styles")
+
+
+def check_mixing(
+    parents: Sequence[str], weights: Sequence[float] | None, word: str | None, seed: int, count: int
+) -> None:
+    """Raise InputError for what no model can mix, before one is loaded."""
+    check_numbers(seed, count)
+    if len(listed("parents", parents)) < 2:
+        raise InputError(f"parents is {list(parents)}; expected at least two")
+    for parent in parents:
+        clean_text("parents", str(parent))
+    if weights is not None:
+        check_weights(weights, len(parents))
+    if word is not None:
+        clean_word("word", word)
 
 
 def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']":
@@ -296,13 +322,14 @@ def parent_of(pipe: Pipeline, name: str) -> "Concept | Float[Tensor, '1 3 h w']"
 
     Raises InputError for a folder without a concept, another file, and a bad word.
     """
-    path = Path(name)
-    if path.is_dir():
-        return load(path, pipe).select([0])
-    if path.is_file():
-        return read_picture(path, "parents")[None]
-    check_text(pipe, "parents", name)
-    return TokenConcept.init(pipe, name)
+    # Unlike those of `Path`, these take a text that is too long for the name of a file.
+    if os.path.isdir(name):
+        return load(name, pipe).select([0])
+    if os.path.isfile(name):
+        return read_picture(name, "parents")[None]
+    word = clean_word("parents", name)
+    check_known(pipe, "parents", word)
+    return TokenConcept.init(pipe, word)
 
 
 def vary(
@@ -323,11 +350,10 @@ def vary(
     from ..semantica.model import Semantica
 
     out = Path(out)
-    at_least("seed", seed, 0)
-    at_least("count", count, 1)
-    if not shown:
-        raise InputError("pictures is empty; expected at least one picture")
-    pictures = [read_picture(file, "pictures") for file in shown]
+    check_numbers(seed, count)
+    within("guidance", guidance, *GUIDANCE_RANGE)
+    whole("steps", steps, 1)
+    pictures = [read_picture(file, "pictures") for file in listed("pictures", shown)]
     model = Semantica.load(semantica, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     make_writable("out", out)
     side = model.encoder.preprocess.crop
@@ -336,7 +362,7 @@ def vary(
         varied = model.vary(
             squares[None],
             count,
-            generator=torch.Generator().manual_seed(seed),
+            generator=seeded(seed),
             guidance=guidance,
             steps=steps,
         )[0].cpu()
@@ -361,7 +387,7 @@ def show(
     from ..world import CATEGORIES
     from ..world.oracle import Oracle
 
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     with torch.no_grad():
         z = concept.sample(pipe, template, count, noise=generator)
         pictures = pipe.decode(z, generator=generator)

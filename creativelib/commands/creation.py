@@ -15,12 +15,15 @@ import torch
 from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
+from ..concept.token import check_known, check_token
 from ..density import FORMAT
 from ..density import load as load_density
-from ..errors import InputError, at_least
+from ..english import clean_text, clean_word, subject_span, word_spans
+from ..errors import InputError, nearest, shown, whole
 from ..evaluation.baselines import Samples
 from ..files import atomic_write, cache_folder, make_writable
 from ..pictures import save_gallery, save_picture
+from ..seeds import check_seed, seeded
 from ..steering.pullback import draw_rare
 from ..steering.recipe import iter_steer
 from ..steering.result import SteerResult, result_of
@@ -28,7 +31,7 @@ from ..steering.settings import STEER_DEFAULTS, SteerConfig
 from ..steering.state import SteerState
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline, load
-from .report import describe, provenance, summarize
+from .report import MOST_PICTURES, describe, provenance, summarize
 
 
 @dataclass(frozen=True)
@@ -64,28 +67,32 @@ def create(
     model: str | Path = "menagerie",
     device: str | None = None,
     config: SteerConfig = STEER_DEFAULTS,
+    word: str | None = None,
 ) -> Creation:
     """Draw `count` typical and `count` creative pictures of a prompt.
 
     The pictures, a gallery, a report and the steered concept are written into the folder `out`.
-    Raises InputError, before any long work, for an empty prompt, for words that the bundled model
-    does not know, for an unwritable folder, for a count below 1, for a seed below 0, and for an
-    unknown model or device.
+
+    count: 1 to MOST_PICTURES.
+    seed: 0 to 2**63 - 1.
+    word: the word of the prompt to steer; by default see `find_subject`.
+
+    Raises InputError, before any long work, for an empty prompt and one with {}, for words that the
+    bundled model does not know, for a word that is not in the prompt or not one token of the model,
+    for an unwritable folder, for a count or seed out of range, and for an unknown model or device.
     """
-    if not prompt.strip():
-        raise InputError(
-            f"prompt is {prompt!r}; expected a text that names what to draw, such as 'a photo of "
-            "a pet'"
-        )
-    at_least("count", count, 1)
-    at_least("seed", seed, 0)
+    prompt = clean_text("prompt", prompt)
+    count = whole("count", count, 1, MOST_PICTURES)
+    seed = check_seed(seed)
+    _check_prompt(prompt, word)
     folder = Path(out)
     make_writable("out", folder)
     progress = Progress(config.steps + 4)
     with torch.no_grad():
         with progress.stage("load", "loading the model"):
             pipe = load(model, device)
-            subject = find_subject(pipe, prompt)
+            subject = find_subject(pipe, prompt, word)
+            check_token(pipe, subject.word)
         with progress.stage("density", "learning what is typical"):
             file = density_file(pipe, prompt, config)
             make_writable("CREATIVELIB_CACHE", file.parent)
@@ -159,42 +166,32 @@ def create(
     )
 
 
-def find_subject(pipe: Pipeline, prompt: str) -> Subject:
+def find_subject(pipe: Pipeline, prompt: str, word: str | None = None) -> Subject:
     """Find the words of a prompt to steer.
 
-    For a bundled model they are the last category or species of its world, for another model the
-    last word. Raises InputError if the prompt is too long or has no word, and (bundled models only)
-    if it contains unknown words or names nothing of the world.
-    """
-    pipe.token_ids([prompt])
-    if not pipe.has_truth:
-        words = list(re.finditer(r"[^\W\d_]+", prompt))
-        if not words:
-            raise InputError(f"prompt is {prompt!r}; expected a text with at least one word")
-        return _subject(prompt, words[-1], None)
-    from ..world import CATEGORIES
+    They are `word`, where the prompt holds it last. By default they are, for a bundled model, the
+    last category or species of its world, and for another model the last word, without praise
+    behind commas (see `english.subject_span`).
 
-    categories = ", ".join(category.name for category in CATEGORIES)
-    unknown = pipe.unknown_words(prompt)
-    if unknown:
+    Raises InputError if the prompt is too long, has no word, or holds {}; for a `word` that it does
+    not hold; and (bundled models only) if it contains unknown words, or names nothing of the world
+    and no word is given.
+    """
+    prompt = clean_text("prompt", prompt)
+    wanted = _check_prompt(prompt, word)
+    check_known(pipe, "prompt", prompt)
+    named, category = _named(prompt) if pipe.has_truth else (subject_span(prompt), None)
+    span = wanted or named
+    if span is None:
+        from ..world import CATEGORIES
+
         raise InputError(
-            f"prompt has words that {pipe.name} never saw: {', '.join(map(repr, unknown))}; it "
-            f"knows the words of its world, such as {categories}"
+            f"prompt is {shown(prompt)}, which names nothing of {pipe.name}'s world; expected a "
+            f"text with a category ({', '.join(each.name for each in CATEGORIES)}) or one of their "
+            "species"
         )
-    category_of = {
-        name: category.name
-        for category in CATEGORIES
-        for name in (category.name, *category.species)
-    }
-    # Longest first, so that a name inside a longer name does not win.
-    names = "|".join(re.escape(name) for name in sorted(category_of, key=len, reverse=True))
-    found = list(re.finditer(rf"\b({names})\b", prompt, re.IGNORECASE))
-    if not found:
-        raise InputError(
-            f"prompt is {prompt!r}, which names nothing of {pipe.name}'s world; expected a text "
-            f"with a category ({categories}) or one of their species"
-        )
-    return _subject(prompt, found[-1], category_of[found[-1].group().lower()])
+    start, end = span
+    return Subject(prompt[start:end], f"{prompt[:start]}{{}}{prompt[end:]}", category)
 
 
 def density_file(pipe: Pipeline, prompt: str, config: SteerConfig) -> Path:
@@ -282,7 +279,7 @@ def _draw_both(
     seed: int,
 ) -> dict[str, Samples]:
     """Draw typical pictures of the subject, and creative ones of the steered concept."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     plain = TokenConcept.init(pipe, subject.word)
     typical = draw(
         pipe,
@@ -304,6 +301,37 @@ def _draw_both(
     return {"typical": typical, "creative": creative}
 
 
-def _subject(prompt: str, found: re.Match[str], category: str | None) -> Subject:
-    template = prompt[: found.start()] + "{}" + prompt[found.end() :]
-    return Subject(found.group(), template, category)
+def _check_prompt(prompt: str, word: str | None) -> tuple[int, int] | None:
+    """Find where the prompt holds the given word last, or None for no word. Needs no model."""
+    if "{}" in prompt or subject_span(prompt) is None:
+        raise InputError(
+            f"prompt is {shown(prompt)}; expected a text with at least one word, and without {{}}"
+        )
+    if word is None:
+        return None
+    pattern = rf"(?<!\w){re.escape(clean_word('word', word))}(?!\w)"
+    found = list(re.finditer(pattern, prompt, re.IGNORECASE))
+    if not found:
+        words = [prompt[start:end] for start, end in word_spans(prompt)]
+        raise InputError(
+            f"word is {shown(word)}, which is no word of the prompt {shown(prompt)}; expected one "
+            f"that is{nearest(word, words)}"
+        )
+    return found[-1].span()
+
+
+def _named(prompt: str) -> tuple[tuple[int, int] | None, str | None]:
+    """Find the last name of the Menagerie in a prompt, and its category."""
+    from ..world import CATEGORIES
+
+    category_of = {
+        name: category.name
+        for category in CATEGORIES
+        for name in (category.name, *category.species)
+    }
+    # Longest first, so that a name inside a longer name does not win.
+    names = "|".join(re.escape(name) for name in sorted(category_of, key=len, reverse=True))
+    found = list(re.finditer(rf"\b({names})\b", prompt, re.IGNORECASE))
+    if not found:
+        return None, None
+    return found[-1].span(), category_of[found[-1].group().casefold()]

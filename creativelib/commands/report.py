@@ -13,6 +13,8 @@ from torch import Tensor
 from ..density import Density
 from ..unclip.pipeline import Pipeline
 
+# Most pictures of a run: they are held in memory. More are several runs with seeds of their own.
+MOST_PICTURES = 100_000
 # Fields of the oracle's judgment that reports contain.
 TRUTH = ("valid", "novel_in_form", "novel_in_surface", "log_prob")
 

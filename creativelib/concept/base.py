@@ -15,6 +15,8 @@ from ..errors import InputError
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
 
+# Concepts at once. More would share noise with those of other runs, see `seeds.first_seed`.
+MOST_CONCEPTS = 1000
 KINDS = ("subject", "feature", "adjective", "lora", "embedding")
 
 

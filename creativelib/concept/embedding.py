@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..english import check_template, clean_word, fill
+from ..errors import InputError, whole
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
-from .base import Concept
+from .base import MOST_CONCEPTS, Concept
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,13 +35,16 @@ class EmbeddingConcept(Concept):
     ) -> "EmbeddingConcept":
         """Start at k embeddings that the prior draws for the word.
 
-        Raises InputError for k below 1 and without a generator.
+        Raises InputError for a k that is not 1 to MOST_CONCEPTS, for a bad word or template, and
+        without a generator.
         """
-        at_least("k", k, 1)
+        whole("k", k, 1, MOST_CONCEPTS)
+        word = clean_word("word", word)
+        check_template(template)
         if generator is None:
             raise InputError("generator is None; free embeddings need one to be drawn with")
         with torch.no_grad():
-            cond = pipe.encode_text([template.format(word)])
+            cond = pipe.encode_text([fill(template, word)])
             return cls.at(word, pipe.sample_prior(cond, k, noise=generator)[0])
 
     @classmethod
@@ -66,4 +70,4 @@ class EmbeddingConcept(Concept):
         sampling: PriorSampling = PriorSampling(),
     ) -> Float[Tensor, "k n d"]:
         """Repeat each embedding n times; nothing is drawn."""
-        return self.vectors[:, None].expand(-1, n, -1)
+        return self.vectors[:, None].expand(-1, whole("n", n, 1), -1)

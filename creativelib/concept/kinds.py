@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
+from ..errors import one_of
 from ..unclip.pipeline import Pipeline
-from .base import Concept, read
+from .base import KINDS, Concept, read
 from .embedding import EmbeddingConcept
 from .lora import LoraConcept
 from .token import TokenConcept
@@ -23,6 +24,7 @@ def init(
 
     Raises InputError for an unknown kind and as the kinds' own `init` do.
     """
+    one_of("kind", kind, KINDS)
     match kind:
         case "lora":
             return LoraConcept.init(pipe, word, k, generator)

@@ -10,15 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..english import check_template, clean_word, fill
+from ..errors import InputError, whole
 from ..sharing import normal_tensors
 from ..unclip.conditions import Adapters, TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
-from .base import Concept
-from .token import check_template
+from .base import MOST_CONCEPTS, Concept
 
 RANK = 10  # Song and Elgammal's
+# No attention has matrices of a higher rank.
+MOST_RANK = 10_000
 # Where peft keeps the two matrices of an adapted layer.
 PEFT_NAMES = {"down": "lora_A", "up": "lora_B"}
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -50,12 +52,14 @@ class LoraConcept(Concept):
     ) -> "LoraConcept":
         """Start k adapters that change nothing: random down, zero up.
 
-        Raises InputError for k or rank below 1 and without a generator.
+        Raises InputError for a k that is not 1 to MOST_CONCEPTS, a rank below 1, a bad word, and
+        without a generator.
         """
         from peft import LoraConfig
 
-        at_least("k", k, 1)
-        at_least("rank", rank, 1)
+        whole("k", k, 1, MOST_CONCEPTS)
+        whole("rank", rank, 1, MOST_RANK)
+        word = clean_word("word", word)
         if generator is None:
             raise InputError("generator is None; adapters need one to start apart")
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
@@ -94,7 +98,7 @@ class LoraConcept(Concept):
         """Encode the prompt with the plain word, once for each adapter."""
         check_template(template)
         k = len(self)
-        cond = pipe.encode_text([template.format(self.word)])
+        cond = pipe.encode_text([fill(template, self.word)])
         weights = {}
         for name, value in self.factors.items():
             layer, direction = name.rsplit(".", 1)

@@ -1,6 +1,5 @@
 """A vector in place of a word's token embedding (textual inversion, arXiv 2208.01618)."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,16 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..english import check_template, clean_word
+from ..errors import InputError, nearest, one_of, shown, whole
 from ..unclip.conditions import TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
-from .base import Concept, read
+from .base import MOST_CONCEPTS, Concept, read
 
 # Starting points of several concepts differ by this share of the token table's spread: enough to
 # part ways, too little to see.
 JITTER = 0.05
-FREE_PLACE = re.compile(r"(?<!\w)\{\}(?!\w)")
 PHRASES = {"subject": "{word}", "feature": "{word} with {last}", "adjective": "{last} {word}"}
 
 
@@ -68,18 +67,13 @@ class TokenConcept(Concept):
         """Start k concepts at the word's own token embedding.
 
         All but the first get a little noise, for which k > 1 needs a generator. Raises InputError
-        for k below 1, k above 1 without a generator, an unknown kind, and a last word that is not
-        exactly one token of the model.
+        for a k that is not 1 to MOST_CONCEPTS, k above 1 without a generator, an unknown kind, and
+        a bad word, see `check_token`.
         """
-        at_least("k", k, 1)
-        if kind not in PHRASES:
-            raise InputError(f"kind is {kind!r}; expected one of {', '.join(PHRASES)}")
-        tokens = pipe.tokenizer.tokenize(word.split()[-1]) if word.strip() else []
-        if len(tokens) != 1:
-            raise InputError(
-                f"word is {word!r}, whose last word is {len(tokens)} tokens of {pipe.name!r}; "
-                "expected exactly one token"
-            )
+        whole("k", k, 1, MOST_CONCEPTS)
+        one_of("kind", kind, PHRASES)
+        word = clean_word("word", word)
+        tokens = check_token(pipe, word)
         table = pipe.token_table.float()
         scale = table.square().mean().sqrt().item()
         vectors = table[pipe.tokenizer.convert_tokens_to_ids(tokens)].repeat(k, 1)
@@ -130,10 +124,31 @@ class TokenConcept(Concept):
         return cls(metadata["word"], tensors["vectors"], metadata["scale"], kind)
 
 
-def check_template(template: str) -> None:
-    """Raise InputError for a template without exactly one free-standing {}."""
-    if len(FREE_PLACE.findall(template)) != 1 or template.count("{}") != 1:
+def check_known(pipe: Pipeline, name: str, text: str) -> None:
+    """Raise InputError if a text is too long or, bundled models only, has unknown words.
+
+    `name` is the argument that an error names.
+    """
+    pipe.token_ids([text])
+    unknown = pipe.unknown_words(text) if pipe.has_truth else []
+    if unknown:
+        known = (token.removesuffix("</w>") for token in pipe.tokenizer.get_vocab())
         raise InputError(
-            f"template is {template!r}; expected a text with exactly one {{}} as a separate word: "
-            "the concept's place"
+            f"{name} is {shown(text)}, with words that {pipe.name} never saw: "
+            f"{', '.join(map(shown, unknown))}{nearest(unknown[0], known)}"
         )
+
+
+def check_token(pipe: Pipeline, word: str) -> list[str]:
+    """Return the token of a word, of several words that of the last, in a list.
+
+    Raises InputError unless it is exactly one token of the model: there is no vector to begin at
+    for a word that the model reads in pieces.
+    """
+    tokens = pipe.tokenizer.tokenize(word.split()[-1])
+    if len(tokens) != 1:
+        raise InputError(
+            f"word is {shown(word)}, whose last word is {len(tokens)} tokens of {pipe.name!r}; "
+            "expected exactly one token"
+        )
+    return tokens

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..english import singular
+from ..english import fill, singular
 from ..unclip.pipeline import Pipeline
 
 ADDED = "added"
@@ -51,7 +51,7 @@ def normalize_answer(said: str, pipe: Pipeline) -> str:
 def fits_context(word: str, pipe: Pipeline, templates: Sequence[str]) -> bool:
     """Return whether the text encoder takes the word in all templates."""
     limit = pipe.tokenizer.model_max_length
-    prompts = [template.format(word) for template in templates]
+    prompts = [fill(template, word) for template in templates]
     return all(len(pipe.tokenizer(prompt, verbose=False).input_ids) <= limit for prompt in prompts)
 
 

@@ -19,11 +19,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from ..optimization.objectives import Term
+from ..english import check_template, clean_word, fill
+from ..errors import listed, one_of, whole
+from ..optimization.objectives import Term, check_shares
 from ..sharing import Remembered, normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import PriorSampling
-from .spaces import CACHED_PROMPTS, CollectedImages, embed_in_space
+from .spaces import CACHED_PROMPTS, SPACES, CollectedImages, embed_in_space
 
 # How far from chance to a match a negative begins to count. With ViT-L/14 the paper's 0.2 lies
 # about there, between 0.15 and 0.28.
@@ -39,8 +41,11 @@ class TextEmbeddings:
 
     @normal_tensors()
     def __call__(self, template: str, words: Sequence[str]) -> Float[Tensor, "m d"]:
-        """Return one row for each word. No words give no rows."""
-        prompts = [template.format(word) for word in words]
+        """Return one row for each word. No words give no rows.
+
+        Raises InputError for a plain text in place of a list of words.
+        """
+        prompts = [fill(template, word) for word in listed("words", words, 0)]
         if not prompts:
             width = self.pipe.text_encoder.config.projection_dim
             return torch.empty(0, width, device=self.pipe.device)
@@ -63,6 +68,9 @@ class Positive(Term):
     # They sum to 1; by default all texts count the same.
     weights: Float[Tensor, " p"] | None = None
     name = "positive"
+
+    def __post_init__(self) -> None:
+        check_shares(self.weights)
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         cosines = (normalize(z, dim=-1) @ self.texts.to(z).T).clamp_max(self.ceiling)
@@ -149,10 +157,14 @@ def calibrate(
     than an ordinary pet counts for nothing. Chance is the median cosine to what it draws for the
     empty prompt, and the floor lies a third of the way from there. In another `space` (see
     `spaces`) both are read off there; in the decoder's the floor is one of cosines to collected
-    pictures.
+    pictures. Raises InputError for a bad word, template, number or space.
     """
+    word = clean_word("word", word)
+    check_template(template)
+    whole("n", n, 1)
+    one_of("space", space, SPACES)
     with torch.no_grad():
-        cond = pipe.encode_text([template.format(word), ""])
+        cond = pipe.encode_text([fill(template, word), ""])
         z = embed_in_space(space, pipe, cond, n, generator=generator, sampling=sampling)
         text = cond.pooled[0].float()
         ceiling = cosine_similarity(z[0], text, dim=-1).median().item()

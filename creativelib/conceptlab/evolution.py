@@ -17,10 +17,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..concept import Concept, init, load
-from ..errors import InputError, at_least
+from ..concept import KINDS, Concept, init, load
+from ..english import clean_templates, clean_word
+from ..errors import MOST, InputError, above, check_fields, listed, one_of, whole, within
 from ..optimization.loop import drain, optimize
 from ..optimization.objectives import Similarity
+from ..seeds import LARGEST, check_seed, first_seed, seeded
 from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
@@ -51,8 +53,10 @@ class MixConfig:
     sampling: PriorSampling = PriorSampling()
 
     def __post_init__(self) -> None:
-        for name in ("each", "samples", "steps"):
-            at_least(name, getattr(self, name), 1)
+        check_fields(self, whole, {"each": (1,), "samples": (1,), "steps": (1,)})
+        check_fields(self, above, {"lr": (0,)})
+        check_fields(self, clean_templates, {"templates": ()})
+        one_of("kind", self.kind, KINDS)
 
 
 MIX = MixConfig()
@@ -83,20 +87,18 @@ def mix(
 
     parents: embeddings of n pictures of each, of learned concepts (see `picture_embeddings`) or
         any.
-    weights: how much each parent counts; by default all the same.
+    weights: how much each parent counts, relative to the others: they are divided by their sum. By
+        default all count the same.
 
     In another template than the first the parents' embeddings are moved by the template's offset,
-    so that a mixture can be drawn in any way. Raises InputError for other than p weights, and for
-    negative ones.
+    so that a mixture can be drawn in any way. Raises InputError for a bad word or seed, for other
+    than p weights, and for negative ones.
     """
+    word = clean_word("word", word)
+    check_seed(seed)
     k, p, n, _ = parents.shape
-    share = torch.tensor([1.0] * p if weights is None else list(weights))
-    if len(share) != p or (share < 0).any() or not share.sum() > 0:
-        raise InputError(
-            f"weights is {weights}; expected {p} numbers, one for each parent, none of them below "
-            "and one above 0"
-        )
-    generator = torch.Generator().manual_seed(seed)
+    share = torch.tensor(check_weights([1.0] * p if weights is None else weights, p))
+    generator = seeded(seed)
     start = init(pipe, config.kind, word, k, generator, config.templates[0])
     per_picture = (share / share.sum()).repeat_interleave(n) / n
     targets = parents.flatten(1, 2)
@@ -108,11 +110,25 @@ def mix(
         config.templates,
         steps=config.steps,
         lr=config.lr,
-        seed=1000 * seed,
+        seed=first_seed(seed),
         n=config.samples,
         sampling=config.sampling,
     )
     return drain(states, config.steps, "mixing", lambda step: {}, progress=progress).concept
+
+
+def check_weights(weights: object, parents: int) -> list[float]:
+    """Return weights, one for each parent. Raises InputError unless none is below and one above 0.
+
+    They need not sum to 1.
+    """
+    found = [within("weights", weight, 0, MOST) for weight in listed("weights", weights)]
+    if len(found) != parents or not sum(found) > 0:
+        raise InputError(
+            f"weights is {found}; expected {parents} numbers, one for each parent, none of them "
+            "below and one above 0"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,17 +204,18 @@ def next_generation(
 ) -> Family:
     """Pair the youngest members and learn one child per pair, all in one batch.
 
-    With an odd number, the last stays single. Raises InputError for a family with a single youngest
-    member.
+    With an odd number, the last stays single. Raises InputError for a bad seed, and for a family
+    with a single youngest member.
     """
+    check_seed(seed)
     youngest = family.last_generation()
     if len(youngest) < 2:
         raise InputError(
             "family has a single youngest member; expected at least two, who can have a child"
         )
     pairs = list(zip(youngest[::2], youngest[1::2], strict=False))
-    seed += len(family.members)
-    generator = torch.Generator().manual_seed(seed)
+    seed = (seed + len(family.members)) % (LARGEST + 1)
+    generator = seeded(seed)
     pictures = {}
     for i in [i for pair in pairs for i in pair]:
         concept = family.members[i].concept

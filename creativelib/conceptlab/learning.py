@@ -19,9 +19,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..concept import Concept, LoraConcept, TokenConcept, init
+from ..concept.token import check_known
+from ..english import clean_text, clean_word, clean_words
 from ..errors import InputError
 from ..optimization.loop import Draw, drain, optimize, step_generator
 from ..optimization.objectives import Objective
+from ..seeds import check_seed, first_seed, seeded
 from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
@@ -79,33 +82,48 @@ def iter_learn(
     checkpoint: a file to which the run is saved, after every question and at the end, and from
         which it resumes.
 
-    Raises InputError at once for an empty word, for both a VQA and scheduled negatives, for a word
-    too long for a template, and for a checkpoint of another run; Diverged as `optimize` does.
+    Raises InputError at once for a bad seed; for a plain text in place of a list of words; for an
+    empty word, one that comes twice in a list, one that is to be like and unlike, one that is too
+    long for a template, and, bundled models only, one that the model never saw; for both a VQA and
+    scheduled negatives; and for a checkpoint of another run. Raises Diverged as `optimize` does.
     """
+    seed = check_seed(seed)
+    word = clean_word("word", word)
+    negatives = clean_words("negatives", negatives)
+    positives = clean_words("positives", positives)
+    scheduled_negatives = clean_words("scheduled_negatives", scheduled_negatives)
+    question = what_kind(word) if question is None else clean_text("question", question)
     if vqa is not None and scheduled_negatives:
         raise InputError(
             f"scheduled_negatives is {list(scheduled_negatives)} beside a vqa; expected one of "
             "the two"
         )
+    like = {each.casefold() for each in positives or (word,)}
+    contrary = [each for each in negatives if each.casefold() in like]
+    if contrary:
+        raise InputError(
+            f"negatives is {list(negatives)}; expected words other than {contrary[0]!r}, which the "
+            "concepts are to be like"
+        )
+    for each in (word, *positives, *negatives, *scheduled_negatives):
+        if not fits_context(each, pipe, config.templates):
+            raise InputError(
+                f"word {each!r} is too long for the text encoder in one of the templates "
+                f"{config.templates}; expected a shorter one"
+            )
+        check_known(pipe, "word", each)
     plain = config.templates[0]
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     start = init(pipe, config.kind, word, config.concepts, generator, plain)
     if thresholds is None:
         thresholds = calibrate(
             pipe,
             word,
             plain,
-            generator=torch.Generator().manual_seed(0),
+            generator=seeded(0),
             sampling=config.sampling,
             space=config.space,
         )
-    for each in (*(positives or [word]), *negatives, *scheduled_negatives):
-        if not fits_context(each, pipe, config.templates):
-            raise InputError(
-                f"word {each!r} is too long for the text encoder in one of the templates "
-                f"{config.templates}; expected a shorter one"
-            )
-    question = question or what_kind(word)
     about = {
         "model": pipe.fingerprint,
         "word": word,
@@ -154,7 +172,7 @@ def _iter_learn(
             config.templates,
             steps=config.steps,
             lr=config.lr,
-            seed=1000 * setup.seed,
+            seed=first_seed(setup.seed),
             n=config.samples,
             sampling=config.sampling,
             optimizer_state=state.optimizer_state,
@@ -226,7 +244,7 @@ def ask(state: LearnState, setup: LearnSetup) -> LearnState:
     # A cosine elsewhere says nothing about the prior's.
     floor = setup.thresholds.floor if config.space == "prior" else -1.0
     open_concepts = (~state.finished).nonzero()[:, 0].tolist()
-    generators = [step_generator(1000 * setup.seed + i, -index) for i in open_concepts]
+    generators = [step_generator(first_seed(setup.seed) + i, -index) for i in open_concepts]
     answers = []
     with torch.no_grad():
         concept = state.concept.select(open_concepts)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..errors import InputError, at_least
+from ..concept.base import KINDS, MOST_CONCEPTS
+from ..english import clean_templates
+from ..errors import MOST, InputError, above, check_fields, flag, one_of, whole, within
 from ..unclip.prior import PriorSampling
 from .spaces import SPACES
 
@@ -26,14 +28,14 @@ STYLE_TEMPLATES = (
     "a {} of a vehicle",
     "a {} of a handbag",
 )
-LIMITS = {
-    "concepts": 1,
-    "samples": 1,
-    "steps": 1,
-    "ask_every": 1,
-    "pictures_per_question": 1,
-    "patience": 1,
-    "weight": 0,
+# The least that counts may be, and the most where that is not `errors.MOST`.
+COUNTS = {
+    "concepts": (1, MOST_CONCEPTS),
+    "samples": (1,),
+    "steps": (1,),
+    "ask_every": (1,),
+    "pictures_per_question": (1,),
+    "patience": (1,),
 }
 
 
@@ -73,20 +75,17 @@ class LearnConfig:
     sampling: PriorSampling = PriorSampling()
 
     def __post_init__(self) -> None:
-        for name, least in LIMITS.items():
-            at_least(name, getattr(self, name), least)
-        if not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; expected a number above 0")
-        if self.space not in SPACES:
-            raise InputError(f"space is {self.space!r}; expected one of {', '.join(SPACES)}")
+        check_fields(self, whole, COUNTS)
+        check_fields(self, within, {"weight": (0, MOST)})
+        check_fields(self, above, {"lr": (0,)})
+        check_fields(self, clean_templates, {"templates": ()})
+        check_fields(self, flag, {"use_max": (), "use_thresholds": ()})
+        one_of("kind", self.kind, KINDS)
+        one_of("space", self.space, SPACES)
         if self.space != "prior" and self.kind == "embedding":
             raise InputError(
                 f"space is {self.space!r} with kind 'embedding', which no text stands for; "
                 "expected 'prior'"
-            )
-        if not self.templates or isinstance(self.templates, str):
-            raise InputError(
-                f"templates is {self.templates!r}; expected one or more texts with {{}}"
             )
 
     @classmethod

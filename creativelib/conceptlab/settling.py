@@ -18,8 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..concept import Concept, init
+from ..english import clean_templates, clean_word, fill
+from ..errors import InputError, whole
 from ..optimization.loop import drain, optimize, step_generator
 from ..optimization.objectives import Similarity
+from ..seeds import check_seed, first_seed, seeded
 from ..sharing import Remembered, normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import PriorSampling
@@ -69,8 +72,8 @@ def template_offsets(
     """
 
     def draw() -> Tensor:
-        cond = pipe.encode_text([template.format(word) for template in templates])
-        generator = torch.Generator().manual_seed(0)
+        cond = pipe.encode_text([fill(template, word) for template in templates])
+        generator = seeded(0)
         with torch.no_grad():
             z = pipe.sample_prior(cond, OFFSET_SAMPLES, noise=generator, sampling=sampling)
         means = z.mean(1)
@@ -100,10 +103,22 @@ def settle(
 
     What is learned is the embedding of one picture of the chosen sample. In another template it is
     moved by that template's offset, so that the concept can still be drawn in any way.
+
+    Raises InputError for a bad word, seed or template, and unless there is a list of negatives for
+    each concept.
     """
+    word = clean_word("word", word)
+    check_seed(seed)
+    templates = clean_templates("templates", templates)
+    whole("samples", samples, 1)
+    if isinstance(negatives, str) or len(negatives) != len(concept):
+        raise InputError(
+            f"negatives holds {len(negatives)} lists; expected one for each of {len(concept)} "
+            "concepts"
+        )
     texts = TextEmbeddings(pipe)
     plain = templates[0]
-    generators = [step_generator(1000 * seed + i, -1) for i in range(len(concept))]
+    generators = [step_generator(first_seed(seed) + i, -1) for i in range(len(concept))]
     with torch.no_grad():
         z = concept.sample(pipe, plain, CANDIDATES, noise=generators, sampling=sampling)
         like = Positive(texts(plain, [word]))
@@ -111,7 +126,7 @@ def settle(
         # An embedding between known things can be drawn in several ways; a picture's says which.
         pictures = pipe.decode(chosen[:, None], generator=generators)
         target = pipe.encode_images(pictures)[:, 0]
-    start = init(pipe, "lora", word, len(concept), torch.Generator().manual_seed(seed))
+    start = init(pipe, "lora", word, len(concept), seeded(seed))
     offsets = template_offsets(pipe, word, templates, sampling)
     states = optimize(
         pipe,
@@ -120,7 +135,7 @@ def settle(
         templates,
         steps=steps,
         lr=lr,
-        seed=1000 * seed,
+        seed=first_seed(seed),
         n=samples,
         sampling=sampling,
     )

@@ -13,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..errors import InputError
+from ..english import fill
+from ..errors import InputError, listed, one_of, whole
+from ..seeds import seeded
 from ..sharing import Remembered, normal_tensors
 from ..unclip.conditions import TextCondition
 from ..unclip.pipeline import Pipeline
@@ -37,9 +39,10 @@ def embed_in_space(
 ) -> Float[Tensor, "k n d"]:
     """Return n embeddings in a space for each of k conditions; differentiable in the condition.
 
-    In the text space all n are the same. Raises InputError for gradients through the decoder with a
-    model that was loaded with offload=True.
+    In the text space all n are the same. Raises InputError for an unknown space, and for gradients
+    through the decoder with a model that was loaded with offload=True.
     """
+    one_of("space", space, SPACES)
     if space == "text":
         return cond.pooled.float()[:, None].expand(-1, n, -1)
     if space == "decoder" and pipe.offloader is not None and cond.pooled.requires_grad:
@@ -62,21 +65,25 @@ class CollectedImages:
 
     def __init__(self, pipe: Pipeline, n: int = 16) -> None:
         self.pipe = pipe
-        self.n = n
+        self.n = whole("n", n, 1)
         self.cache: Remembered[str, Tensor] = Remembered(CACHED_PROMPTS)
 
     @normal_tensors()
     def __call__(self, template: str, words: Sequence[str]) -> Float[Tensor, "m d"]:
-        """Return one row for each word. No words give no rows."""
+        """Return one row for each word. No words give no rows.
+
+        Raises InputError for a plain text in place of a list of words.
+        """
+        words = listed("words", words, 0)
         if not words:
             width = self.pipe.text_encoder.config.projection_dim
             return torch.empty(0, width, device=self.pipe.device)
-        prompts = [template.format(word) for word in words]
+        prompts = [fill(template, word) for word in words]
         found = self.cache.get_all(prompts, lambda new: map(self._mean, new))
         return torch.stack([found[prompt] for prompt in prompts])
 
     def _mean(self, prompt: str) -> Float[Tensor, " d"]:
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded(0)
         with torch.no_grad():
             cond = self.pipe.encode_text([prompt])
             z = self.pipe.sample_prior(cond, self.n, noise=generator)

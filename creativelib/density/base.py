@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, share, within
 from ..fitting.precision import to_float64
 from ..sharing import normal_tensors
 from .moments import Moments
@@ -52,8 +52,7 @@ class Subspace:
         Raises InputError for a share out of range, fewer than 3 samples, and samples that do not
         vary. With `residual`, it also raises for samples that vary in the components only.
         """
-        if not 0 < pca <= 1:
-            raise InputError(f"pca is {pca}; expected a share of the variance in (0, 1]")
+        share("pca", pca)
         if moments.n < 3:
             raise InputError(f"z holds {moments.n} samples; a density needs at least 3")
         if moments.scatter.trace() <= 1e-12 * (
@@ -223,8 +222,7 @@ class Density(ABC):
 
         Raises InputError for a share outside [0, 1].
         """
-        if not 0 <= share <= 1:
-            raise InputError(f"share is {share}; expected a number in [0, 1]")
+        within("share", share, 0, 1)
         return torch.quantile(self.fit_surprisal, share).item()
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, above, whole
 from ..fitting.precision import to_float64
+from ..seeds import check_seed, mixed, seeded
 from ..sharing import SeededInit, gradients, normal_tensors
 from .base import Density, Subspace
 from .moments import Moments
@@ -66,20 +67,24 @@ class FlowDensity(Density):
         far.
 
         Raises InputError as `GaussianDensity.fit` does, for fewer than 20 samples or 2 components,
-        and for a loss that is not finite before any state was measured.
+        for a bad number, and for a loss that is not finite before any state was measured.
         """
+        whole("steps", steps, 1)
+        whole("batch", batch, 1)
+        above("lr", lr, 0)
+        check_seed(seed)
         z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
         if len(z) < 20:
             raise InputError(f"z holds {len(z)} samples; a flow needs at least 20")
         if len(space.axes) < 2:
             raise InputError(f"pca is {pca}, which keeps 1 component; a flow needs at least 2")
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         coordinates = space.project(z) / space.variances.sqrt()
         x = coordinates[torch.randperm(len(z), generator=generator)]
         held_out = x[: int(HELD_OUT * len(x))]
         training = x[int(HELD_OUT * len(x)) :]
-        with SeededInit(seed):
+        with SeededInit(mixed(seed)):
             flow = build(x.shape[1])
         optimizer = torch.optim.Adam(flow.parameters(), lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -126,6 +131,7 @@ class FlowDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        whole("n", n, 0)
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
             inside = self._flow_on(white.device)().transform.inv(white)

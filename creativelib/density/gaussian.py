@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import whole
 from ..fitting.precision import to_float64
 from ..sharing import normal_tensors
 from .base import Density, Subspace
@@ -99,6 +100,7 @@ class GaussianDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        whole("n", n, 0)
         white = torch.randn(n, len(self.covariance), generator=generator, dtype=torch.float64)
         factor = torch.linalg.cholesky(self.covariance.cpu())
         return self.subspace.reconstruct(white @ factor.T, generator)

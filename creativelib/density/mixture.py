@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..fitting.precision import to_float64
+from ..seeds import UNMIXED, check_seed, mixed
 from ..sharing import normal_tensors
 from .base import Density, Subspace
 from .moments import Moments
@@ -56,8 +57,9 @@ class MixtureDensity(Density):
 
         z = to_float64(z).cpu().reshape(-1, z.shape[-1])
         space = Subspace.fit(Moments.of(z), pca, residual)
-        counts = (k,) if isinstance(k, int) else k
-        if not counts or not 1 <= min(counts) <= len(z):
+        check_seed(seed)
+        counts = tuple(whole("k", each, 1) for each in ((k,) if isinstance(k, int) else k))
+        if not counts or min(counts) > len(z):
             raise InputError(
                 f"k is {k}; expected numbers of Gaussians from 1 to the number of samples, {len(z)}"
             )
@@ -66,7 +68,8 @@ class MixtureDensity(Density):
         possible = [c for c in counts if c * (q + 1) * (q + 2) / 2 <= inside.size] or [min(counts)]
         floor = FLOOR * space.variances.mean().item()
         fits = [
-            GaussianMixture(c, random_state=seed, reg_covar=floor).fit(inside) for c in possible
+            GaussianMixture(c, random_state=mixed(seed) % UNMIXED, reg_covar=floor).fit(inside)
+            for c in possible
         ]
         best = min(fits, key=lambda fit: fit.bic(inside))
         density = cls(
@@ -100,6 +103,7 @@ class MixtureDensity(Density):
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""
+        whole("n", n, 1)
         weights = self.log_weights.exp().cpu()
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         white = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)

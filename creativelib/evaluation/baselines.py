@@ -18,13 +18,13 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..conceptlab.answers import fits_context, normalize_answer
-from ..english import article, singular
-from ..errors import InputError, at_least
+from ..english import article, clean_word, clean_words, singular
+from ..errors import InputError, above, whole
 from ..pictures import save_gallery
 from ..unclip.conditions import PartialStart
 from ..unclip.latent import slerp
 from ..unclip.pipeline import Pipeline
-from ..unclip.prior import Noise, PriorSampling
+from ..unclip.prior import MOST_STEPS, Noise, PriorSampling
 from ..vision.vqa import Vqa, what_kind
 from ..world import captions, category
 
@@ -89,10 +89,11 @@ def prompt_only(
 
     `temperature` scales the noise that each of the prior's steps adds. A diffusion model has no
     temperature; this is one of several things that go by the name. Raises InputError for one that
-    is not above 0.
+    is not above 0, and for a guidance below 1.
     """
-    if not temperature > 0:
-        raise InputError(f"temperature is {temperature}; expected a number above 0")
+    word = clean_word("word", word)
+    whole("n", n, 1)
+    above("temperature", temperature, 0)
     d = pipe.prior.config.embedding_dim
     noise = Noise.draw(generator, STEPS, 1, n, d, pipe.device).noise
     scaled = Noise(torch.cat([noise[:1], temperature * noise[1:]]))
@@ -116,13 +117,18 @@ def negative_prompt(
 
     `on` "prior" is how Kandinsky does it. On "decoder" each picture is led away from an embedding
     that the prior draws for the negatives, which is nearest to Stable Diffusion's negative prompt
-    in a stack whose decoder reads no text. Raises InputError for other words, and for no negatives.
+    in a stack whose decoder reads no text. Raises InputError for other words, for no negatives and
+    for one that comes twice, and for a guidance of 1 or less, which would ignore them.
     Source: ConceptLab's rivals, arXiv 2308.02669, section 5.
     """
     if on not in ("prior", "decoder"):
         raise InputError(f"on is {on!r}; expected 'prior' or 'decoder'")
+    word = clean_word("word", word)
+    negatives = clean_words("negatives", negatives)
     if not negatives:
         raise InputError("negatives holds no words; expected at least one")
+    whole("n", n, 1)
+    above("guidance", guidance, 1)
     cond = pipe.encode_text([photo(word)])
     against = pipe.encode_text([photo(*negatives)])
     if on == "prior":
@@ -161,6 +167,7 @@ def naming_parts(word: str, n: int, parts: int, rng: random.Random) -> list[str]
     kind = category(word)
     prompts = []
     forms = [factor for factor in kind.factors if factor.structural]
+    whole("parts", parts, 0)
     if not 1 <= parts <= len(forms):
         raise InputError(f"parts is {parts}; expected 1 to {len(forms)} for {article(word)}")
     for _ in range(n):
@@ -186,8 +193,10 @@ def random_mix(
     unCLIP's interpolation, arXiv 2204.06125, section 3.2; diffusers' Kandinsky takes the plain
     mean. Raises InputError for fewer than two members.
     """
+    members = clean_words("members", members)
     if len(members) < 2:
         raise InputError(f"members holds {len(members)} words; expected at least two")
+    whole("n", n, 1)
     rng = _rng(generator)
     pairs = [rng.sample(list(members), 2) for _ in range(n)]
 
@@ -219,7 +228,9 @@ def adaptive_negatives(
     in one prompt, and the oldest is dropped when the prompt no longer fits. Raises InputError for
     fewer than two steps.
     """
-    at_least("steps", steps, 2)
+    word = clean_word("word", word)
+    whole("n", n, 1)
+    whole("steps", steps, 2, MOST_STEPS)
     cond = pipe.encode_text([photo(word)] * n)
     z = pipe.sample_prior(cond, 1, noise=generator, sampling=PriorSampling(steps=steps))
     negatives: list[list[str]] = [[] for _ in range(n)]

@@ -28,7 +28,8 @@ from ..conceptlab.settings import LEARN_DEFAULTS, LearnConfig
 from ..conceptlab.settling import settle
 from ..conceptlab.state import LearnResult
 from ..density import Density
-from ..errors import InputError
+from ..errors import InputError, listed, one_of
+from ..seeds import seeded
 from ..sharing import normal_tensors
 from ..steering.guidance import split_prior
 from ..steering.pullback import draw_rare
@@ -66,11 +67,6 @@ CACHED = 64
 
 # (pipe, word, n, generator) -> n image embeddings, or embeddings with their pictures.
 OwnMethod = Callable[[Pipeline, str, int, torch.Generator], "Tensor | Samples"]
-
-
-def seeded(seed: int) -> torch.Generator:
-    """Return a generator with this seed."""
-    return torch.Generator().manual_seed(seed)
 
 
 def negative_pairs(word: str) -> list[tuple[str, str]]:
@@ -331,7 +327,7 @@ def evaluate(
 
     method: a function (pipe, word, n, generator) -> n image embeddings or `Samples`; or a name of
         `METHODS`.
-    categories: of the Menagerie.
+    categories: of the Menagerie; one, or a list.
     seeds: how many.
     name: of the method in the table; by default the function's.
     settings: recorded with every row. A row with other settings, code or model is measured anew.
@@ -343,17 +339,16 @@ def evaluate(
     Raises InputError for an unknown method or category, a method that returns something else, and
     a number of pictures that the figures do not allow, before anything is drawn.
     """
-    if not NEIGHBORS < pictures <= FLOOR_SIZE:
+    if pictures not in range(NEIGHBORS + 1, FLOOR_SIZE + 1):
         raise InputError(f"pictures is {pictures}; expected {NEIGHBORS + 1} to {FLOOR_SIZE}")
     if isinstance(method, str):
-        if method not in METHODS:
-            raise InputError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+        one_of("method", method, METHODS)
         chosen = METHODS[method]
         title = name or method
     else:
         chosen = own_method(method, settings)
         title = name or getattr(method, "__name__", type(method).__name__)
-    words = (categories,) if isinstance(categories, str) else tuple(categories)
+    words = (categories,) if isinstance(categories, str) else listed("categories", categories)
     for word in words:
         category(word)
     protocol = Protocol((title,), words, seeds, pictures)

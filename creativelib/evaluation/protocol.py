@@ -18,9 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, at_least
+from ..english import different_texts
+from ..errors import InputError, check_fields, whole
 
 Row = dict[str, Any]
+# Runs of a method and category.
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Cell:
 class Protocol:
     """What is compared. Negatives and budgets belong to the methods.
 
-    Raises InputError for no or repeated methods or categories, and fewer than one seed or picture.
+    Raises InputError for no or repeated methods or categories, and fewer than one seed or picture,
+    or more than anyone can wait for.
     """
 
     methods: tuple[str, ...]
@@ -48,11 +52,8 @@ class Protocol:
     pictures: int
 
     def __post_init__(self) -> None:
-        for name, values in {"methods": self.methods, "categories": self.categories}.items():
-            if not values or len(set(values)) < len(values):
-                raise InputError(f"{name} is {values!r}; expected one or more different names")
-        for name in ("seeds", "pictures"):
-            at_least(name, getattr(self, name), 1)
+        check_fields(self, different_texts, {"methods": (), "categories": ()})
+        check_fields(self, whole, {"seeds": (1, MOST_SEEDS), "pictures": (1,)})
 
     def cells(self) -> list[Cell]:
         """List all cells, seed by seed: any beginning compares all methods."""
@@ -84,7 +85,7 @@ def run_protocol(
     range, and for a file that does not hold rows.
     """
     index, count = shard
-    if not 0 <= index < count:
+    if not isinstance(index, int) or not isinstance(count, int) or not 0 <= index < count:
         raise InputError(f"shard is {shard}; expected (i, n) with 0 <= i < n")
     path = None if file is None else Path(file)
     identify = identity or (lambda cell: {})

@@ -9,7 +9,6 @@ the others are the judge's.
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -22,6 +21,7 @@ from ..metrics.intervals import warn_if_few
 from ..metrics.novelty import nearest_distance
 from ..metrics.realism import fidelity, frechet, kid
 from ..metrics.similarity import negative_distance, positive_similarity
+from ..seeds import seeded
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline
 from ..vision.judge import Judge
@@ -65,7 +65,7 @@ class Reference:
         prompts = [photo(word), *map(photo, category(word).species)]
         texts = normalize(pipe.encode_text(prompts).pooled, dim=-1)
         judge_texts = judge.encode_text(prompts)
-        generator = torch.Generator().manual_seed(2**40)
+        generator = seeded(2**40)
         cond = pipe.encode_text(prompts[:1])
         z = pipe.sample_prior(cond, SEEN + FLOOR_SIZE, noise=generator)
         embeddings = pipe.encode_images(pipe.decode(z, generator=generator)[0])
@@ -106,7 +106,7 @@ def score(
     distance = kid(judged, reference.real)
     warn_if_few("FID", n, judged.shape[1])
     floor = reference.floor_sample[:n]
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
 
     def js(a: Tensor, b: Tensor) -> float:
         return gaussian_js(a, b, generator=generator, draws=2000)

@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from ..files import atomic_write, cache_folder
+from ..seeds import mixed
 from .muon import Muon
 from .precision import fast_precision
 
@@ -177,7 +178,8 @@ def generator(recipe: Recipe, step: int, device: torch.device | str = "cpu") -> 
 
     It depends on the seed and the step alone, so a resumed run repeats an unbroken one.
     """
-    return torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + step)
+    own = (mixed(recipe.seed) * 1_000_003 + step) % 2**63
+    return torch.Generator(device).manual_seed(own)
 
 
 def save_atomically(tensors: dict[str, Tensor], facts: dict, file: Path) -> None:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..errors import InputError
+from ..errors import InputError, above
 from ..fitting.precision import to_float64
 
 
@@ -21,8 +21,7 @@ def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
     """
     if not len(z):
         raise InputError("z holds no embeddings; expected at least one")
-    if not q > 0:
-        raise InputError(f"q is {q}; expected a number above 0")
+    above("q", q, 0)
     rows = normalize(to_float64(z), dim=-1)
     # Both matrices of products have the same eigenvalues up to zeros; the smaller one is faster.
     products = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows

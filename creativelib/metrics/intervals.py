@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, inside, whole
 from ..fitting.precision import to_float64
+from ..seeds import seeded
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,15 @@ def bootstrap(
     bootstrapped over pictures at all, because a picture drawn twice is its own neighbor. The seed
     is always the same.
 
-    Raises InputError for no values and for a level outside (0, 1).
+    Raises InputError for no values, no draws, and a level outside (0, 1).
     """
     if not len(values):
         raise InputError("values is empty; expected at least one")
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; expected a number in (0, 1)")
+    inside("level", level, 0, 1)
+    whole("draws", draws, 1)
     statistic = statistic or torch.mean
     values = to_float64(values)
-    rows = torch.randint(
-        len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0)
-    )
+    rows = torch.randint(len(values), (draws, len(values)), generator=seeded(0))
     replicates = torch.stack([statistic(values[chosen]) for chosen in rows]).double()
     low = replicates.quantile((1 - level) / 2).item()
     high = replicates.quantile((1 + level) / 2).item()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..fitting.precision import to_float64
 
 
@@ -20,6 +20,7 @@ def nearest_distance(
     means something only together with validity. The reference must not hold the pictures
     themselves. Raises InputError for a k that is not between 1 and the size of the reference.
     """
+    whole("k", k, 0)
     if not 1 <= k <= len(reference):
         raise InputError(
             f"k is {k}; expected 1 to the number of reference pictures, {len(reference)}"

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..fitting.precision import to_float64
 
 
@@ -36,8 +36,9 @@ def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5
     """Compare drawn with real pictures.
 
     The neighborhood of a picture reaches to the k-th nearest of the same set. Raises InputError
-    unless both sets hold more than k pictures.
+    unless k is at least 1 and both sets hold more than k pictures.
     """
+    whole("k", k, 1)
     for name, rows in (("drawn", drawn), ("real", real)):
         if len(rows) <= k:
             raise InputError(f"{name} holds {len(rows)} pictures; expected more than k = {k}")

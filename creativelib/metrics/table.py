@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, listed, one_of, whole
 from .intervals import bootstrap
 
 # Keys of a row that identify its run.
@@ -37,16 +37,17 @@ def compare(
     runs that all methods share.
 
     Raises InputError for methods that did not make the same runs, for further rows without a
-    common run, a metric that a row lacks, and an unknown `than`.
+    common run, a metric that a row lacks, an unknown `than`, and a plain text in place of a list.
     """
+    metrics = listed("metrics", metrics)
     everything = [row for part in (rows, *more) for row in part]
     runs: dict[str, dict[tuple, Mapping[str, Any]]] = {}
     for row in everything:
         runs.setdefault(row["method"], {})[tuple(row[name] for name in RUN)] = row
     if not runs:
         raise InputError("rows is empty; expected at least one row")
-    if than is not None and than not in runs:
-        raise InputError(f"than is {than!r}; expected {', '.join(runs)}")
+    if than is not None:
+        one_of("than", than, runs)
     order = list(next(iter(runs.values())))
     if more:
         order = [run for run in order if all(run in own for own in runs.values())]
@@ -83,7 +84,11 @@ def compare(
 
 
 def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Format the cells as text, such as "0.52 (0.49–0.55)", with `digits` significant digits."""
+    """Format the cells as text, such as "0.52 (0.49–0.55)", with `digits` significant digits.
+
+    Raises InputError for no digits.
+    """
+    whole("digits", digits, 1, 17)
 
     def cell(method: str, name: str) -> str:
         value, low, high = (

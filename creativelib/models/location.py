@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from .hub import Snapshot, snapshot
 from .names import BUNDLED_STACKS, DECODERS, MODELS, PARTS, PRIORS, VIT_L, VIT_L_SIZE, Model
 
@@ -68,7 +68,7 @@ def locate(
     if not Path(name_or_path).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)):
         raise InputError(
             f"model {str(name_or_path)!r} is neither a known name nor a folder; known names: "
-            f"{', '.join(MODELS)}"
+            f"{', '.join(MODELS)}{nearest(str(name_or_path), MODELS)}"
         )
     whole = _folder_or_snapshot(name_or_path, commits[0])
     if _is_whole_pipeline(whole.folder):
@@ -86,7 +86,8 @@ def locate(
 def check_stack(stack: str) -> None:
     """Raise InputError unless the files of a stack ship with the package."""
     if stack not in BUNDLED_STACKS:
-        raise InputError(f"stack is {stack!r}; expected {', '.join(BUNDLED_STACKS)}")
+        hint = nearest(stack, BUNDLED_STACKS)
+        raise InputError(f"stack is {stack!r}; expected {', '.join(BUNDLED_STACKS)}{hint}")
 
 
 def bundled(part: str = "", stack: str = "menagerie") -> Path:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from ..errors import InputError, above, listed, whole
 from ..pictures import to_image
 
 DPI = 100
@@ -30,10 +31,13 @@ def grid(
 
     `titles` holds one title per picture, "" for none. Pictures are enlarged `scale` times with
     Lanczos' filter, so that small ones look crisp instead of blocky; each pixel of the result is
-    one pixel of the figure. Raises ValueError unless there is one title for each picture.
+    one pixel of the figure. Raises InputError unless there are pictures, and one title for each.
     """
-    if titles is not None and len(titles) != len(pictures):
-        raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures; give one for each")
+    whole("number of pictures", len(pictures), 1)
+    whole("columns", columns, 1)
+    above("scale", scale, 0)
+    if titles is not None and len(listed("titles", titles)) != len(pictures):
+        raise InputError(f"{len(titles)} titles for {len(pictures)} pictures; give one for each")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     width, height = (round(scale * side) for side in (pictures.shape[3], pictures.shape[2]))
@@ -61,11 +65,12 @@ def family_tree(
     """Show the members of a family, parents above their children.
 
     `parents` holds one list of indices per picture, an empty one for a founder. Each generation is
-    a row, and a child stands below the middle of its parents. Raises ValueError unless there is one
+    a row, and a child stands below the middle of its parents. Raises InputError unless there is one
     list for each picture.
     """
+    above("scale", scale, 0)
     if len(parents) != len(pictures):
-        raise ValueError(
+        raise InputError(
             f"{len(parents)} lists of parents for {len(pictures)} pictures; give one for each"
         )
     places: list[tuple[float, float]] = []

@@ -14,13 +14,18 @@ def setup(seed: int = 0) -> None:
 
     Fixes the seeds of Python, NumPy and torch, and torch's threads: OMP_NUM_THREADS of them, or at
     most 2, because sums over other numbers of threads round differently. Figures with pictures are
-    stored as JPEG, which takes a seventh of PNG's size; plots are stored as PNG.
+    stored as JPEG, which takes a seventh of PNG's size; plots are stored as PNG. Raises InputError
+    for a seed that is not from 0 to 2**63 - 1.
     """
     import numpy as np
     import torch
 
+    from ..seeds import UNMIXED, check_seed, mixed
+
+    seed = mixed(check_seed(seed))
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - other libraries draw from NumPy's global generator
+    # Other libraries draw from NumPy's global generator.
+    np.random.seed(seed % UNMIXED)  # noqa: NPY002
     torch.manual_seed(seed)
     threads = os.environ.get("OMP_NUM_THREADS", min(THREADS, os.cpu_count() or 1))
     torch.set_num_threads(int(threads))
@@ -59,12 +64,11 @@ def can_run(name: str) -> bool:
     """
     import torch
 
-    from ..errors import InputError
+    from ..errors import InputError, one_of
     from ..models.location import locate
     from ..models.names import MODELS
 
-    if name not in MODELS:
-        raise InputError(f"name is {name!r}; expected {', '.join(MODELS)}")
+    one_of("name", name, MODELS)
     model = MODELS[name]
     missing = ""
     if not torch.cuda.is_available():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import one_of
 
 # In a wheel the results lie within the package, in a clone beside it.
 ROOT = Path(__file__).parent.parent
@@ -62,8 +62,6 @@ def results(name: str) -> list[dict[str, Any]]:
 def _find(name: str, ending: str) -> Path:
     """Return the path of a file of results. Raises InputError if there is none of this name."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
-    file = folder / f"{name}{ending}"
-    if not file.is_file():
-        names = sorted(other.name.removesuffix(ending) for other in folder.glob(f"*{ending}"))
-        raise InputError(f"name is {name!r}; expected {', '.join(names)}")
-    return file
+    names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
+    one_of("name", name, names)
+    return folder / f"{name}{ending}"

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, listed, whole
 from ..pictures import to_image
 
 QUALITY = 80
@@ -48,12 +48,13 @@ class FrameSlider:
 
     def __post_init__(self) -> None:
         n = len(self.frames)
+        whole("width", self.width, 1, WIDEST_WEBP)
         most = WIDEST_WEBP // self.width
         if not 2 <= n <= most:
             raise InputError(
                 f"frames holds {n} pictures; expected 2 to {most} at a width of {self.width} pixels"
             )
-        if len(self.labels) != n:
+        if len(listed("labels", self.labels)) != n:
             raise InputError(
                 f"labels holds {len(self.labels)} texts for {n} frames; expected one for each frame"
             )

@@ -14,7 +14,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..concept import Concept, TokenConcept
-from ..errors import InputError, at_least
+from ..concept.base import MOST_CONCEPTS
+from ..errors import InputError, above, listed, whole
+from ..seeds import LARGEST, first_seed, mixed
 from ..sharing import gpu_turn, with_gradients
 from ..unclip.graphs import Replayed
 from ..unclip.pipeline import Pipeline
@@ -109,20 +111,17 @@ def optimize(
     ones. Raises InputError for values out of range at once, and Diverged when a value is no longer
     finite or has exploded.
     """
-    if not templates or isinstance(templates, str):
-        raise InputError(
-            f"templates is {templates!r}; expected a list of at least one template with {{}}"
-        )
+    templates = listed("templates", templates)
     objectives = [objective] * len(templates) if callable(objective) else list(objective)
     if len(objectives) != len(templates):
         raise InputError(
             f"objective is a list of {len(objectives)}; expected one objective, or one for each of "
             f"the {len(templates)} templates"
         )
-    at_least("steps", steps, 1)
-    at_least("n", n, 1)
-    if not lr > 0:
-        raise InputError(f"lr is {lr}; expected a number above 0")
+    whole("steps", steps, 1)
+    whole("n", n, 1)
+    whole("seed", seed, 0, first_seed(LARGEST) + MOST_CONCEPTS)
+    above("lr", lr, 0)
     states = _steps(
         pipe=pipe,
         concept=concept,
@@ -143,7 +142,7 @@ def step_generator(seed: int, index: int) -> torch.Generator:
     """Return the randomness of one step of one concept."""
     # Mixed, not added: seeds are neighbors, and neighbors must not share their noise one step
     # apart.
-    return torch.Generator().manual_seed((seed * 1_000_003 + index * 7_919) % 2**63)
+    return torch.Generator().manual_seed((mixed(seed) * 1_000_003 + index * 7_919) % 2**63)
 
 
 def _steps(

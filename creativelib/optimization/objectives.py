@@ -17,12 +17,14 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, smooth_l1_loss
 
 from ..density import Density
-from ..errors import InputError
+from ..errors import InputError, finite, listed, shown
 from ..unclip.pipeline import Pipeline
 
 # Within this many nats of a target the pull grows softer, so that a concept settles instead of
 # trembling around it.
 SOFT_NATS = 5.0
+# Rounding error of the sum of weights that sum to 1.
+SHARES_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,10 @@ class Rarity(Term):
     target: float | None = None
     name = "rarity"
 
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            finite("target", self.target)
+
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         surprisal = self.density.surprisal(z)
         if self.target is None:
@@ -188,8 +194,8 @@ class Anchor(Term):
     name = "anchor"
 
     def __init__(self, pipe: Pipeline, prompt: str, floor: float = 1.0) -> None:
+        self.floor = finite("floor", floor)
         self.text = pipe.encode_text([prompt]).pooled[0].detach().float()
-        self.floor = floor
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         cosine = cosine_similarity(z, self.text.to(z), dim=-1)
@@ -208,22 +214,41 @@ class MeanAnchor(Term):
     floor: float = 1.0
     name = "mean anchor"
 
+    def __post_init__(self) -> None:
+        finite("floor", self.floor)
+
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         cosine = cosine_similarity(z, self.density.subspace.mean.to(z), dim=-1)
         return (self.floor - cosine).clamp_min(0).mean(1)
+
+
+def check_shares(weights: Float[Tensor, " c"] | None) -> None:
+    """Raise InputError for weights that are below 0 or do not sum to 1. None are always right."""
+    if weights is None:
+        return
+    total = float(weights.sum())
+    # Negated, so that NaN is wrong, too.
+    if not (bool((weights >= 0).all()) and abs(total - 1) < SHARES_ERROR):
+        raise InputError(
+            f"weights is {shown(weights.tolist())}; expected numbers of 0 and more that sum to 1"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Similarity(Term):
     """Be like c embeddings at once, each concept like its own: 1 minus the weighted mean cosine.
 
-    With several targets it mixes what they show (ConceptLab, arXiv 2308.02669, equation 5).
+    With several targets it mixes what they show (ConceptLab, arXiv 2308.02669, equation 5). Raises
+    InputError for weights below 0 or that do not sum to 1.
     """
 
     targets: Float[Tensor, "k c d"]
     # They sum to 1; by default all targets count the same.
     weights: Float[Tensor, " c"] | None = None
     name = "similarity"
+
+    def __post_init__(self) -> None:
+        check_shares(self.weights)
 
     def loss(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
         cosines = normalize(z, dim=-1) @ normalize(self.targets.to(z), dim=-1).mT
@@ -280,8 +305,10 @@ class Direction(Term):
         """Point to what prompts say beyond the prompt `than`: text differences.
 
         Text and picture embeddings lie apart, so only differences of texts can give a direction for
-        pictures. Source: DALL-E 2, arXiv 2204.06125, section 3.3.
+        pictures. Source: DALL-E 2, arXiv 2204.06125, section 3.3. Raises InputError unless prompts
+        is a list of at least one text.
         """
+        prompts = listed("prompts", prompts)
         with torch.no_grad():
             text = normalize(pipe.encode_text([than, *prompts]).pooled.float(), dim=-1)
         return cls(text[1:] - text[0], density.subspace.mean.to(text), towards)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, check_fields, finite
 from ..fitting.precision import fast_precision
 from ..models.networks import encode_latents
 from ..pictures import as_picture
@@ -43,6 +43,8 @@ class Filter:
 
     Below the range, two pictures have little to do with each other; above it, they are nearly one
     picture. The paper filters by both limits without giving its thresholds.
+
+    Raises InputError unless -1 <= low < high <= 1.
     """
 
     # Least cosine of a pair.
@@ -51,6 +53,7 @@ class Filter:
     high: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self, finite, {"low": (), "high": ()})
         if not -1 <= self.low < self.high <= 1:
             raise InputError(f"filter is {self.low} to {self.high}; expected -1 <= low < high <= 1")
 

@@ -16,12 +16,13 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import InputError, at_least
+from ..errors import InputError, above, check_fields, finite, listed, whole
 from ..files import make_writable
 from ..fitting.loop import Recipe, train
 from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
 from ..pictures import fit_picture, read_picture
+from ..seeds import LARGEST, mixed
 from ..sharing import SeededInit
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
@@ -41,9 +42,19 @@ class Pictures:
     page: Int[Tensor, " n"]
 
 
+# The least and the most that numbers may be.
+COUNTS = {
+    "size": (16, 4096),
+    "steps": (1,),
+    "batch": (1, 4096),
+    "seed": (0, LARGEST),
+    "layers": (1, 100),
+}
+
+
 @dataclass(frozen=True)
 class FolderConfig:
-    """Settings of a training on folders."""
+    """Settings of a training on folders. Raises InputError for values out of range."""
 
     # Side of the pictures in pixels; larger ones are shrunk and cropped to squares.
     size: int = 64
@@ -66,14 +77,19 @@ class FolderConfig:
     layers: int = 4
 
     def __post_init__(self) -> None:
-        for name, least in {"size": 16, "steps": 1, "batch": 1, "seed": 0, "layers": 1}.items():
-            at_least(name, getattr(self, name), least)
-        outer, *inner = self.channels
-        if outer % 16 or any(width % 32 for width in inner):
-            raise InputError(
-                f"channels is {self.channels}; expected a multiple of 16 and one of 32"
-            )
+        check_fields(self, whole, COUNTS)
+        check_fields(self, above, {"lr": (0,)})
+        check_fields(self, finite, {"low": (), "high": ()})
+        check_fields(self, _widths, {"channels": ()})
         Filter(self.low, self.high)
+
+
+def _widths(name: str, values: object) -> tuple[int, ...]:
+    """Return the widths of a network that can be built, or raise InputError."""
+    widths = tuple(whole(name, width, 1) for width in listed(name, values))
+    if len(widths) != 2 or widths[0] % 16 or widths[1] % 32:
+        raise InputError(f"{name} is {widths}; expected a multiple of 16 and one of 32")
+    return widths
 
 
 def read(folder: Path, size: int) -> Pictures:
@@ -134,6 +150,10 @@ def learn(
     make_writable("out", out)
     network = Encoder.load(encoder, place)
     autoencoder = _load_movq(movq, place)
+    # The autoencoder halves a picture's side at each of its blocks but one, the network once more.
+    multiple = 2 ** len(autoencoder.config.block_out_channels)
+    if config.size % multiple:
+        raise InputError(f"size is {config.size}; expected a multiple of {multiple}")
     settings = asdict(config) | {"pages": folder.name, "encoder": encoder, "movq": movq}
     _check_settings(settings, out)
     pictures = read(folder, config.size)
@@ -148,7 +168,7 @@ def learn(
         name=folder.name,
     )
     learned = pairs(corpus, Filter(config.low, config.high))
-    with SeededInit(config.seed):
+    with SeededInit(mixed(config.seed)):
         unet = build(
             width=network.width,
             latent=corpus.latents.shape[1],

@@ -23,13 +23,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..errors import InputError, nearest, whole, within
 from ..files import make_writable
 from ..models.location import bundled
 from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..pictures import check_pictures
 from ..sharing import gpu_turn
+from ..unclip.prior import GUIDANCE_RANGE
 from ..vision.encoders import Encoder
 
 BATCH_PICTURES = 32  # pictures denoised at once
@@ -137,7 +138,7 @@ class Semantica:
         if not (folder / CARD).is_file():
             raise InputError(
                 f"semantica is {str(name_or_path)!r}; expected {', '.join(NETWORKS)} "
-                f"or a folder with {CARD}"
+                f"or a folder with {CARD}{nearest(str(name_or_path), NETWORKS)}"
             )
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         place = usable_device(device)
@@ -191,13 +192,15 @@ class Semantica:
     ) -> Float[Tensor, "k n 3 hh ww"]:
         """Draw n pictures for each of k sets of m pictures in [0, 1], as if from the same page.
 
-        With m = 1 they are variations of one picture. Raises InputError unless n and steps are at
-        least 1, for no pictures, and for pictures that are not floats in [0, 1].
+        With m = 1 they are variations of one picture. Raises InputError unless n, m, steps and
+        guidance are at least 1, and for pictures that are not floats in [0, 1]. A guidance of 1 is
+        none.
         """
         check_pictures(pictures, "k m 3 h w")
         k, m = pictures.shape[:2]
-        for name, value in {"n": n, "steps": steps}.items():
-            at_least(name, value, 1)
+        for name, value in {"n": n, "pictures per set": m, "steps": steps}.items():
+            whole(name, value, 1)
+        within("guidance", guidance, *GUIDANCE_RANGE)
         encoded = self.encoder.encode(pictures.flatten(0, 1))
         tokens = encoded.tokens.unflatten(0, (k, m)).flatten(1, 2)
         config = self.unet.config

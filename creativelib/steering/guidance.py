@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..density import Density
-from ..errors import InputError, at_least
+from ..errors import MOST, finite, one_of, whole, within
 from ..fitting.precision import to_float64
 from ..sharing import gradients
 from ..unclip.conditions import PartialStart, TextCondition
@@ -64,9 +64,9 @@ def rarity_denoised_fn(
 ) -> DenoisedFn:
     """Return the `denoised_fn` that steers a prior.
 
-    Raises InputError for an unknown schedule and a strength below 0.
+    Raises InputError for an unknown schedule, a strength below 0, and a target that is not finite.
     """
-    _check(strength, schedule)
+    _check(target, strength, schedule)
 
     def denoised_fn(x0_pred: Tensor, progress: float) -> Tensor:
         if progress >= 1:
@@ -146,9 +146,12 @@ def split_prior(
     hardly do. Every choice is among the prior's own samples, and nothing needs a gradient.
 
     Splitting is an old way to sample rare events (Cerou and Guyader, 2007); with diffusion models
-    it is known as Feynman-Kac steering (arXiv 2501.06848). Raises InputError unless branches >= 1.
+    it is known as Feynman-Kac steering (arXiv 2501.06848). Raises InputError unless branches and n
+    are at least 1 and the target is finite.
     """
-    at_least("branches", branches, 1)
+    whole("branches", branches, 1)
+    whole("n", n, 1)
+    finite("target", target)
     if start is not None:
         families = start.z.expand(-1, n, -1).repeat_interleave(branches, 1)
         start = PartialStart(families, start.strength)
@@ -183,9 +186,9 @@ def guide_decoder(
     it, and the latents move along the gradient so that the surprisal closes a share of its gap to
     the target. The gradient passes the autoencoder and CLIP, not the denoiser.
 
-    Raises InputError for an unknown schedule and a strength below 0.
+    Raises InputError for an unknown schedule, a strength below 0, and a target that is not finite.
     """
-    _check(strength, schedule)
+    _check(target, strength, schedule)
 
     def denoised_fn(latents: Tensor, progress: float) -> Tensor:
         if progress >= 1:
@@ -217,8 +220,7 @@ def _push_latents(
     return latents + scale[..., None, None, None] * slope
 
 
-def _check(strength: float, schedule: str) -> None:
-    if schedule not in SCHEDULES:
-        raise InputError(f"schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")
-    if strength < 0:
-        raise InputError(f"strength is {strength}; expected 0 or more")
+def _check(target: float, strength: float, schedule: str) -> None:
+    finite("target", target)
+    within("strength", strength, 0, MOST)
+    one_of("schedule", schedule, SCHEDULES)

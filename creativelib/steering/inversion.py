@@ -5,8 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..concept import Concept, EmbeddingConcept, init
+from ..english import check_template, clean_word
 from ..optimization.loop import optimize
 from ..optimization.objectives import Similarity
+from ..seeds import check_seed, first_seed, seeded
 from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from .settings import LR, STEER_DEFAULTS, SteerConfig
@@ -26,12 +28,16 @@ def textual_inversion(
     They are where to start steering from one's own pictures. With the kind "embedding" they are
     exact and nothing is optimized; else `config.steps` steps bring them as near as they can.
     Source: textual inversion, arXiv 2208.01618, with CLIP's embedding in place of the picture.
+    Raises InputError for a bad word, template or seed.
     """
+    word = clean_word("word", word)
+    check_template(template)
+    check_seed(seed)
     with torch.no_grad():
         z = pipe.encode_images(pictures)
     if config.kind == "embedding":
         return EmbeddingConcept.at(word, z)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     start = init(pipe, config.kind, word, len(z), generator, template)
     best = start
     least = torch.full((len(z),), torch.inf)
@@ -42,7 +48,7 @@ def textual_inversion(
         [template],
         steps=config.steps,
         lr=config.lr or LR[config.kind],
-        seed=1000 * seed,
+        seed=first_seed(seed),
         n=config.samples,
         sampling=config.sampling,
     )

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..concept import Concept
 from ..density import Density
+from ..english import check_template, fill
+from ..errors import finite, whole
+from ..seeds import seeded
 from ..unclip.conditions import PartialStart
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import Vqa, is_a
@@ -22,7 +25,7 @@ def valid_share(
     This is the semantic pullback's check. The question is "is this a {word}?".
     """
     k, n, _ = z.shape
-    generators = [torch.Generator().manual_seed(seed + i) for i in range(k)]
+    generators = [seeded(seed + i) for i in range(k)]
     with torch.no_grad():
         pictures = pipe.decode(z, generator=generators)
         answers = vqa.ask(pictures.flatten(0, 1), is_a(word))
@@ -50,8 +53,12 @@ def draw_rare(
 ) -> Float[Tensor, "k n d"]:
     """Draw n embeddings of each steered concept near the target in nats, pulled back by the prior.
 
-    See `SteerConfig.candidates` and `SteerConfig.pullback`.
+    See `SteerConfig.candidates` and `SteerConfig.pullback`. Raises InputError for a bad number or
+    template.
     """
+    whole("n", n, 1)
+    finite("target", target)
+    check_template(template)
     z = concept.sample(
         pipe, template, n * config.candidates, noise=generator, sampling=config.sampling
     )
@@ -59,7 +66,7 @@ def draw_rare(
     z = nearest(z, density, target, n)
     if not config.pullback:
         return z
-    cond = pipe.encode_text([template.format(concept.word)] * len(concept))
+    cond = pipe.encode_text([fill(template, concept.word)] * len(concept))
     return pipe.sample_prior(
         cond,
         n,

@@ -13,8 +13,10 @@ import torch
 
 from ..concept import Concept, init
 from ..density import Density
+from ..english import check_template, clean_word, fill
 from ..optimization.loop import Step, drain, optimize
 from ..optimization.objectives import Addend, Anchor, Objective, Rarity, Repulsion, as_objective
+from ..seeds import check_seed, first_seed, seeded
 from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import Vqa
@@ -65,10 +67,14 @@ def iter_steer(
     checkpoint: a file to which the run is saved, at every check and every `check_every` steps, and
         from which it resumes.
 
-    Raises InputError at once for a checkpoint of another run, and Diverged as `optimize` does.
+    Raises InputError at once for a bad word, template or seed, and for a checkpoint of another run;
+    Diverged as `optimize` does.
     """
+    word = clean_word("word", word)
+    check_template(template)
+    seed = check_seed(seed)
     added = as_objective(extra)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     start = start or init(pipe, config.kind, word, config.concepts, generator, template)
     target = rarity_target(density, config.dial)
     about = {
@@ -108,7 +114,7 @@ def _iter_steer(
 ) -> Iterator[SteerState]:
     pipe = setup.pipe
     config = setup.config
-    prompt = setup.template.format(setup.word)
+    prompt = fill(setup.template, setup.word)
     rarity = Rarity(setup.density, setup.target.surprisal)
     free = rarity + config.spread * Repulsion(setup.density) + extra
     anchor = Anchor(pipe, prompt, anchor_floor(pipe, prompt, config))
@@ -123,8 +129,7 @@ def _iter_steer(
             [setup.template],
             steps=config.steps,
             lr=config.lr or LR[state.concept.kind],
-            # Concept i draws from seed + i: runs whose seeds are neighbors would share their noise.
-            seed=1000 * setup.seed,
+            seed=first_seed(setup.seed),
             n=config.samples,
             sampling=config.sampling,
             optimizer_state=state.optimizer_state,
@@ -232,7 +237,10 @@ def steer(
     finite ends with what it had. `progress` shows a bar with the surprisal and the last check's
     share of "yes".
     """
-    density = density or fit_baseline(pipe, template.format(word), config)
+    word = clean_word("word", word)
+    check_template(template)
+    check_seed(seed)
+    density = density or fit_baseline(pipe, fill(template, word), config)
     states = iter_steer(
         pipe,
         word,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..concept import KINDS
-from ..errors import InputError, at_least
-from ..unclip.prior import PriorSampling
+from ..concept.base import KINDS, MOST_CONCEPTS
+from ..errors import MOST, above, check_fields, one_of, share, whole, within
+from ..unclip.prior import MOST_STEPS, PriorSampling
 
 # Where the tail of a model's typical samples begins, as a quantile of their surprisal.
 TAIL = 0.99
@@ -12,21 +12,24 @@ TAIL = 0.99
 # move far before its output does.
 LR = {"subject": 0.2, "feature": 0.2, "adjective": 0.2, "lora": 0.02, "embedding": 0.05}
 ON_INVALID = ("pull", "stop")
-LIMITS = {
-    "concepts": 1,
-    "samples": 1,
-    "steps": 1,
-    "baseline_samples": 10,
-    "candidates": 1,
-    "dial": 0,
-    "anchor": 0,
-    "floor": 0,
-    "spread": 0,
-    "check_every": 1,
-    "check_samples": 1,
-    "min_valid_share": 0,
-    "pullback": 0,
-    "pullback_steps": 2,
+# The least that counts may be, and the most where that is not `errors.MOST`.
+COUNTS = {
+    "concepts": (1, MOST_CONCEPTS),
+    "samples": (1,),
+    "steps": (1,),
+    "baseline_samples": (10,),
+    "candidates": (1,),
+    "check_every": (1,),
+    "check_samples": (1,),
+    "pullback_steps": (2, MOST_STEPS),
+}
+RANGES = {
+    "dial": (0, MOST),
+    "anchor": (0, MOST),
+    "floor": (0, MOST),
+    "spread": (0, MOST),
+    "min_valid_share": (0, 1),
+    "pullback": (0, 1),
 }
 
 
@@ -78,19 +81,13 @@ class SteerConfig:
     on_invalid: str = "pull"
 
     def __post_init__(self) -> None:
-        for name, least in LIMITS.items():
-            at_least(name, getattr(self, name), least)
-        for name in ("pullback", "min_valid_share"):
-            if getattr(self, name) > 1:
-                raise InputError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
-        if self.kind not in KINDS:
-            raise InputError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
-        if self.on_invalid not in ON_INVALID:
-            raise InputError(
-                f"on_invalid is {self.on_invalid!r}; expected one of {', '.join(ON_INVALID)}"
-            )
-        if self.lr is not None and not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; expected a number above 0, or None")
+        check_fields(self, whole, COUNTS)
+        check_fields(self, within, RANGES)
+        check_fields(self, share, {"pca": ()})
+        one_of("kind", self.kind, KINDS)
+        one_of("on_invalid", self.on_invalid, ON_INVALID)
+        if self.lr is not None:
+            check_fields(self, above, {"lr": (0,)})
 
 
 STEER_DEFAULTS = SteerConfig()

@@ -6,6 +6,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from ..density import Density, GaussianDensity
+from ..errors import finite
+from ..seeds import seeded
 from ..unclip.pipeline import Pipeline
 from .settings import STEER_DEFAULTS, TAIL, SteerConfig
 
@@ -30,7 +32,7 @@ def fit_baseline(
 
     Always drawn with the same seed: it stands for the model and belongs to no run.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     cond = pipe.encode_text([prompt])
     with torch.no_grad():
         z = pipe.sample_prior(
@@ -43,8 +45,9 @@ def rarity_target(density: Density, dial: float) -> Target:
     """Turn the dial into a target.
 
     A concept may stop half way from the baseline's 99th percentile to the target, or at a target
-    below that percentile.
+    below that percentile. Raises InputError for a dial that is not a finite number.
     """
+    finite("dial", dial)
     typical = density.quantile(0.5)
     tail = density.quantile(TAIL)
     surprisal = typical + dial * (tail - typical)
@@ -59,7 +62,7 @@ def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = STEER_DEFAUL
     nothing here.
     """
     cond = pipe.encode_text([prompt, ""])
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     z = pipe.sample_prior(cond, FLOOR_SAMPLES, noise=generator, sampling=config.sampling)
     text = pipe.encode_text([prompt]).pooled[0].float()
     near, far = cosine_similarity(z, text, dim=-1).median(1).values.tolist()

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, one_of
 
 LEVELS = ("nominal", "ordinal", "interval")
 
@@ -19,8 +19,7 @@ def krippendorff_alpha(answers: Float[Tensor, "raters units"], level: str) -> fl
     Raises InputError for another level, no unit with two answers, and answers that are all alike,
     for which alpha is not defined.
     """
-    if level not in LEVELS:
-        raise InputError(f"level is {level!r}; expected {', '.join(LEVELS)}")
+    one_of("level", level, LEVELS)
     values = answers[~answers.isnan()].unique().double()
     # Element (value, unit) is the number of raters who gave the value to the unit.
     counts = (answers == values[:, None, None]).sum(1).double()

@@ -12,11 +12,14 @@ from functools import cache
 from itertools import combinations, permutations
 from types import MappingProxyType
 
-from ..english import article
-from ..errors import InputError, at_least
+from ..english import article, clean_text, different_texts
+from ..errors import InputError, check_fields, whole
+from ..seeds import LARGEST
 
 # Number of points of a rating scale.
 SCALE = 5
+# Most pictures of a method and category. Every participant rates them all.
+MOST_PICTURES = 1000
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class Trial:
 class Study:
     """Settings of a study. Every participant rates all pictures and answers all checks.
 
-    Raises InputError for names that are empty or not unique, no pictures, more pairs than pictures,
-    pairs of a single method, no checks, and more checks than other trials.
+    Raises InputError for names that are empty or not unique, no pictures or more than 1000, more
+    pairs than pictures, pairs of a single method, no checks, more checks than other trials, and a
+    bad seed.
     """
 
     # Name that distinguishes this study from others.
@@ -79,18 +83,14 @@ class Study:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise InputError(f"name is {self.name!r}; expected a text")
-        for name in ("methods", "categories"):
-            values = getattr(self, name)
-            if (
-                not values
-                or len(set(values)) < len(values)
-                or not all(value.strip() for value in values)
-            ):
-                raise InputError(f"{name} is {values}; expected one or more texts, no two alike")
-        at_least("pictures", self.pictures, 1)
-        if not 0 <= self.pairs <= self.pictures:
+        clean_text("name", self.name)
+        check_fields(self, different_texts, {"methods": (), "categories": ()})
+        check_fields(
+            self,
+            whole,
+            {"pictures": (1, MOST_PICTURES), "pairs": (0,), "checks": (0,), "seed": (0, LARGEST)},
+        )
+        if self.pairs > self.pictures:
             raise InputError(
                 f"pairs is {self.pairs}; expected 0 to the number of pictures, {self.pictures}"
             )

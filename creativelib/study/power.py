@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, at_least
+from ..errors import InputError, at_least, finite, inside, whole
 
 # With fewer participants, no outcome of a two-sided signed-rank test is below 0.05.
 LEAST = 6
+# Simulated numbers at once, so that memory holds them.
+MOST_NUMBERS = 10**8
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ def sample_size(
 
     for name, value in (("between", between), ("within", within)):
         at_least(name, value, 0)
-    at_least("pictures", pictures, 1)
-    at_least("draws", draws, 1)
-    at_least("most", most, LEAST)
-    for name, value in (("power", power), ("level", level)):
-        if not 0 < value < 1:
-            raise InputError(f"{name} is {value}; expected a number between 0 and 1")
+    whole("pictures", pictures, 1)
+    whole("most", most, LEAST)
+    whole("draws", draws, 1, MOST_NUMBERS // most)
+    inside("power", power, 0, 1)
+    inside("level", level, 0, 1)
+    finite("difference", difference)
     if difference == 0 or between == within == 0:
         raise InputError(
             f"difference is {difference}, between {between} and within {within}; "

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..errors import InputError, at_least, whole
 from .statistics import DRAWS, LEVEL, Intervals, percentile_ends, resample
 
 # Most iterations of the MM algorithm, and the relative change at which it stops.
@@ -56,7 +56,7 @@ def bradley_terry_intervals(
 
     Raises InputError for ties of 0 and less, negative wins, and fewer than two participants.
     """
-    if not ties > 0:
+    if not at_least("ties", ties, 0) > 0:
         raise InputError(
             f"ties is {ties}; expected a number above 0, because a draw of participants may "
             f"contain a method that never lost"
@@ -72,8 +72,8 @@ def bradley_terry_intervals(
 
 def _check_wins(wins: Float[Tensor, "*p m m"], ties: float) -> None:
     at_least("ties", ties, 0)
-    at_least("the number of methods in wins", wins.shape[-1], 2)
-    wrong = wins[~(wins >= 0)]  # negated, so that NaN is wrong, too
+    whole("the number of methods in wins", wins.shape[-1], 2)
+    wrong = wins[~(wins >= 0) | wins.isinf()]  # negated, so that NaN is wrong, too
     if len(wrong):
         raise InputError(f"wins holds {wrong[0].item()}; expected numbers of 0 and more")
 

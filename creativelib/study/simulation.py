@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..errors import InputError, at_least, check_fields, whole
 from ..fitting.precision import to_float64
 from .design import COMPARISON, SCALE, Item, Study, Trial, plan
 from .store import SIMULATED, Vote, ballot, seed_of
@@ -61,13 +61,12 @@ class Raters:
     noise: float = 0.7
 
     def __post_init__(self) -> None:
-        at_least("count", self.count, 1)
-        if not 0 <= self.careless <= self.count:
+        check_fields(self, whole, {"count": (1,), "careless": (0,)})
+        if self.careless > self.count:
             raise InputError(
                 f"careless is {self.careless}; expected 0 to the number of raters, {self.count}"
             )
-        at_least("bias", self.bias, 0)
-        at_least("noise", self.noise, 0)
+        check_fields(self, at_least, {"bias": (0,), "noise": (0,)})
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def simulate(
     whether the picture is `valid`. The preferred picture of two is the more imaginative one, after
     noise. Times count from the start of 1970, before any real vote.
 
-    Raises InputError for tensors of another shape than the study's.
+    Raises InputError for tensors of another shape than the study's, and rarities that are not
+    finite.
     """
     wanted = (len(study.methods), len(study.categories), study.pictures)
     for name, own in (("rarity", rarity), ("valid", valid)):
@@ -103,6 +103,8 @@ def simulate(
                 f"{name} has shape {tuple(own.shape)}; expected the study's (methods, categories, "
                 f"pictures), {wanted}"
             )
+    if not rarity.isfinite().all():
+        raise InputError("rarity holds numbers that are not finite; expected finite ones")
     points = {
         "imaginative": 1 + (SCALE - 1) * arousal(to_float64(rarity)),
         "plausible": 1 + (SCALE - 1) * to_float64(valid),

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..errors import InputError, inside, listed, whole
 
 # Defaults of the bootstrap: number of draws, and confidence level.
 DRAWS = 2000
@@ -40,8 +40,8 @@ def resample(
 
     Raises InputError for fewer than two participants.
     """
-    at_least("participants", participants, 2)
-    at_least("draws", draws, 1)
+    whole("participants", participants, 2)
+    whole("draws", draws, 1)
     return torch.randint(participants, (draws, participants), generator=generator)
 
 
@@ -53,8 +53,7 @@ def percentile_ends(
     It is slightly too narrow for few participants: with 10, an interval of 95 % contains the true
     mean about 9 times in 10. Raises InputError for a level that is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; expected a number between 0 and 1")
+    inside("level", level, 0, 1)
     shares = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=drawn.dtype)
     low, high = drawn.nanquantile(shares, dim=0)
     return Intervals(value, low, high)
@@ -110,6 +109,7 @@ def compare_methods(scores: Float[Tensor, "p m"], methods: Sequence[str]) -> pd.
     """
     from scipy.stats import wilcoxon
 
+    methods = listed("methods", methods)
     if len(methods) != scores.shape[1] or len(methods) < 2:
         raise InputError(
             f"methods is {list(methods)} for {scores.shape[1]} columns of scores; "

@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..files import atomic_write
 from .design import Study, Trial, fingerprint, trials
 
@@ -53,10 +53,10 @@ def seed_of(participant: str) -> int:
 
     Raises InputError if `participant` is not a code, such as a name.
     """
-    if not _CODE.fullmatch(participant):
+    if not isinstance(participant, str) or not _CODE.fullmatch(participant):
         raise InputError(
-            f"participant is {participant!r}; expected a code of 8 hexadecimal digits, such as "
-            f"'0badcafe', and not a name"
+            f"participant is {shown(participant)}; expected a code of 8 hexadecimal digits, such "
+            f"as '0badcafe', and not a name"
         )
     return int(participant[-8:], 16)
 
@@ -97,6 +97,7 @@ class Votes:
     study: Study
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "file", Path(self.file))
         name = f"file {str(self.file)!r}"
         if not self.file.parent.is_dir():
             raise InputError(
@@ -192,7 +193,7 @@ class Votes:
             options = {
                 question.name: len(question.options) for question in pages[vote.trial].questions
             }
-            if not 1 <= vote.answer <= options.get(vote.question, 0):
+            if vote.answer not in range(1, options.get(vote.question, 0) + 1):
                 ranges = [f"1 to {count} to {name!r}" for name, count in options.items()]
                 raise InputError(
                     f"answer to {vote.question!r} of trial {vote.trial!r} is {vote.answer}; "

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from .design import COMPARISON, Study, Trial, trials
 from .store import Vote
 
@@ -150,5 +150,8 @@ def _of_question(ratings: pd.DataFrame, question: str) -> pd.DataFrame:
     own = ratings.loc[ratings["question"] == question]
     if own.empty:
         rated = sorted(ratings["question"].unique())
-        raise InputError(f"question is {question!r}; expected those that were rated: {rated}")
+        raise InputError(
+            f"question is {question!r}; expected those that were rated: {rated}"
+            f"{nearest(question, rated)}"
+        )
     return own

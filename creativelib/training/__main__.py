@@ -10,8 +10,10 @@ import importlib
 
 import torch
 
+from ..errors import InputError, above, whole
 from ..fitting.loop import Run
 from ..fitting.precision import configure_process
+from ..models.networks import usable_device
 
 STAGES = (
     "stack",
@@ -51,9 +53,15 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    try:
+        if options.minutes is not None:
+            above("minutes", options.minutes, 0)
+        torch.set_num_threads(whole("threads", options.threads, 1))
+        device = usable_device(options.device)
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")
     configure_process()
-    run = Run(torch.device(options.device), options.minutes, after=tuple(options.after))
+    run = Run(device, options.minutes, after=tuple(options.after))
     for stage in options.stage:
         name, _, part = stage.partition("-")
         module = importlib.import_module(f"creativelib.training.{name}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from ..fitting.loop import Recipe, Run, train
+from ..seeds import seeded
 from ..unclip.autoregressive import AutoregressivePrior, CodeModel, Codes, Sizes
 from ..unclip.conditions import TextCondition
 from ..world.scenes import Scenes
@@ -87,8 +88,8 @@ def main(run: Run) -> dict:
 
     pool = Pool(prepare, device, RECIPE.batch)
     embeddings = pool.all("z", 0)
-    seeded = torch.Generator(device).manual_seed(RECIPE.seed)
-    captions = one_caption(pool.all("ids", 0)[:PAIRS], seeded)
+    generator = seeded(RECIPE.seed, device)
+    captions = one_caption(pool.all("ids", 0)[:PAIRS], generator)
     pooled = text_condition(text, captions, end).pooled
     dots = cosine_similarity(embeddings[:PAIRS], pooled, dim=-1)
     codes = Codes.fit(embeddings.cpu(), dots.cpu())

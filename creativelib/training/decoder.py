@@ -22,6 +22,7 @@ from torch.nn.functional import mse_loss
 from ..fitting.loop import Recipe, Run, train
 from ..fitting.precision import compile_blocks, fast_precision
 from ..models.networks import encode_latents, save_half
+from ..seeds import seeded
 from ..world.scenes import Scenes, sample_scenes
 from . import clip, export, reader, vqmodel
 from .data import placed
@@ -192,8 +193,8 @@ def rehearse(model: Any, alpha: Float[Tensor, " s"], device: torch.device) -> No
     """
     n = RECIPE.batch
     side = SIDE // vqmodel.SHRINK
-    generator = torch.Generator(device).manual_seed(0)
-    scenes = placed(sample_scenes(n, torch.Generator().manual_seed(0)), device)
+    generator = seeded(0, device)
+    scenes = placed(sample_scenes(n, seeded(0)), device)
     latents = torch.randn(n, vqmodel.CHANNELS, side, side, device=device)
     z = torch.randn(n, clip.DIM, device=device)
     t = spread_times(n, generator)

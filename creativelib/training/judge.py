@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from ..fitting.loop import Recipe, Run, train
 from ..pictures import as_picture, in_bytes
+from ..seeds import seeded
 from ..world.scenes import Scenes
 from . import data, export, stream, tokenizer
 from .clip import LARGEST_SCALE, contrastive, same_caption
@@ -90,7 +91,7 @@ def main(run: Run) -> dict:
         return {"loss": value}
 
     facts = train(model, loss, RECIPE, minutes=run.minutes)
-    generator = torch.Generator(device).manual_seed(0)
+    generator = seeded(0, device)
     batches = [pool.draw(facts["steps"], generator).inputs["pixels"] for _ in range(SETTLED)]
     settle_statistics(model.visual, [as_picture(pixels) for pixels in batches])
     FOLDER.mkdir(parents=True, exist_ok=True)

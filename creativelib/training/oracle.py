@@ -27,6 +27,7 @@ from ..files import cache_folder
 from ..fitting.loop import Recipe, Run, train
 from ..fitting.precision import fast_precision
 from ..pictures import as_picture, in_bytes
+from ..seeds import seeded
 from ..world import CATEGORIES
 from ..world.oracle import BODIES, SURE, Net, Oracle, of_category
 from ..world.rendering import POSE
@@ -159,10 +160,10 @@ def second_hand(n: int = 3_000, seed: int = 7) -> tuple[Tensor, Scenes]:
     They are kept on disk.
     """
     pipe = stack()
-    scenes = sample_scenes(2 * n, torch.Generator().manual_seed(seed), data.WILD)
+    scenes = sample_scenes(2 * n, seeded(seed), data.WILD)
     file = cache_folder() / "data" / f"second-hand-{n}-{seed}-{pipe.fingerprint[:12]}.safetensors"
     if not file.exists():
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         out = []
         for start in tqdm(range(0, 2 * n, 100), desc="second hand", mininterval=5):
             x = draw(scenes[slice(start, start + 100)], SIDE)
@@ -270,7 +271,7 @@ def train_net(body: str, plan: Recipe, run: Run, start: str | None = None) -> tu
         return losses(net=net, pictures=x, scenes=scenes, broken=broken)
 
     facts = train(net, loss, plan, minutes=run.minutes)
-    generator = torch.Generator(device).manual_seed(0)
+    generator = seeded(0, device)
     lessons = [pool.draw(facts["steps"], generator) for _ in range(SETTLED)]
     settle_statistics(net, [as_picture(lesson.inputs["pixels"]) for lesson in lessons])
     net.to("cpu").to(memory_format=torch.contiguous_format)
@@ -313,7 +314,7 @@ class Trial:
 def trial(n: int = 1800, each: int = 200, seed: int = 99) -> Trial:
     """Make n fresh pictures, and `each` typical ones of every category."""
     pipe = stack()
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     pictures = []
     scenes = sample_scenes(n, generator, data.WILD)
     for start in tqdm(range(0, n, 100), desc="fresh pictures", mininterval=5):

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ..files import atomic_write, cache_folder
 from ..pictures import in_bytes
+from ..seeds import seeded
 from ..semantica.corpus import CPU_ROWS, GPU_ROWS, Corpus, encode
 from ..vision.encoders import Encoder
 from ..world.scenes import Scenes, draw
@@ -39,7 +40,7 @@ def page_scenes(numbers: range, seed: int) -> Scenes:
     """
     each = []
     for number in numbers:
-        generator = torch.Generator().manual_seed(1_000_003 * seed + number)
+        generator = seeded(1_000_003 * seed + number)
         each.append(next(pages(SIZE, generator)).scenes)
     joined = {
         name: torch.cat([getattr(scenes, name) for scenes in each])

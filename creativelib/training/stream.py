@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..files import atomic_write, cache_folder
 from ..pictures import as_picture, in_bytes
+from ..seeds import seeded
 from ..world.scenes import Scenes, caption, draw, sample_scenes
 from . import tokenizer
 from .data import placed
@@ -117,7 +118,7 @@ def encode(texts: list[str], numbers: dict[str, int], words: Any) -> Int[Tensor,
 def make(source: Source, index: int, size: int, device: torch.device) -> Chunk:
     """Draw a chunk and write its captions."""
     number = source.seed * 1_000_003 + index
-    scenes = sample_scenes(size, torch.Generator().manual_seed(number), source.wild)
+    scenes = sample_scenes(size, seeded(number), source.wild)
     words = tokenizer.build()
     numbers = vocabulary(words)
     rng = random.Random(number)

@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 from ..fitting.loop import Recipe, Run, train
 from ..models.networks import save_half
 from ..pictures import as_picture, in_bytes
+from ..seeds import seeded
 from ..world.scenes import Scenes
 from . import export
 from .stream import Pool
@@ -129,7 +130,7 @@ def main(run: Run) -> dict:
 
     facts = {"together": train(model, together, TOGETHER, minutes=run.part(SHARE))}
     start = facts["together"]["steps"]
-    generator = torch.Generator(device).manual_seed(0)
+    generator = seeded(0, device)
     with torch.no_grad():
         z = torch.cat([encode(batch(start, generator)) for _ in range(64)])
     fold_scale(model, z.mean((0, 2, 3)), z.std((0, 2, 3)))

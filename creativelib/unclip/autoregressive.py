@@ -26,14 +26,14 @@ from torch.nn.functional import cosine_similarity
 
 from ..density.base import Subspace
 from ..density.moments import Moments
-from ..errors import InputError, at_least
+from ..errors import InputError, listed, whole, within
 from ..fitting.precision import to_float64
 from ..models.location import bundled
 from ..models.networks import usable_device
 from ..sharing import gpu_turn, normal_tensors
 from .batches import in_batches
 from .conditions import TextCondition
-from .prior import EMBEDDING_ROWS, Generators
+from .prior import EMBEDDING_ROWS, GUIDANCE_RANGE, Generators
 
 # Standard deviations that codes cover on either side of the mean.
 SPAN = 4.0
@@ -102,8 +102,8 @@ class Codes:
         Raises InputError for a share out of range, fewer than 2 buckets or dots, and fewer than 3
         embeddings.
         """
-        at_least("buckets", buckets, 2)
-        at_least("dots", dots, 2)
+        whole("buckets", buckets, 2)
+        whole("dots", dots, 2)
         levels = torch.linspace(0, 1, dots + 1, dtype=torch.float64)[1:-1]
         edges = torch.quantile(to_float64(like), levels)
         return cls(Subspace.fit(Moments.of(z), pca, residual=False), edges, buckets)
@@ -289,11 +289,14 @@ class AutoregressivePrior:
         dots: interval of the training set's quantiles from which this token is drawn. The default
             is the upper half, as in the paper.
 
-        Raises InputError unless n >= 1, generators number 1 or k, and `dots` is an interval in
-        [0, 1], and for conditions with adapters, which belong to the diffusion prior.
+        Raises InputError unless n >= 1, guidance >= 1, generators number 1 or k, and `dots` is an
+        interval in [0, 1], and for conditions with adapters, which belong to the diffusion prior.
         """
-        at_least("n", n, 1)
-        if not 0 <= dots[0] < dots[1] <= 1:
+        whole("n", n, 1)
+        within("guidance", guidance, *GUIDANCE_RANGE)
+        for dot in listed("dots", dots):
+            within("dots", dot, 0, 1)
+        if len(dots) != 2 or dots[0] >= dots[1]:
             raise InputError(f"dots is {dots}; expected two numbers in [0, 1], the lower one first")
         if cond.adapters:
             raise InputError(

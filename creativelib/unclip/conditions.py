@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ..errors import InputError
+from ..errors import check_fields, share
 from .twins import twin
 
 
@@ -63,10 +63,7 @@ class PartialStart:
     strength: float = 0.6
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1:
-            raise InputError(
-                f"strength is {self.strength}; expected a number above 0 and at most 1"
-            )
+        check_fields(self, share, {"strength": ()})
 
     def first_step(self, steps: int) -> int:
         """Return the index of the first step that is taken."""

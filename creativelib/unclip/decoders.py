@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..errors import InputError
+from ..errors import InputError, within
 from .batches import in_batches
 from .schedulers import alpha_bar, check_decoder_scheduler, learns_variance, with_steps
 
@@ -339,8 +339,7 @@ def _eta_kwargs(scheduler: Any, eta: float) -> dict[str, Any]:
 
     They are empty for an eta of 0, so schedulers without an eta argument work.
     """
-    if not 0 <= eta <= 1:
-        raise InputError(f"eta is {eta}; expected a number in [0, 1]")
+    within("eta", eta, 0, 1)
     if eta and "eta" not in inspect.signature(scheduler.step).parameters:
         raise InputError(
             f"eta is {eta}; expected 0 with a {type(scheduler).__name__}, and any number in [0, 1] "

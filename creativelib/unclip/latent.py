@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from ..density.base import Subspace
-from ..errors import InputError, at_least
+from ..errors import InputError, whole
 from ..pictures import check_pictures, fit_picture
 from .batches import in_batches
 from .decoders import PICTURE_ROWS
@@ -125,11 +125,7 @@ def pca_reconstructions(
     """
     most = len(subspace.axes)
     for count in components:
-        if not 0 <= count <= most:
-            raise InputError(
-                f"components holds {count}; expected numbers from 0 to {most}, which the subspace "
-                "has"
-            )
+        whole("components", count, 0, most)
     inside = subspace.project(z)
     mean = subspace.mean.to(z.device)
     axes = subspace.axes.to(z.device)
@@ -174,7 +170,7 @@ def ddim_inversion(
     """
     check_pictures(pictures)
     steps = pipe.decode_defaults[1] if steps is None else steps
-    at_least("rounds", rounds, 1)
+    whole("rounds", rounds, 1)
     scheduler = pipe.decoder.scheduler
     if type(scheduler).__name__ != "DDIMScheduler":
         raise InputError(
@@ -230,7 +226,7 @@ def variations(
 
     Raises InputError if n is below 1, and as `Pipeline.decode` does.
     """
-    at_least("n", n, 1)
+    whole("n", n, 1)
     return pipe.decode(
         there.z[:, None].expand(-1, n, -1),
         noise=there.noise[:, None],

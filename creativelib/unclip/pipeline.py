@@ -5,6 +5,7 @@ gradients off: the weights are frozen, so a graph is built only where the input 
 Nothing here changes a network or leaves anything in one: threads may share a pipeline.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..english import LONGEST
+from ..errors import InputError, listed, shown, whole, within
 from ..models.location import locate
 from ..models.networks import default_dtype, usable_device
 from ..pictures import Preprocess, check_pictures, fit_picture
@@ -28,6 +30,7 @@ from .graphs import short_attention
 from .loading import load_parts
 from .offload import Offloader
 from .prior import (
+    GUIDANCE_RANGE,
     DenoisedFn,
     Generators,
     Noise,
@@ -112,22 +115,23 @@ class Pipeline:
         return torch.promote_types(self.dtype, torch.float32)
 
     def unknown_words(self, text: str) -> list[str]:
-        """List the words that the tokenizer cuts into pieces; the bundled models never saw them."""
+        """List the words and signs that the tokenizer cuts into pieces.
+
+        The bundled models never saw them.
+        """
         return [
             word
-            for word in text.split()
+            for word in re.findall(r"\w+|[^\w\s]+", text)
             if not all(token.endswith("</w>") for token in self.tokenizer.tokenize(word))
         ]
 
     def token_ids(self, texts: Sequence[str]) -> Int[Tensor, "k l"]:
         """Tokenize and pad texts. Raises InputError for a text that is too long; none is cut."""
-        return self._tokenize(texts).ids
+        return self._tokenize(listed("texts", texts)).ids
 
     def encode_text(self, prompts: Sequence[str]) -> TextCondition:
         """Encode k prompts. Raises InputError for no prompt, and for one that is too long."""
-        if isinstance(prompts, str) or not prompts:
-            raise InputError(f"prompts is {prompts!r}; expected a list of at least one text")
-        ids = self._tokenize(prompts)
+        ids = self._tokenize(listed("prompts", prompts))
         with self._at_work("prior"):
             return self._encode_ids(ids, self.text_encoder)
 
@@ -185,7 +189,7 @@ class Pipeline:
         negatives, and for a negative with guidance of 1 or less, which would ignore it.
         Source: DALL-E 2, arXiv 2204.06125, section 2.2.
         """
-        at_least("n", n, 1)
+        whole("n", n, 1)
         _check_negative(negative, sampling.guidance)
         k = len(cond.pooled)
         if negative is not None and len(negative.pooled) not in (1, k):
@@ -235,13 +239,15 @@ class Pipeline:
         eta: share of new noise that DDIM adds at each step (Song et al., arXiv 2010.02502, eq. 16):
             0 adds none, 1 as much as DDPM.
 
-        Raises InputError unless generators number 1 or k, for a number of steps that the scheduler
-        cannot take, for a negative with guidance of 1 or less, for noise of another shape than the
-        latents', and for an eta out of [0, 1] or above 0 with a scheduler that has none.
+        Raises InputError for a number of steps that the scheduler cannot take, unless generators
+        number 1 or k, and unless guidance is at least 1 and above 1 with a negative; for noise of
+        another shape than the latents', and for an eta out of [0, 1] or above 0 with a scheduler
+        that has none.
         """
         default_guidance, default_steps = self.decode_defaults
         guidance = default_guidance if guidance is None else guidance
         steps = default_steps if steps is None else steps
+        within("guidance", guidance, *GUIDANCE_RANGE)
         check_steps(self.decoder.scheduler, steps)
         _check_negative(negative, guidance)
         k, n, _ = z.shape
@@ -357,10 +363,14 @@ class Pipeline:
     def _tokenize_anew(self, texts: tuple[str, ...]) -> TokenIds:
         limit = self.tokenizer.model_max_length
         for text in set(texts):
-            length = len(self.tokenizer(text).input_ids)
+            if not isinstance(text, str) or len(text) > LONGEST:
+                raise InputError(
+                    f"prompt is {shown(text)}; expected a text of at most {LONGEST} characters"
+                )
+            length = len(self.tokenizer(text, verbose=False).input_ids)
             if length > limit:
                 raise InputError(
-                    f"prompt {text!r} has {length - 2} tokens; expected at most {limit - 2}"
+                    f"prompt {shown(text)} has {length - 2} tokens; expected at most {limit - 2}"
                 )
         # The tokenizer itself is not asked to pad: it would remember that for all threads.
         rows = [torch.tensor(ids) for ids in self.tokenizer(list(texts)).input_ids]

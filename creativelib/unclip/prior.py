@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, at_least
+from ..errors import InputError, check_fields, whole, within
 from .batches import in_batches
 from .conditions import PartialStart, TextCondition, aligned, routed_twin
 from .graphs import short_attention
@@ -24,6 +24,11 @@ from .twins import twin
 
 # Embeddings sent through the network at once. Bounds memory and changes no result.
 EMBEDDING_ROWS = 256
+
+# Most denoising steps: networks know a thousand timesteps, and more would repeat some.
+MOST_STEPS = 1000
+# Classifier-free guidance: 1 is none. Below, a picture would half ignore its prompt.
+GUIDANCE_RANGE = (1, 1000)
 
 # One source of all noise, or one for each of k conditions.
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -37,7 +42,9 @@ ResampleFn = Callable[[Tensor, float], Tensor]
 class PriorSampling:
     """Settings of one sampling from a prior.
 
-    Raises InputError for fewer than 2 steps: the scheduler divides by steps - 1.
+    Raises InputError for fewer than 2 steps (the scheduler divides by steps - 1) or more than 1000,
+    and for a guidance below 1: in the papers' formula it would half ignore the prompt, in diffusers
+    it is none at all.
     """
 
     # Classifier-free guidance away from the empty prompt; 1 is none. Above 1, samples vary less and
@@ -47,7 +54,8 @@ class PriorSampling:
     steps: int = 5
 
     def __post_init__(self) -> None:
-        at_least("steps", self.steps, 2)
+        check_fields(self, within, {"guidance": GUIDANCE_RANGE})
+        check_fields(self, whole, {"steps": (2, MOST_STEPS)})
 
 
 @dataclass(frozen=True, eq=False)

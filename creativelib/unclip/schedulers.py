@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, whole
 
 # A step of each is one call of the network. Solvers with two calls a step, such as Heun's, are not
 # among them.
@@ -70,6 +70,7 @@ def learns_variance(scheduler: Any) -> bool:
 
 def check_steps(scheduler: Any, steps: int) -> None:
     """Raise InputError for a number of steps that a scheduler cannot take."""
+    whole("steps", steps, 1)
     name = type(scheduler).__name__
     # The UnCLIPScheduler divides by steps - 1.
     least = 2 if name == "UnCLIPScheduler" else 1

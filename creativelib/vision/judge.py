@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from ..errors import InputError
+from ..errors import InputError, listed
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import describe_weights, hide_progress_bars, usable_device
@@ -138,8 +138,8 @@ class Judge:
         return normalize(torch.cat(parts), dim=-1)
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Embed prompts as unit vectors."""
-        tokens = self.tokenizer(list(prompts)).to(self.device)
+        """Embed prompts as unit vectors. Raises InputError unless they are a list of texts."""
+        tokens = self.tokenizer(list(listed("prompts", prompts))).to(self.device)
         with gpu_turn(self.device):
             return normalize(self.model.encode_text(tokens), dim=-1)
 

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..english import article
-from ..errors import InputError
+from ..english import article, check_template, clean_text, fill
+from ..errors import InputError, listed, nearest
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import default_dtype, describe_weights, hide_progress_bars, usable_device
@@ -104,7 +104,7 @@ class BlipVqa:
         Raises InputError for an empty question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
-        _check_question(question)
+        clean_text("question", question)
         with _processing:
             tokens = self.processor.tokenizer(question, return_tensors="pt")
         ids = tokens.input_ids.to(self.model.device)
@@ -185,7 +185,7 @@ class Blip2Vqa:
         question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
-        _check_question(question)
+        clean_text("question", question)
         prompt = f"Question: {question} Answer:"
         answers = []
         for part in pictures.detach().float().cpu().split(BATCH_PICTURES):
@@ -253,7 +253,7 @@ class SmolVlmVqa:
         Raises InputError for an empty question and for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
-        _check_question(question)
+        clean_text("question", question)
         content = [
             {"type": "image"},
             {"type": "text", "text": f"{question} Answer with one or two words."},
@@ -319,13 +319,14 @@ class ZeroShotVqa:
         Raises InputError if there are fewer than two words, for "is this a ...?" with another word,
         and for pictures that are not floats in [0, 1].
         """
-        if len(self.words) < 2:
+        if len(listed("words", self.words)) < 2:
             raise InputError(f"words is {list(self.words)}; expected at least two to choose from")
-        prompts = [self.template.format(word) for word in self.words]
+        check_template(self.template)
+        prompts = [fill(self.template, word) for word in self.words]
         text = normalize(self.pipe.encode_text(prompts).pooled.float(), dim=-1)
         images = normalize(self.pipe.encode_images(pictures), dim=-1)
-        nearest = (images @ text.T).argmax(-1).tolist()
-        found = [str(self.words[i]) for i in nearest]
+        closest = (images @ text.T).argmax(-1).tolist()
+        found = [str(self.words[i]) for i in closest]
         if not question.lower().startswith("is this "):
             return found
         word = question.lower().removeprefix("is this ").rstrip("? ")
@@ -333,7 +334,7 @@ class ZeroShotVqa:
         if word not in self.words:
             raise InputError(
                 f"question is {question!r}, which asks for none of the words; expected "
-                f"{', '.join(self.words)}"
+                f"{', '.join(self.words)}{nearest(word, self.words)}"
             )
         return ["yes" if each == word else "no" for each in found]
 
@@ -386,8 +387,3 @@ def _load(
             f"expected a folder or an id on the hub with a {name} in safetensors and its processor"
         ) from None
     return model.to(device).eval().requires_grad_(False), processor
-
-
-def _check_question(question: str) -> None:
-    if not question.strip():
-        raise InputError(f"question is {question!r}; expected a text such as 'is this a pet?'")

@@ -5,7 +5,7 @@ Every picture is drawn from discrete factors, and the distribution of the factor
 
 from functools import cache
 
-from ..errors import InputError
+from ..errors import InputError, nearest, shown
 from ..sharing import normal_tensors
 from .categories import CATEGORIES
 from .distribution import Given, Truth
@@ -23,7 +23,10 @@ def category(name: str) -> Category:
         if candidate.name == name:
             return candidate
     expected = ", ".join(candidate.name for candidate in CATEGORIES)
-    raise InputError(f"category {name!r} is not in the Menagerie; expected {expected}")
+    raise InputError(
+        f"category {shown(name)} is not in the Menagerie; expected {expected}"
+        f"{nearest(name, [candidate.name for candidate in CATEGORIES])}"
+    )
 
 
 @cache

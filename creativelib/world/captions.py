@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from ..english import article
+from ..errors import InputError, shown
 from . import styles
 from .distribution import Given
 from .factors import COLORS
@@ -99,7 +100,7 @@ def words(categories: Sequence[Category]) -> list[str]:
 def parse(text: str, categories: Sequence[Category]) -> Given:
     """Read the facts that a caption states.
 
-    Raises ValueError if the caption names no category or species.
+    Raises InputError if the caption names no category or species.
     """
     padded = f" {text.lower()} "
     style = next((name for name in styles.NAMES if f" {name} of " in padded), None)
@@ -118,6 +119,6 @@ def parse(text: str, categories: Sequence[Category]) -> Given:
             )
         return Given(category=category.name, species=species, values=values, style=style)
     names = [name for c in categories for name in (c.name, *c.species)]
-    raise ValueError(
-        f"text {text!r} names nothing in the Menagerie; expected one of {', '.join(names)}"
+    raise InputError(
+        f"text {shown(text)} names nothing in the Menagerie; expected one of {', '.join(names)}"
     )

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..errors import one_of
 from .plan import Category
 
 # Share of each factor that a species spreads evenly over all values.
@@ -89,15 +90,20 @@ class Truth:
     def _index(self, name: str, value: str) -> tuple[int, int]:
         """Return the index of a factor and that of its value.
 
-        Raises ValueError if the category lacks the factor or the factor lacks the value.
+        Raises InputError if the category lacks the factor or the factor lacks the value.
         """
-        j = [f.name for f in self.category.factors].index(name)
-        return j, list(self.category.factors[j].values).index(value)
+        names = [f.name for f in self.category.factors]
+        one_of("factor", name, names)
+        j = names.index(name)
+        values = list(self.category.factors[j].values)
+        one_of(name, value, values)
+        return j, values.index(value)
 
     def _evidence(self, given: Given, log_weights: Float[Tensor, "s1"]) -> Float[Tensor, "s1"]:
         """Compute log p(component, facts of the caption) in nats."""
         evidence = log_weights
         if given.species is not None:
+            one_of("species", given.species, self.category.species)
             species = list(self.category.species).index(given.species)
             evidence = torch.full_like(log_weights, -torch.inf).index_copy(
                 0, torch.tensor([species]), log_weights[[species]]

@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from ..errors import InputError
+from ..errors import InputError, one_of, whole
 from ..pictures import check_pictures
+from ..seeds import seeded
 from ..sharing import normal_tensors
 from . import CATEGORIES, styles, truth
 from . import category as find_category
@@ -343,10 +344,11 @@ def true_log_prob(
 ) -> Float[Tensor, "n"]:
     """Average the true log-probability, in nats, over `draws` samples of the posterior.
 
-    The seed is fixed. Factors that are not visible are summed out.
+    The seed is fixed. Factors that are not visible are summed out. Raises InputError for no draws.
     """
+    whole("draws", draws, 1)
     n, f, v = factors.shape
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     values = torch.multinomial(
         factors.cpu().flatten(0, 1), draws, replacement=True, generator=generator
     ).view(n, f, draws)
@@ -381,8 +383,7 @@ class Oracle:
 
         Raises InputError if there is no oracle of that name.
         """
-        if name not in BODIES:
-            raise InputError(f"name is {name!r}; expected {', '.join(BODIES)}")
+        one_of("name", name, BODIES)
         card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         net = Net(name, card.pop("side", 64))
         weights = load_file(folder / f"{name}.safetensors")
@@ -426,7 +427,7 @@ class Oracle:
         Raises InputError as `read` does.
         """
         reading = self.read(pictures, category)
-        i = [c.name for c in CATEGORIES].index(category)
+        i = CATEGORIES.index(find_category(category))
         scenes = reading.scenes()
         count = len(CATEGORIES[i].factors)
         visible = torch.ones(len(pictures), count, dtype=torch.bool, device=pictures.device)

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..errors import whole, within
 from . import CATEGORIES, captions, styles, truth
+from . import category as named
 from .rendering import render, sample_pose
 
 MAX_FACTORS = max(len(c.factors) for c in CATEGORIES)
@@ -70,11 +72,14 @@ def sample_scenes(
     """Draw random scenes.
 
     `wild` replaces the truth's 3 % of wild pictures. If `category` is None, all categories are
-    equally likely. Raises ValueError if there is no such category.
+    equally likely. Raises InputError if there is no such category, and for a bad number.
     """
+    whole("n", n, 1)
+    if wild is not None:
+        within("wild", wild, 0, 1)
     which = torch.randint(len(CATEGORIES), (n,), generator=generator)
     if category is not None:
-        which = torch.full((n,), [c.name for c in CATEGORIES].index(category))
+        which = torch.full((n,), CATEGORIES.index(named(category)))
     factors = torch.full((n, MAX_FACTORS), -1)
     species = torch.full((n,), -1)
     for i, kind in enumerate(CATEGORIES):

@@ -6,10 +6,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..errors import whole
+from ..seeds import seeded
 from . import category as named
 from . import styles, truth
 from .distribution import Given
 from .rendering import render, sample_pose
+
+# Most pictures of a kind, and most pixels a side.
+MOST_PICTURES = 1000
+MOST_SIZE = 4096
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,12 @@ class Sheet:
 
 
 def species(category: str, each: int = 4, seed: int = 0, size: int = 64) -> Sheet:
-    """Draw `each` members of every species in a row, all within its table, in photo style."""
-    generator = torch.Generator().manual_seed(seed)
+    """Draw `each` members of every species in a row, all within its table, in photo style.
+
+    Raises InputError, as all sheets do, for an unknown category and for numbers out of range.
+    """
+    _check_sizes(each, size)
+    generator = seeded(seed)
     kind = named(category)
     mixture = truth(category)
     factors = []
@@ -49,7 +59,8 @@ def species(category: str, each: int = 4, seed: int = 0, size: int = 64) -> Shee
 
 def wild(category: str, count: int = 24, seed: int = 0, size: int = 64) -> Sheet:
     """Draw members that combine all values of all factors freely, in photo style."""
-    generator = torch.Generator().manual_seed(seed)
+    _check_sizes(count, size)
+    generator = seeded(seed)
     factors, _ = truth(category).sample(count, generator, wild=1.0)
     names = [f.name for f in named(category).factors]
     alt = (
@@ -62,7 +73,8 @@ def wild(category: str, count: int = 24, seed: int = 0, size: int = 64) -> Sheet
 
 def in_styles(category: str, each: int = 6, seed: int = 0, size: int = 64) -> Sheet:
     """Draw the same `each` members in every named style, a row for each style."""
-    generator = torch.Generator().manual_seed(seed)
+    _check_sizes(each, size)
+    generator = seeded(seed)
     factors, _ = truth(category).sample(each, generator)
     titles = [name if i == 0 else "" for name in styles.NAMES for i in range(each)]
     alt = (
@@ -71,6 +83,11 @@ def in_styles(category: str, each: int = 6, seed: int = 0, size: int = 64) -> Sh
     )
     pictures = _draw(category, factors, names=list(styles.NAMES), generator=generator, size=size)
     return Sheet(pictures=pictures, titles=titles, columns=each, alt=alt)
+
+
+def _check_sizes(pictures: int, size: int) -> None:
+    whole("number of pictures", pictures, 1, MOST_PICTURES)
+    whole("size", size, 1, MOST_SIZE)
 
 
 def _draw(

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from ..errors import one_of
+
 FACTORS: dict[str, tuple[str, ...]] = {
     "ground": ("scene", "paper", "night", "blue", "dots"),
     "fill": ("solid", "wash", "gray", "empty"),
@@ -32,7 +34,11 @@ SOFTNESS = {"crisp": 1.0, "soft": 2.2}
 
 
 def index(name: str) -> list[int]:
-    """Return the style factors of a named style as indices."""
+    """Return the style factors of a named style as indices.
+
+    Raises InputError for an unknown name.
+    """
+    one_of("style", name, NAMES)
     return [values.index(v) for values, v in zip(FACTORS.values(), NAMES[name], strict=True)]
 
 

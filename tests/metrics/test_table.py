@@ -50,7 +50,7 @@ def test_as_text():
         (lambda r: compare(r, metrics=["valid", "new"]), "has no new"),
         (
             lambda r: compare(r, metrics=["valid"], than="others"),
-            "than is 'others'; expected plain, steering",
+            "than is 'others'; expected one of plain, steering",
         ),
     ],
 )

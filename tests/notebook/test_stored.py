@@ -29,7 +29,7 @@ def test_wheels_hold_the_results():
 
 
 def test_another_name_gets_the_list_of_names():
-    with pytest.raises(InputError, match=r"name is 'steering'; expected .*steering-main"):
+    with pytest.raises(InputError, match=r"name is 'steering'; expected one of .*steering-main"):
         figures("steering")
 
 

@@ -28,6 +28,12 @@ def pages(tmp_path):
     return tmp_path / "pages"
 
 
+def test_a_size_that_the_networks_cannot_halve_is_refused_before_pictures_are_read(parts, tmp_path):
+    encoder, movq = parts
+    with pytest.raises(InputError, match="size is 20; expected a multiple of 8"):
+        learn(tmp_path / "none", tmp_path / "out", encoder, movq, FolderConfig(size=20))
+
+
 def test_pages_are_read_and_fitted(pages):
     found = read(pages, 16)
     assert found.pixels.shape == (5, 3, 16, 16) and found.page.tolist() == [0, 0, 0, 1, 1]

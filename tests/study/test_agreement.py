@@ -122,5 +122,7 @@ def test_answers_that_tell_nothing(answers, message: str):
 
 
 def test_another_level():
-    with pytest.raises(InputError, match="level is 'ratio'; expected nominal, ordinal, interval"):
+    with pytest.raises(
+        InputError, match="level is 'ratio'; expected one of nominal, ordinal, interval"
+    ):
         krippendorff_alpha(EXAMPLE, "ratio")

@@ -147,6 +147,10 @@ def test_wrong_input_is_named():
             lambda: simulate(STUDY, RARITY[:2], VALID[:2], Raters(), generator=generator),
             "rarity has shape (2, 1, 3); expected",
         ),
+        (
+            lambda: simulate(STUDY, RARITY * torch.nan, VALID, Raters(), generator=generator),
+            "rarity holds numbers that are not finite",
+        ),
     ):
         with pytest.raises(InputError, match=re.escape(message)):
             call()

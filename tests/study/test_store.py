@@ -18,6 +18,7 @@ import pytest
 from creativelib.errors import InputError
 from creativelib.study.design import Study, plan
 from creativelib.study.store import Vote, Votes, ballot, new_code, now, read_csv, seed_of
+from unhooked import make
 
 STUDY = Study("class", ("steered", "prompted"), ("pet",), pictures=4, pairs=2, checks=2)
 TIME = "2025-01-31T12:00:00+00:00"
@@ -225,6 +226,10 @@ def test_a_file_that_is_not_this_studys_is_refused_and_left_alone(tmp_path, how:
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="in a folder that does not exist"):
         Votes(tmp_path / "none" / "votes.db", STUDY)
+
+
+def test_a_file_can_be_a_text(tmp_path):
+    assert make(Votes, file=str(tmp_path / "votes.db"), study=STUDY).file == tmp_path / "votes.db"
 
 
 def test_a_store_that_vanished_is_not_made_anew(tmp_path):

@@ -286,7 +286,7 @@ def ddpm(pipe):
             lambda pipe: pca_reconstructions(
                 randn(2, 6), GaussianDensity.fit(randn(50, 6), pca=0.5).subspace, [7]
             ),
-            "components holds 7",
+            "components is 7",
         ),
         (
             lambda pipe: variations(

@@ -171,7 +171,7 @@ def test_blurred_distance_grows_with_the_shift():
 
 
 def test_an_unknown_oracle_is_refused():
-    with pytest.raises(InputError, match="name is 'delphi'; expected residual, mix"):
+    with pytest.raises(InputError, match="name is 'delphi'; expected one of residual, mix"):
         Oracle.load("delphi")
 
 
