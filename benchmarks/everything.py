@@ -126,13 +126,13 @@ def fingerprint() -> str:
 
 
 def read(file: Path) -> dict:
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def write(found: dict, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as part:
-        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def left(jobs: Sequence[Job], minutes: dict[str, float], cores: int) -> str:
@@ -161,7 +161,8 @@ def start(job: Job) -> Running:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if not job.alone:
         environment["OMP_NUM_THREADS"] = "1"
-    with (OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log").open("w") as log:
+    file = OUT / f"{job.name.replace(' ', '-').replace('/', '-')}.log"
+    with file.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             job.command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
         )

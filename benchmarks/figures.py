@@ -86,7 +86,7 @@ def machine() -> str:
     names = [platform.processor()]
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return f"{gpu}{names[0]}, {torch.get_num_threads()} threads"
@@ -121,4 +121,6 @@ def publish(name: str, figures: list[Figure], seed: int) -> None:
         ],
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )

@@ -115,8 +115,8 @@ def run(
                 with torch.no_grad():
                     result = parts[part](judges, category)
                 folder.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(result))
+                file.write_text(json.dumps(result), encoding="utf-8", newline="\n")
                 print(f"{part}, {category}: done", flush=True)
-            found[category] = json.loads(file.read_text())
+            found[category] = json.loads(file.read_text(encoding="utf-8"))
         if not options.only:
             publish(f"{name}-{part}", figures[part](found), 0)

@@ -304,14 +304,15 @@ def page() -> str:
     parts = []
     for name, (title, make) in MAKERS.items():
         file = RESULTS / f"{name}.json"
-        text = make(json.loads(file.read_text())) if file.is_file() else MISSING
+        text = make(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else MISSING
         parts.append(f"## {title}\n\n{text}\n")
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8", newline="\n")
     if (measured := RESULTS / "conceptlab-main.json").is_file():
         draw_figure_11(
-            json.loads(measured.read_text()), ROOT / "book" / "_static" / "conceptlab.png"
+            json.loads(measured.read_text(encoding="utf-8")),
+            ROOT / "book" / "_static" / "conceptlab.png",
         )

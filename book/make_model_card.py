@@ -97,8 +97,10 @@ def sizes(folder: Path) -> str:
 def page(folder: Path, results: Path) -> str:
     """Format a stack's tables as Markdown, with a note for those that were not measured yet."""
     facts = folder / "training.json"
-    runs = training(json.loads(facts.read_text())) if facts.is_file() else MISSING
-    measured = figures(json.loads(results.read_text())) if results.is_file() else MISSING
+    runs = training(json.loads(facts.read_text(encoding="utf-8"))) if facts.is_file() else MISSING
+    measured = (
+        figures(json.loads(results.read_text(encoding="utf-8"))) if results.is_file() else MISSING
+    )
     parts = {
         "Training runs": runs,
         "Figures on fresh pictures": measured,
@@ -117,4 +119,4 @@ def pages() -> dict[Path, str]:
 
 if __name__ == "__main__":
     for file, text in pages().items():
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", newline="\n")

@@ -10,7 +10,7 @@ ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w-]+")
 
 def address() -> str:
     """Read the address from pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"]
 
 
@@ -26,7 +26,7 @@ def copies() -> list[Path]:
 def main() -> None:
     for file in copies():
         text = file.read_text(encoding="utf-8")
-        file.write_text(ADDRESS.sub(address(), text), encoding="utf-8")
+        file.write_text(ADDRESS.sub(address(), text), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def remove_leftovers(folder: Path) -> None:
 def write_json(file: str | Path, value: Any, indent: int = 2) -> None:
     """Write a value as JSON, as a whole or not at all."""
     with atomic_write(file) as part:
-        part.write_text(json.dumps(value, indent=indent) + "\n")
+        part.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8", newline="\n")
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,5 @@
 """Pictures as tensors in [0, 1]: read, checked, fitted to an encoder, saved, put into a gallery."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .errors import InputError
-from .files import atomic_write
+from .files import atomic_write, write_json
 from .reading import read_json, shortened
 
 # Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
@@ -161,7 +160,7 @@ class Preprocess:
             "resample": 3,
         }
         file = Path(folder) / "preprocessor_config.json"
-        file.write_text(json.dumps(config, indent=1) + "\n")
+        write_json(file, config, indent=1)
 
     def __call__(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c 3 s s"]:
         """Prepare pictures in [0, 1] for the network; differentiable."""

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,12 @@ from creativelib.world import CATEGORIES
 
 
 def cold_start(prompt: str) -> tuple[float, float]:
-    """Measure seconds and GiB of the command in a process of its own, with an empty cache."""
+    """Measure seconds and GiB of the command in a process of its own, with an empty cache.
+
+    Needs Linux, where the memory of ended processes is counted in KiB.
+    """
+    import resource
+
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         program = Path(sys.executable).with_name("creativelib")
@@ -61,7 +65,7 @@ def report(category: str, seed: int, count: int) -> dict:
     folder = Path("out/benchmark-create") / f"{key}-{category.replace(' ', '-')}-{seed}-{count}"
     if not (folder / "report.json").exists():
         create(f"a photo of {article(category)}", folder, seed=seed, count=count)
-    return json.loads((folder / "report.json").read_text())
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def main() -> None:

@@ -80,9 +80,9 @@ def once(name: str, make: Callable[[], Any]) -> Any:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
-            file.write_text(json.dumps(make()))
+            file.write_text(json.dumps(make()), encoding="utf-8", newline="\n")
         print(f"{name}: done", flush=True)
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def read_pages(

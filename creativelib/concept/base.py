@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..errors import InputError
@@ -110,7 +110,7 @@ class Concept(ABC):
         if not _describes(folder / "concept.json", self.metadata()):
             return False
         try:
-            stored = load_file(folder / "concept.safetensors")
+            stored = load((folder / "concept.safetensors").read_bytes())
         except (OSError, SafetensorError):
             return False
         own = self.tensors
@@ -155,7 +155,8 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{MAX_RANK}"
         )
     with refusing(f"file {str(weights)!r}"):
-        tensors = load_file(weights)
+        # A file that is read as a whole can be replaced while its tensors live, on Windows too.
+        tensors = load(weights.read_bytes())
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     counts = {shape[0] if shape else 0 for shape in shapes.values()}
     vectors = metadata["kind"] == "lora" or len(shapes.get("vectors", ())) == 2

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..english import check_template, clean_word, fill
 from ..errors import InputError, whole
+from ..sharing import normal_tensors
 from ..unclip.conditions import Adapters, TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
@@ -42,6 +43,7 @@ class LoraConcept(Concept):
     kind = "lora"
 
     @classmethod
+    @normal_tensors()
     def init(
         cls,
         pipe: Pipeline,
@@ -64,12 +66,12 @@ class LoraConcept(Concept):
         from peft import LoraConfig
 
         prior = copy.deepcopy(pipe.prior, {id(p): p for p in pipe.prior.parameters()})
-        with warnings.catch_warnings():
-            # Several adapters are wanted here.
-            warnings.filterwarnings("ignore", "Already found a `peft_config`")
-            for i in range(k):
-                lora = LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS)
-                prior.add_adapter(lora, adapter_name=adapter_name(i))
+        # Several adapters are wanted here. The filter stays: to put back the filters of before, as
+        # catch_warnings does, would undo what other threads did to them meanwhile.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        for i in range(k):
+            lora = LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS)
+            prior.add_adapter(lora, adapter_name=adapter_name(i))
         prior.requires_grad_(False)
         factors = {}
         squares = []

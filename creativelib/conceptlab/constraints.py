@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from cachetools import LRUCache
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
@@ -23,6 +22,7 @@ from torch.nn.functional import cosine_similarity, normalize
 from ..english import check_template, clean_word, fill
 from ..errors import listed, one_of, whole
 from ..optimization.objectives import Term, check_shares
+from ..sharing import Remembered, normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import PriorSampling
 from .spaces import CACHED_PROMPTS, SPACES, CollectedImages, embed_in_space
@@ -37,8 +37,9 @@ class TextEmbeddings:
 
     def __init__(self, pipe: Pipeline) -> None:
         self.pipe = pipe
-        self.cache: LRUCache[str, Tensor] = LRUCache(CACHED_PROMPTS)
+        self.cache: Remembered[str, Tensor] = Remembered(CACHED_PROMPTS)
 
+    @normal_tensors()
     def __call__(self, template: str, words: Sequence[str]) -> Float[Tensor, "m d"]:
         """Return one row for each word. No words give no rows.
 
@@ -48,15 +49,12 @@ class TextEmbeddings:
         if not prompts:
             width = self.pipe.text_encoder.config.projection_dim
             return torch.empty(0, width, device=self.pipe.device)
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.cache]
-        found = {prompt: self.cache[prompt] for prompt in prompts if prompt in self.cache}
-        if new:
-            with torch.no_grad():
-                rows = normalize(self.pipe.encode_text(new).pooled.float(), dim=-1)
-            encoded = dict(zip(new, rows, strict=True))
-            found |= encoded
-            self.cache.update(encoded)
+        found = self.cache.get_all(prompts, self._encode)
         return torch.stack([found[prompt] for prompt in prompts])
+
+    def _encode(self, prompts: list[str]) -> Float[Tensor, "m d"]:
+        with torch.no_grad():
+            return normalize(self.pipe.encode_text(prompts).pooled.float(), dim=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +106,7 @@ class Negative(Term):
         return torch.where(count > 0, mean.mean(1), 0)
 
 
+@normal_tensors()
 def negative_term(
     embed: Callable[[str, Sequence[str]], Tensor],
     template: str,

@@ -24,6 +24,7 @@ from ..files import write_json
 from ..optimization.loop import drain, optimize
 from ..optimization.objectives import Similarity
 from ..seeds import LARGEST, check_seed, first_seed, seeded
+from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
 from .settling import TEMPLATES, template_offsets
@@ -72,6 +73,7 @@ def picture_embeddings(
         return pipe.encode_images(pipe.decode(z, generator=generator))
 
 
+@normal_tensors()
 def mix(
     pipe: Pipeline,
     word: str,
@@ -172,7 +174,7 @@ class Family:
         """
         folder = Path(folder)
         file = folder / "family.json"
-        listed = len(json.loads(file.read_text())) if file.is_file() else 0
+        listed = len(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else 0
         for i, member in enumerate(self.members):
             if member.concept.is_in(folder / str(i)):
                 continue
@@ -195,7 +197,7 @@ class Family:
             )
         members = [
             Member(load(folder / str(i), pipe), tuple(row["parents"]), row["generation"])
-            for i, row in enumerate(json.loads(file.read_text()))
+            for i, row in enumerate(json.loads(file.read_text(encoding="utf-8")))
         ]
         return cls(tuple(members))
 

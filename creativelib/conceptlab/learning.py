@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..optimization.loop import Draw, drain, optimize, step_generator
 from ..optimization.objectives import Objective
 from ..seeds import check_seed, first_seed, seeded
+from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
 from ..vision.vqa import Vqa, what_kind
@@ -54,6 +55,7 @@ class LearnSetup:
     negatives: TextEmbeddings | CollectedImages
 
 
+@normal_tensors()
 def iter_learn(
     pipe: Pipeline,
     word: str,
@@ -152,7 +154,7 @@ def iter_learn(
         state = LearnState.load(file, start, about)
     else:
         state = LearnState.begin(start, negatives)
-    return _iter_learn(state, setup, file, about)
+    return with_gradients(_iter_learn(state, setup, file, about))
 
 
 def _iter_learn(

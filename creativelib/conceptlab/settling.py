@@ -10,10 +10,10 @@ embeddings and with more to learn.
 """
 
 from collections.abc import Sequence
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import torch
-from cachetools import LRUCache
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from ..errors import InputError, whole
 from ..optimization.loop import drain, optimize, step_generator
 from ..optimization.objectives import Similarity
 from ..seeds import check_seed, first_seed, seeded
+from ..sharing import Remembered, normal_tensors
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import PriorSampling
 from .constraints import Negative, Positive, TextEmbeddings, negative_term
@@ -36,9 +37,10 @@ OFFSET_SAMPLES = 256
 
 # (word, templates, sampling) -> offsets. A family asks for the same ones again and again. No
 # pipeline is kept in memory for their sake.
-Offsets = LRUCache[tuple[str, tuple[str, ...], PriorSampling], Tensor]
+Offsets = Remembered[tuple[str, tuple[str, ...], PriorSampling], Tensor]
 CACHED_OFFSETS = 64
 _offsets: WeakKeyDictionary[Pipeline, Offsets] = WeakKeyDictionary()
+_lock = Lock()
 
 
 def most_novel(z: Float[Tensor, "k m d"], like: Positive, unlike: Negative) -> Float[Tensor, "k d"]:
@@ -68,18 +70,21 @@ def template_offsets(
 
     An offset is the difference of the means of the prior's samples.
     """
-    cache = _offsets.setdefault(pipe, LRUCache(CACHED_OFFSETS))
-    key = (word, templates, sampling)
-    if key not in cache:
+
+    def draw() -> Tensor:
         cond = pipe.encode_text([fill(template, word) for template in templates])
         generator = seeded(0)
         with torch.no_grad():
             z = pipe.sample_prior(cond, OFFSET_SAMPLES, noise=generator, sampling=sampling)
         means = z.mean(1)
-        cache[key] = means - means[0]
-    return cache[key]
+        return means - means[0]
+
+    with _lock:
+        offsets = _offsets.setdefault(pipe, Remembered(CACHED_OFFSETS))
+    return offsets.get((word, templates, sampling), draw)
 
 
+@normal_tensors()
 def settle(
     pipe: Pipeline,
     word: str,

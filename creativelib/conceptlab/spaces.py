@@ -9,7 +9,6 @@
 from collections.abc import Sequence
 
 import torch
-from cachetools import LRUCache
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -17,6 +16,7 @@ from torch.nn.functional import normalize
 from ..english import fill
 from ..errors import InputError, listed, one_of, whole
 from ..seeds import seeded
+from ..sharing import Remembered, normal_tensors
 from ..unclip.conditions import TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Generators, PriorSampling
@@ -66,8 +66,9 @@ class CollectedImages:
     def __init__(self, pipe: Pipeline, n: int = 16) -> None:
         self.pipe = pipe
         self.n = whole("n", n, 1)
-        self.cache: LRUCache[str, Tensor] = LRUCache(CACHED_PROMPTS)
+        self.cache: Remembered[str, Tensor] = Remembered(CACHED_PROMPTS)
 
+    @normal_tensors()
     def __call__(self, template: str, words: Sequence[str]) -> Float[Tensor, "m d"]:
         """Return one row for each word. No words give no rows.
 
@@ -77,15 +78,15 @@ class CollectedImages:
         if not words:
             width = self.pipe.text_encoder.config.projection_dim
             return torch.empty(0, width, device=self.pipe.device)
-        return torch.stack([self._mean(fill(template, word)) for word in words])
+        prompts = [fill(template, word) for word in words]
+        found = self.cache.get_all(prompts, lambda new: map(self._mean, new))
+        return torch.stack([found[prompt] for prompt in prompts])
 
     def _mean(self, prompt: str) -> Float[Tensor, " d"]:
-        if prompt not in self.cache:
-            generator = seeded(0)
-            with torch.no_grad():
-                cond = self.pipe.encode_text([prompt])
-                z = self.pipe.sample_prior(cond, self.n, noise=generator)
-                pictures = self.pipe.decode(z, generator=generator)
-                embeddings = normalize(self.pipe.encode_images(pictures)[0], dim=-1)
-            self.cache[prompt] = normalize(embeddings.mean(0), dim=-1)
-        return self.cache[prompt]
+        generator = seeded(0)
+        with torch.no_grad():
+            cond = self.pipe.encode_text([prompt])
+            z = self.pipe.sample_prior(cond, self.n, noise=generator)
+            pictures = self.pipe.decode(z, generator=generator)
+            embeddings = normalize(self.pipe.encode_images(pictures)[0], dim=-1)
+        return normalize(embeddings.mean(0), dim=-1)

@@ -170,7 +170,7 @@ class LearnResult:
                 f"folder is {str(folder)!r}, which has no learning.json; expected a folder that "
                 "LearnResult.save wrote"
             )
-        facts = json.loads((folder / "learning.json").read_text())
+        facts = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         return cls(
             concept=load_concept(folder, pipe),
             negatives=tuple(map(tuple, facts["negatives"])),

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from ..errors import InputError, share, within
 from ..files import atomic_write
-from .moments import Moments, to_float64
+from ..fitting.precision import to_float64
+from ..sharing import normal_tensors
+from .moments import Moments
 
 # Version of the file format. It is part of every name under which a density is cached.
 FORMAT = 2
@@ -42,6 +44,7 @@ class Subspace:
     residual_variance: Float[Tensor, ""]
 
     @classmethod
+    @normal_tensors()
     def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
         """Fit to the moments of samples.
 
@@ -238,18 +241,21 @@ class Density(ABC):
         with atomic_write(file) as part:
             save_file(tensors, part, metadata={"creativelib": json.dumps({"kind": self.kind})})
 
+    @normal_tensors()
     def to(self, device: torch.device) -> "Density":
         """Return the same density on a device.
 
         A density accepts embeddings on any device, but copies its tensors to theirs at every call.
+        For MPS, which lacks float64, it stays on the CPU.
         """
-        if self.subspace.mean.device == device:
+        if device.type == "mps" or self.subspace.mean.device == device:
             return self
         return type(self).from_state_dict(
             {name: value.to(device) for name, value in self.state_dict().items()}
         )
 
 
+@normal_tensors()
 def load(file: str | Path) -> Density:
     """Read a density that `Density.save` wrote. Raises InputError for any other file."""
     from . import FlowDensity, GaussianDensity, MixtureDensity
@@ -259,6 +265,7 @@ def load(file: str | Path) -> Density:
             kinds = {k.kind: k for k in (GaussianDensity, MixtureDensity, FlowDensity)}
             kind = kinds[json.loads(stored.metadata()["creativelib"])["kind"]]
             names = stored.keys()
-            return kind.from_state_dict({name: stored.get_tensor(name) for name in names})
+            # Copies: Windows replaces no file whose tensors lie in memory as parts of the file.
+            return kind.from_state_dict({name: stored.get_tensor(name).clone() for name in names})
     except Exception as error:  # safetensors raises several kinds, none of them public
         raise InputError(f"file is {str(file)!r}; expected a saved density ({error})") from None

@@ -9,8 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..fitting.precision import to_float64
+from ..sharing import gradients, normal_tensors
 from .base import Density, Subspace
-from .moments import Moments, to_float64
+from .moments import Moments
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +36,7 @@ class CustomDensity(Density):
     kind = "custom"
 
     @classmethod
+    @normal_tensors()
     def fit(cls, model: Any, samples: Float[Tensor, "*b d"], pca: float = 0.95) -> "CustomDensity":
         """Wrap a model; the samples are typical embeddings, and all leading axes count them.
 
@@ -72,8 +75,8 @@ class CustomDensity(Density):
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Return the gradient of the log-density, by automatic differentiation."""
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
+        with gradients():
+            z = z.detach().clone().requires_grad_()
             return torch.autograd.grad(self.log_prob(z).sum(), z)[0]
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
@@ -107,11 +110,12 @@ class CustomDensity(Density):
         """Return the same density on a device.
 
         The model moves if it has a method `to`. A torch module moves in place, so the model of the
-        original density moves, too.
+        original density moves, too. The components stay on the CPU for MPS, which lacks float64.
         """
+        home = torch.device("cpu") if device.type == "mps" else device
         if self.subspace.mean.device == device:
             return self
-        tensors = {name: value.to(device) for name, value in self.state_dict().items()}
+        tensors = {name: value.to(home) for name, value in self.state_dict().items()}
         return type(self)(
             subspace=Subspace.from_state_dict(tensors),
             model=self.model.to(device) if hasattr(self.model, "to") else self.model,

@@ -1,5 +1,6 @@
 """A normalizing flow in the principal components, which fits bent clouds but must be trained."""
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +10,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..errors import InputError, above, whole
+from ..fitting.precision import to_float64
 from ..seeds import check_seed, mixed, seeded
+from ..sharing import SeededInit, gradients, normal_tensors
 from .base import Density, Subspace
-from .moments import Moments, to_float64
+from .moments import Moments
 
 # Share of the samples that is held out to choose the best state.
 HELD_OUT = 0.1
@@ -46,6 +49,7 @@ class FlowDensity(Density):
     kind = "flow"
 
     @classmethod
+    @gradients()
     def fit(
         cls,
         z: Float[Tensor, "*b d"],
@@ -80,8 +84,7 @@ class FlowDensity(Density):
         x = coordinates[torch.randperm(len(z), generator=generator)]
         held_out = x[: int(HELD_OUT * len(x))]
         training = x[int(HELD_OUT * len(x)) :]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed(seed))
+        with SeededInit(mixed(seed)):
             flow = build(x.shape[1])
         optimizer = torch.optim.Adam(flow.parameters(), lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -116,14 +119,14 @@ class FlowDensity(Density):
         """Return the log-density in nats; differentiable."""
         inside = self.subspace.project(z)
         deviations = self.subspace.variances.sqrt().to(inside.device)
-        flow = self.flow.to(inside.device)()
+        flow = self._flow_on(inside.device)()
         value = flow.log_prob(inside / deviations) - deviations.log().sum()
         return (value + self.subspace.residual_log_prob(z, inside)).to(z)
 
     def score(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Return the gradient of the log-density, by automatic differentiation."""
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
+        with gradients():
+            z = z.detach().clone().requires_grad_()
             return torch.autograd.grad(self.log_prob(z).sum(), z)[0]
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
@@ -131,7 +134,7 @@ class FlowDensity(Density):
         whole("n", n, 0)
         white = torch.randn(n, len(self.subspace.axes), generator=generator, dtype=torch.float64)
         with torch.no_grad():
-            inside = self.flow.cpu()().transform.inv(white)
+            inside = self._flow_on(white.device)().transform.inv(white)
         return self.subspace.reconstruct(inside * self.subspace.variances.sqrt().cpu(), generator)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -140,11 +143,18 @@ class FlowDensity(Density):
         return super().state_dict() | flow
 
     @classmethod
+    @normal_tensors()
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "FlowDensity":
         """Rebuild a density from its `state_dict`."""
         space = Subspace.from_state_dict(tensors)
-        flow = build(len(space.axes))
+        flow = build(len(space.axes)).to(space.mean.device)
         flow.load_state_dict(
             {k.removeprefix("flow."): v for k, v in tensors.items() if k.startswith("flow.")}
         )
         return cls(space, flow.requires_grad_(False), tensors["fit_surprisal"])
+
+    def _flow_on(self, device: torch.device) -> Any:
+        """Return the flow on a device. The one that other threads use stays where it is."""
+        if device == self.subspace.mean.device:
+            return self.flow
+        return copy.deepcopy(self.flow).to(device)

@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import whole
+from ..fitting.precision import to_float64
+from ..sharing import normal_tensors
 from .base import Density, Subspace
-from .moments import Moments, to_float64
+from .moments import Moments
 
 # Most surprisals of a stream that are stored for quantiles.
 MAX_SURPRISALS = 20_000
@@ -30,6 +32,7 @@ class GaussianDensity(Density):
     kind = "gaussian"
 
     @classmethod
+    @normal_tensors()
     def fit(
         cls, z: Float[Tensor, "*b d"], pca: float = 0.95, residual: bool = True
     ) -> "GaussianDensity":
@@ -52,6 +55,7 @@ class GaussianDensity(Density):
         return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
     @classmethod
+    @normal_tensors()
     def fit_stream(
         cls,
         parts: Iterable[Tensor],
@@ -119,6 +123,7 @@ class GaussianDensity(Density):
         return white.T.reshape(inside.shape)
 
     @cached_property
+    @normal_tensors()
     def _factor(self) -> Float[Tensor, "q q"]:
         return torch.linalg.cholesky(self.covariance)
 
@@ -127,6 +132,7 @@ class GaussianDensity(Density):
         return self.covariance.logdet().item()
 
     @cached_property
+    @normal_tensors()
     def _precision_axes(self) -> Float[Tensor, "q d"]:
         """Inverse covariance times the axes: minus the score of a unit step in each component."""
         return torch.linalg.solve(self.covariance, self.subspace.axes)

@@ -8,9 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, whole
+from ..fitting.precision import to_float64
 from ..seeds import UNMIXED, check_seed, mixed
+from ..sharing import normal_tensors
 from .base import Density, Subspace
-from .moments import Moments, to_float64
+from .moments import Moments
 
 # Added to the variances of each Gaussian, as a share of the mean variance, so that none of them
 # collapses onto a few samples.
@@ -34,6 +36,7 @@ class MixtureDensity(Density):
     kind = "mixture"
 
     @classmethod
+    @normal_tensors()
     def fit(
         cls,
         z: Float[Tensor, "*b d"],

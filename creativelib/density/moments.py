@@ -13,19 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-
-
-def to_float64(values: Tensor) -> Tensor:
-    """Cast to float64 (on the CPU for MPS, which lacks it).
-
-    In float32, surprisals of hundreds of nats lose digits.
-    """
-    return (values.cpu() if values.device.type == "mps" else values).double()
+from ..fitting.precision import to_float64
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Moments of samples, in float64 (see `to_float64`)."""
+    """Moments of samples, in float64 (see `fitting.precision.to_float64`)."""
 
     # Number of samples.
     n: int

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..conceptlab.answers import fits_context, normalize_answer
@@ -65,7 +65,7 @@ class Samples:
                 f"folder is {str(folder)!r}, which has no samples.safetensors; expected a folder "
                 "that Samples.save wrote"
             )
-        return cls(**load_file(file))
+        return cls(**load(file.read_bytes()))
 
 
 def photo(*words: str) -> str:

@@ -31,6 +31,7 @@ from ..conceptlab.state import LearnResult
 from ..density import Density
 from ..errors import InputError, listed, one_of
 from ..seeds import seeded
+from ..sharing import normal_tensors
 from ..steering.guidance import split_prior
 from ..steering.pullback import draw_rare
 from ..steering.recipe import steer
@@ -117,9 +118,11 @@ class Workbench:
         """Return what is typical of a category, as its reference has it."""
         return self.reference(word).density
 
+    @normal_tensors()
     def _reference(self, word: str) -> Reference:
         return Reference.of(self.pipe, self.judge, word)
 
+    @normal_tensors()
     def _adaptive(self, word: str, seed: int) -> Learned:
         clock = time.monotonic()
         result = learn_concept(self.pipe, word, config=ADAPTIVE, seed=100 * seed, vqa=self.vqa)

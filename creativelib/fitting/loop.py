@@ -166,9 +166,10 @@ class Optimizers:
         """Restore what `state` returned; other entries are ignored."""
         for k, p in self.owned.items():
             stored = {name: state[f"{name}.{k}"] for name in STATE_NAMES if f"{name}.{k}" in state}
-            # A count of steps stays on the CPU, where AdamW keeps it.
+            # A count of steps stays on the CPU, where AdamW keeps it. Copies: Windows replaces no
+            # file whose tensors lie in memory as parts of the file.
             self.owner[k].state[p] = {
-                name: value if name == "step" else value.to(p.device)
+                name: value.clone() if name == "step" else value.to(p.device, copy=True)
                 for name, value in stored.items()
             }
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from ..errors import InputError, whole
+from ..fitting.precision import to_float64
 
 
 def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
@@ -25,7 +26,7 @@ def fitted(z: Float[Tensor, "n d"]) -> MultivariateNormal:
 
     if len(z) < 3:
         raise InputError(f"z holds {len(z)} embeddings; a Gaussian needs at least 3")
-    z = z.double().cpu()
+    z = to_float64(z).cpu()
     covariance = torch.from_numpy(ledoit_wolf(z.numpy())[0])
     if covariance.trace() <= 1e-12:
         raise InputError(

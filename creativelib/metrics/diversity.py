@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..errors import InputError, above
+from ..fitting.precision import to_float64
 
 
 def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
@@ -21,7 +22,7 @@ def vendi(z: Float[Tensor, "n d"], q: float = 1.0) -> float:
     if not len(z):
         raise InputError("z holds no embeddings; expected at least one")
     above("q", q, 0)
-    rows = normalize(z.double(), dim=-1)
+    rows = normalize(to_float64(z), dim=-1)
     # Both matrices of products have the same eigenvalues up to zeros; the smaller one is faster.
     products = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     share = torch.linalg.eigvalsh(products).clamp(min=0) / len(rows)
@@ -39,4 +40,4 @@ def total_variance(z: Float[Tensor, "n d"]) -> float:
     """
     if len(z) < 2:
         raise InputError(f"z holds {len(z)} embeddings; expected at least 2")
-    return z.double().var(0).sum().item()
+    return to_float64(z).var(0).sum().item()

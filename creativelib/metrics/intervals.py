@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, inside, whole
+from ..fitting.precision import to_float64
 from ..seeds import seeded
 
 
@@ -50,7 +51,7 @@ def bootstrap(
     inside("level", level, 0, 1)
     whole("draws", draws, 1)
     statistic = statistic or torch.mean
-    values = values.double()
+    values = to_float64(values)
     rows = torch.randint(len(values), (draws, len(values)), generator=seeded(0))
     replicates = torch.stack([statistic(values[chosen]) for chosen in rows]).double()
     low = replicates.quantile((1 - level) / 2).item()

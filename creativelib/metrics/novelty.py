@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, whole
+from ..fitting.precision import to_float64
 
 
 def nearest_distance(
@@ -25,6 +26,6 @@ def nearest_distance(
             f"k is {k}; expected 1 to the number of reference pictures, {len(reference)}"
         )
     distances = torch.cdist(
-        z.double(), reference.double(), compute_mode="donot_use_mm_for_euclid_dist"
+        to_float64(z), to_float64(reference), compute_mode="donot_use_mm_for_euclid_dist"
     )
     return distances.kthvalue(k).values.to(z)

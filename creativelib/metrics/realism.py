@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, whole
+from ..fitting.precision import to_float64
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5
     for name, rows in (("drawn", drawn), ("real", real)):
         if len(rows) <= k:
             raise InputError(f"{name} holds {len(rows)} pictures; expected more than k = {k}")
-    drawn = drawn.double()
-    real = real.double()
+    drawn = to_float64(drawn)
+    real = to_float64(real)
 
     def distances(x: Tensor, y: Tensor) -> Tensor:
         return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
@@ -76,8 +77,8 @@ def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 2:
             raise InputError(f"{name} holds {len(rows)} pictures; expected at least 2")
-    of_a = fid_features_to_statistics(a.double().cpu())
-    of_b = fid_features_to_statistics(b.double().cpu())
+    of_a = fid_features_to_statistics(to_float64(a).cpu())
+    of_b = fid_features_to_statistics(to_float64(b).cpu())
     return fid_statistics_to_metric(of_a, of_b, verbose=False)[KEY_METRIC_FID]
 
 
@@ -99,8 +100,8 @@ def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
     for name, rows in (("a", a), ("b", b)):
         if len(rows) < 3:
             raise InputError(f"{name} holds {len(rows)} pictures; expected at least 3")
-    a = a.double()
-    b = b.double()
+    a = to_float64(a)
+    b = to_float64(b)
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / x.shape[1] + 1) ** 3

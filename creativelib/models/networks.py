@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -17,6 +18,10 @@ from ..errors import InputError
 from ..files import atomic_write
 from ..fitting.precision import fast_precision
 from ..reading import refusing
+from ..sharing import normal_tensors
+
+# While transformers and diffusers load, they change how torch makes layers, for all threads.
+_loading = RLock()
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -66,6 +71,7 @@ def describe_weights(model: nn.Module) -> str:
     return f"{millions:,.1f} M weights on {weights[0].device}, {dtype}"
 
 
+@normal_tensors()
 def load_frozen(
     cls: Any, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Any:
@@ -75,7 +81,7 @@ def load_frozen(
     libraries would fill gaps with random numbers.
     """
     what = f"model folder {str(folder)!r}"
-    with refusing(what):
+    with _loading, refusing(what):
         # `dtype`, the newer name, is unknown to diffusers before 0.40.
         network, info = cls.from_pretrained(
             folder,
@@ -117,16 +123,20 @@ def check_vocabulary(folder: Path, known: int, least: int) -> None:
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """Hide transformers' progress bars, which tiny models do not need."""
+    """Hide transformers' progress bars, which tiny models do not need.
+
+    Threads load one after the other.
+    """
     from transformers.utils import logging
 
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
+    with _loading:
+        enabled = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if enabled:
+                logging.enable_progress_bar()
 
 
 def save_half(model: Any, folder: str | Path) -> None:

@@ -38,6 +38,7 @@ def machine() -> str:
 
     Tests of the notebooks ignore lines that begin like this one (tests/sanitize.cfg).
     """
+    import psutil
     import torch
 
     from .. import __version__
@@ -48,7 +49,7 @@ def machine() -> str:
         memory = properties.total_memory
     else:
         device = f"CPU, threads: {torch.get_num_threads()}"
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = psutil.virtual_memory().total
     return (
         f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, "
         f"creativelib {__version__}"

@@ -35,7 +35,7 @@ def figures(name: str) -> dict[str, Figure]:
 
     Raises InputError if there is no such file.
     """
-    rows = json.loads(_find(name, ".json").read_text())["figures"]
+    rows = json.loads(_find(name, ".json").read_text(encoding="utf-8"))["figures"]
     return {
         row["name"]: Figure(
             value=row["value"],

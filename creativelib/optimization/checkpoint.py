@@ -62,7 +62,8 @@ def read_checkpoint(
     try:
         with safe_open(file, "pt") as stored:
             header = json.loads(stored.metadata()["creativelib"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            # Copies: Windows replaces no file whose tensors lie in memory as parts of the file.
+            tensors = {name: stored.get_tensor(name).clone() for name in stored.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors raises several kinds, none of them public
         raise InputError(
             f"checkpoint is {str(file)!r}, which cannot be read ({error}); expected a saved run"

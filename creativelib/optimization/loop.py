@@ -17,6 +17,7 @@ from ..concept import Concept, TokenConcept
 from ..concept.base import MOST_CONCEPTS
 from ..errors import InputError, above, listed, whole
 from ..seeds import LARGEST, first_seed, mixed
+from ..sharing import gpu_turn, with_gradients
 from ..unclip.graphs import Replayed
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import Noise, NoiseSource, PriorSampling
@@ -106,8 +107,9 @@ def optimize(
     draw: gives the embeddings that are judged; by default the concept's own samples.
 
     Tensors are optimized in float32 and without weight decay, whose pull towards zero means nothing
-    to a text encoder. Raises InputError for values out of range at once, and Diverged when a value
-    is no longer finite or has exploded.
+    to a text encoder. It works in every mode of torch, and the tensors of its steps are normal
+    ones. Raises InputError for values out of range at once, and Diverged when a value is no longer
+    finite or has exploded.
     """
     templates = listed("templates", templates)
     objectives = [objective] * len(templates) if callable(objective) else list(objective)
@@ -120,7 +122,7 @@ def optimize(
     whole("n", n, 1)
     whole("seed", seed, 0, first_seed(LARGEST) + MOST_CONCEPTS)
     above("lr", lr, 0)
-    return _steps(
+    states = _steps(
         pipe=pipe,
         concept=concept,
         objectives=objectives,
@@ -133,6 +135,7 @@ def optimize(
         state=optimizer_state or OptimizerState(),
         draw=draw,
     )
+    return with_gradients(states)
 
 
 def step_generator(seed: int, index: int) -> torch.Generator:
@@ -171,8 +174,8 @@ def _steps(
     def evaluate(template: str, objective: Loss, noise: NoiseSource) -> Evaluation:
         current = concept.with_tensors(moving)
         sample = partial(draw, current) if draw is not None else current.sample
-        # Whoever runs the loop may sit in no_grad.
-        with torch.enable_grad():
+        # Networks that take turns on the device stay until the gradient has passed them.
+        with gpu_turn(pipe.device):
             z = sample(pipe, template, n, noise=noise, sampling=sampling)
             terms = objective(z)
             gradients = gradients_of(terms.total, z, list(moving.values()), pipe.dtype)

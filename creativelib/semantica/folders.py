@@ -26,6 +26,7 @@ from ..models.networks import load_frozen, usable_device
 from ..models.parts import VQ
 from ..pictures import fit_picture, read_picture
 from ..seeds import LARGEST, mixed
+from ..sharing import SeededInit
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
 from .learning import SHOTS, build, make_loss
@@ -175,7 +176,7 @@ def learn(
     }
     claim(out, arguments)
     if (out / CARD).is_file():
-        return json.loads((out / CARD).read_text())["training"]
+        return json.loads((out / CARD).read_text(encoding="utf-8"))["training"]
     corpus = encode(
         pictures=pictures.pixels,
         page=pictures.page,
@@ -184,14 +185,15 @@ def learn(
         name=folder.name,
     )
     learned = pairs(corpus, Filter(config.low, config.high))
-    torch.manual_seed(mixed(config.seed))
-    unet = build(
-        width=network.width,
-        latent=corpus.latents.shape[1],
-        size=corpus.latents.shape[2],
-        channels=config.channels,
-        layers=config.layers,
-    ).to(place)
+    with SeededInit(mixed(config.seed)):
+        unet = build(
+            width=network.width,
+            latent=corpus.latents.shape[1],
+            size=corpus.latents.shape[2],
+            channels=config.channels,
+            layers=config.layers,
+        )
+    unet = unet.to(place)
     recipe = Recipe(
         name="semantica",
         steps=config.steps,

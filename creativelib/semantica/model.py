@@ -31,6 +31,7 @@ from ..models.networks import describe_weights, load_frozen, save_half, usable_d
 from ..models.parts import COUNTING_UNET, VQ
 from ..pictures import check_pictures
 from ..reading import shortened
+from ..sharing import gpu_turn
 from ..unclip.prior import GUIDANCE_RANGE
 from ..vision.encoders import ENCODERS, Encoder
 
@@ -263,8 +264,9 @@ class Semantica:
         def predict(x: Tensor, t: Tensor, shown: bool) -> Tensor:
             return denoise(self.unet, x=x, t=t, tokens=tokens, count=count * shown)
 
-        latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
-        decoded = self.movq.decode(latents, force_not_quantize=True).sample
+        with gpu_turn(noise.device):
+            latents = sample(predict, noise=noise, steps=steps, guidance=guidance)
+            decoded = self.movq.decode(latents, force_not_quantize=True).sample
         return (decoded * 0.5 + 0.5).clamp(0, 1)
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ..density import Density
 from ..errors import MOST, finite, one_of, whole, within
+from ..fitting.precision import to_float64
+from ..sharing import gradients
 from ..unclip.conditions import PartialStart, TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import DenoisedFn, Generators, PriorSampling, ResampleFn
@@ -46,12 +48,13 @@ def move_to_surprisal(
     step of length a adds slope * a + a^2 / 2 nats; other densities are treated as if they had.
     """
     space = density.subspace
-    axes = space.axes.to(z.device)
-    deviations = space.variances.sqrt().to(z.device)
+    score = to_float64(density.score(z))
+    axes = space.axes.to(score.device)
+    deviations = space.variances.sqrt().to(score.device)
     # Of the surprisal, in nats per standard deviation.
-    slope = -(density.score(z).to(axes) @ axes.T) * deviations
+    slope = -(score @ axes.T) * deviations
     length = slope.norm(dim=-1).clamp_min(1e-6)
-    gap = share * (target - density.surprisal(z).to(axes))
+    gap = share * (target - to_float64(density.surprisal(z)))
     step = (length.square() + 2 * gap).clamp_min(0).sqrt() - length
     return z + ((step / length)[..., None] * slope * deviations @ axes).to(z)
 
@@ -205,8 +208,8 @@ def _push_latents(
     target: float,
     share: float,
 ) -> Float[Tensor, "k n m h w"]:
-    with torch.enable_grad():
-        moving = latents.detach().requires_grad_()
+    with gradients():
+        moving = latents.detach().clone().requires_grad_()
         embeddings = pipe.encode_images(pipe.render_latents(moving.flatten(0, 1)))
         surprisal = density.surprisal(embeddings).view(latents.shape[:2])
         (slope,) = torch.autograd.grad(surprisal.sum(), moving)

@@ -9,10 +9,12 @@ from ..english import check_template, clean_word
 from ..optimization.loop import optimize
 from ..optimization.objectives import Similarity
 from ..seeds import check_seed, first_seed, seeded
+from ..sharing import normal_tensors
 from ..unclip.pipeline import Pipeline
 from .settings import LR, STEER_DEFAULTS, SteerConfig
 
 
+@normal_tensors()
 def textual_inversion(
     pipe: Pipeline,
     word: str,

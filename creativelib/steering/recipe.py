@@ -18,6 +18,7 @@ from ..english import check_template, clean_word, fill
 from ..optimization.loop import Step, drain, optimize
 from ..optimization.objectives import Addend, Anchor, Objective, Rarity, Repulsion, as_objective
 from ..seeds import check_seed, first_seed, seeded
+from ..sharing import normal_tensors, with_gradients
 from ..unclip.pipeline import Pipeline
 from ..vision.vqa import Vqa
 from .pullback import valid_share
@@ -45,6 +46,7 @@ class SteerSetup:
     vqa: Vqa | None
 
 
+@normal_tensors()
 def iter_steer(
     pipe: Pipeline,
     word: str,
@@ -101,7 +103,7 @@ def iter_steer(
         state = SteerState.load(file, start, about)
     else:
         state = SteerState.begin(start)
-    return _iter_steer(state, setup, added, file, about)
+    return with_gradients(_iter_steer(state, setup, added, file, about))
 
 
 def _iter_steer(

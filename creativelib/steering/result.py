@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..concept import Concept
@@ -76,14 +76,14 @@ class SteerResult:
                 f"folder is {str(folder)!r}, which has no steering.json; expected a folder that "
                 "SteerResult.save wrote"
             )
-        facts = json.loads((folder / "steering.json").read_text())
+        facts = json.loads((folder / "steering.json").read_text(encoding="utf-8"))
         return cls(
             concept=load_concept(folder, pipe),
             density=load_density(folder / "density.safetensors"),
             target=Target(**facts["target"]),
             steps=facts["steps"],
             check_seconds=facts["check_seconds"],
-            **load_file(folder / "steering.safetensors"),
+            **load((folder / "steering.safetensors").read_bytes()),
         )
 
 

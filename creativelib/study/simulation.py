@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError, at_least, check_fields, whole
+from ..fitting.precision import to_float64
 from .design import COMPARISON, SCALE, Item, Study, Trial, plan
 from .store import SIMULATED, Vote, ballot, seed_of
 
@@ -105,8 +106,8 @@ def simulate(
     if not rarity.isfinite().all():
         raise InputError("rarity holds numbers that are not finite; expected finite ones")
     points = {
-        "imaginative": 1 + (SCALE - 1) * arousal(rarity.double()),
-        "plausible": 1 + (SCALE - 1) * valid.double(),
+        "imaginative": 1 + (SCALE - 1) * arousal(to_float64(rarity)),
+        "plausible": 1 + (SCALE - 1) * to_float64(valid),
     }
     points["category"] = points["plausible"]
     codes = [

@@ -27,7 +27,7 @@ DECODER = FOLDER / "decoder"
 def note(name: str, facts: dict) -> None:
     """Add a model's training facts to training.json, which the model card quotes."""
     file = FOLDER / "training.json"
-    card = json.loads(file.read_text()) if file.exists() else {}
+    card = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     write_json(file, card | {name: facts}, indent=1)
 
 
@@ -52,7 +52,9 @@ def wait_for(names: Sequence[str]) -> None:
 def sums() -> dict[str, str]:
     """Compute the sha256 of every bundled file and write them to sha256.json."""
     files = sorted(f for f in FOLDER.rglob("*") if f.is_file() and f.name != "sha256.json")
-    found = {str(f.relative_to(FOLDER)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    found = {
+        f.relative_to(FOLDER).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
+    }
     write_json(FOLDER / "sha256.json", found, indent=1)
     return found
 

@@ -23,6 +23,8 @@ from . import export, stream
 from .data import placed
 
 SIZE = 8  # pictures on a page
+# Windows waits for 61 processes at most.
+MOST_PROCESSES = 61
 # Pages drawn together. A GPU takes as long for many as for few.
 PAGES_ON_CORE = 100
 PAGES_ON_GPU = 2000
@@ -80,7 +82,8 @@ def draw_all(n: int, file: Path, seed: int, device: torch.device) -> None:
             for numbers in parts:
                 bar.update(draw_some(numbers, file=file, seed=seed, device=device, rows=rows))
             return
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             for count in pool.map(partial(draw_on_core, file=file, seed=seed), parts):
                 bar.update(count)
 

@@ -69,4 +69,4 @@ def main(run: Run) -> dict:
     stages["decoder"] = start("decoder", run=run, minutes=run.minutes, after=("clip", "vqmodel"))
     wait(stages)
     finish.main(run)
-    return json.loads((export.FOLDER / "training.json").read_text())
+    return json.loads((export.FOLDER / "training.json").read_text(encoding="utf-8"))

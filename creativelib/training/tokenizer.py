@@ -50,6 +50,10 @@ def build() -> Any:
     numbers = {symbol: i for i, symbol in enumerate(vocabulary)}
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.json").write_text(json.dumps(numbers))
-        (Path(folder) / "merges.txt").write_text("\n".join(lines) + "\n")
+        (Path(folder) / "vocab.json").write_text(
+            json.dumps(numbers), encoding="utf-8", newline="\n"
+        )
+        (Path(folder) / "merges.txt").write_text(
+            "\n".join(lines) + "\n", encoding="utf-8", newline="\n"
+        )
         return CLIPTokenizer.from_pretrained(folder, model_max_length=LENGTH)

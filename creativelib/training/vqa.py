@@ -61,7 +61,7 @@ def build_tokenizer(folder: Any) -> Any:
     # A dictionary keeps the order and drops repetitions.
     vocabulary = dict.fromkeys([*SPECIAL, *whole, *letters, *("##" + c for c in letters)])
     with atomic_write(folder / "vocab.txt") as part:
-        part.write_text("\n".join(vocabulary) + "\n")
+        part.write_text("\n".join(vocabulary) + "\n", encoding="utf-8", newline="\n")
     return BertTokenizer.from_pretrained(folder, bos_token="[DEC]", model_max_length=32)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
@@ -27,10 +27,12 @@ from ..density.base import Subspace
 from ..density.moments import Moments
 from ..errors import InputError, listed, whole, within
 from ..files import atomic_write, write_json
+from ..fitting.precision import to_float64
 from ..models.folders import read_config
 from ..models.location import bundled
 from ..models.networks import usable_device
 from ..reading import refusing, shortened
+from ..sharing import gpu_turn, normal_tensors
 from .batches import in_batches
 from .conditions import TextCondition
 from .prior import EMBEDDING_ROWS, GUIDANCE_RANGE, Generators
@@ -106,7 +108,7 @@ class Codes:
         whole("buckets", buckets, 2)
         whole("dots", dots, 2)
         levels = torch.linspace(0, 1, dots + 1, dtype=torch.float64)[1:-1]
-        edges = torch.quantile(like.double(), levels)
+        edges = torch.quantile(to_float64(like), levels)
         return cls(Subspace.fit(Moments.of(z), pca, residual=False), edges, buckets)
 
     def __len__(self) -> int:
@@ -114,21 +116,21 @@ class Codes:
         return len(self.subspace.axes)
 
     def encode(self, z: Float[Tensor, "*b d"]) -> Int[Tensor, "*b c"]:
-        """Turn embeddings into codes.
+        """Turn embeddings into codes, on the embeddings' device.
 
         Raises InputError for embeddings of another width than the fit's.
         """
         inside = self.subspace.project(z)
         deviations = inside / self.subspace.variances.sqrt().to(inside)
         positions = (deviations / SPAN + 1) / 2 * self.buckets
-        return positions.floor().clamp(0, self.buckets - 1).long()
+        return positions.floor().clamp(0, self.buckets - 1).long().to(z.device)
 
     def decode(self, codes: Int[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
         """Turn codes into embeddings in float32, in the middle of their buckets."""
-        deviations = (((codes.double() + 0.5) / self.buckets) * 2 - 1) * SPAN
+        deviations = (((to_float64(codes) + 0.5) / self.buckets) * 2 - 1) * SPAN
         space = self.subspace
         inside = deviations * space.variances.sqrt().to(deviations)
-        return (space.mean.to(inside) + inside @ space.axes.to(inside)).float()
+        return (space.mean.to(inside) + inside @ space.axes.to(inside)).float().to(codes.device)
 
     def dot(self, z: Float[Tensor, "b d"], pooled: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
         """Find the quantile in which the dot product of unit image and text embeddings lies."""
@@ -249,6 +251,7 @@ class AutoregressivePrior:
         )
 
     @classmethod
+    @normal_tensors()
     def load(
         cls, name_or_path: str | Path = "menagerie", device: str | torch.device = "cpu"
     ) -> "AutoregressivePrior":
@@ -268,7 +271,7 @@ class AutoregressivePrior:
         sizes = _read_sizes(folder / "config.json")
         place = usable_device(device)
         with refusing(f"prior {str(name_or_path)!r}"):
-            tensors = load_file(folder / "codes.safetensors")
+            tensors = load((folder / "codes.safetensors").read_bytes())
             weights = load_file(folder / "model.safetensors")
             codes = Codes(Subspace.from_state_dict(tensors), tensors["edges"], sizes.buckets)
             model = CodeModel(sizes)
@@ -326,7 +329,8 @@ class AutoregressivePrior:
         dot = (low + chance[:, 0] * (max(high - low, 1))).long().clamp(max=sizes.dots - 1)
         owner = torch.arange(k * n, device=dot.device) // n
         draw_codes = partial(self._draw_codes, cond, guidance)
-        codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
+        with gpu_turn(dot.device):
+            codes = in_batches(draw_codes, EMBEDDING_ROWS, owner, dot, chance[:, 1:])
         return self.codes.decode(codes).view(k, n, -1)
 
     def _draw_codes(
@@ -376,10 +380,10 @@ def pick(logits: Float[Tensor, "r v"], chance: Float[Tensor, " r"]) -> Int[Tenso
 
     Each row gets the first value whose cumulative probability exceeds its number.
     """
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    drawn = torch.searchsorted(cumulative, chance.double()[:, None], right=True)[:, 0]
+    cumulative = to_float64(logits).softmax(-1).cumsum(-1)
+    drawn = torch.searchsorted(cumulative, to_float64(chance)[:, None], right=True)[:, 0]
     # Rounding may leave the last sum below 1.
-    return drawn.clamp(max=logits.shape[-1] - 1)
+    return drawn.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
 
 def _select(cond: TextCondition, index: Int[Tensor, " r"]) -> TextCondition:

@@ -1,15 +1,17 @@
 """The prior's inputs: tokenized texts, their encodings, adapters, and where sampling starts."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..errors import check_fields, share
+from .twins import twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,22 +86,29 @@ def aligned(cond: TextCondition, other: TextCondition) -> tuple[TextCondition, T
     return own, TextCondition(pooled, tokens, mask, used)
 
 
-@contextmanager
-def routed_through_adapters(prior: Any, names: list[str]) -> Iterator[None]:
-    """Send each row of the batch through the adapter of its name, by peft's own mechanism."""
-    from peft.tuners.lora import LoraLayer
+class Spliced(nn.Module):
+    """A table of token embeddings, with one of k vectors at one position of each of k texts."""
 
-    def name_rows(_layer: nn.Module, inputs: Any, named: dict[str, Any]) -> Any:
-        return inputs, named | {"adapter_names": names}
+    def __init__(self, table: nn.Module, position: int, vectors: Float[Tensor, "k w"]) -> None:
+        super().__init__()
+        self.table = table
+        self.position = position
+        self.vectors = vectors
 
-    layers = [layer for layer in prior.modules() if isinstance(layer, LoraLayer)]
-    hooks = [
-        layer.register_forward_pre_hook(name_rows, with_kwargs=True)
-        for layer in layers
-        if isinstance(layer, nn.Module)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def forward(self, ids: Int[Tensor, "k l"]) -> Float[Tensor, "k l w"]:
+        rows = self.table(ids)
+        here = torch.arange(rows.shape[1], device=rows.device)[None, :, None] == self.position
+        return torch.where(here, self.vectors.to(rows)[:, None, :], rows)
+
+
+def routed_twin(adapters: Adapters, tensors: Mapping[str, Tensor], names: list[str]) -> Any:
+    """Return a twin of the adapters' prior that sends row i of a batch through adapter names[i].
+
+    It computes with the adapters' weights and with other `tensors` by their names. The routing is
+    peft's own, for which a layer has to be called with the names.
+    """
+    prior = twin(adapters.prior, {**tensors, **adapters.weights})
+    for layer in {name.split(".lora_")[0] for name in adapters.weights}:
+        adapted = prior.get_submodule(layer)
+        adapted.forward = partial(adapted.forward, adapter_names=names)
+    return prior

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..sharing import gpu_turn
+
 Result = TypeVar("Result")
 # Plain calls before the recording. Most functions are called only a few times, and a recording has
 # to pay for itself.
@@ -25,7 +27,8 @@ SHORT = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 def short_attention(device: torch.device) -> AbstractContextManager:
     """Select the attention kernels that are fastest for short sequences on a GPU.
 
-    On other devices the context changes nothing.
+    On other devices the context changes nothing. On a GPU it holds for the whole process, so take
+    a `sharing.gpu_turn` around it and around whatever else computes attention.
     """
     return sdpa_kernel(SHORT) if device.type == "cuda" else nullcontext()
 
@@ -37,7 +40,8 @@ class Replayed(Generic[Result]):
     so copy what has to outlast the next call.
 
     A function that asks the GPU for a value on the way cannot be recorded. It is called without a
-    graph as before, with a warning. Without a GPU nothing is recorded.
+    graph as before, with a warning. Without a GPU nothing is recorded. Threads record one at a
+    time, and what others do meanwhile on the GPU is neither recorded nor an error.
     """
 
     def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
@@ -53,7 +57,8 @@ class Replayed(Generic[Result]):
         self.calls += 1
         if self.device.type != "cuda" or self.calls != EAGER + 1:
             return self.function()
-        return self._record()
+        with gpu_turn(self.device):
+            return self._record()
 
     def _record(self) -> Result:
         # torch.cuda.graph requires one more plain call, on a stream of its own.
@@ -64,7 +69,7 @@ class Replayed(Generic[Result]):
         torch.cuda.current_stream(self.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.result = self.function()
         except RuntimeError as error:
             torch.cuda.synchronize(self.device)

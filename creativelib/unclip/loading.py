@@ -66,6 +66,9 @@ def load_parts(
             "prior_scheduler": _load_scheduler(prior / scheduler),
         }
         parts["decoder"] = _load_decoder(files, waiting, device, dtype, parts)
+    # A tokenizer remembers how it was called last. From now on nobody asks it to pad, so that
+    # threads can share it.
+    parts["tokenizer"]("")
     if offload:
         parts["offloader"] = Offloader(
             device=device,

@@ -11,7 +11,8 @@ class Offloader:
     """Two sets of networks: one is on the device while the other waits in the CPU's memory.
 
     Differentiate everything that was computed with one set before the other set is loaded: a graph
-    needs its weights where they were.
+    needs its weights where they were. Among several threads that takes a `sharing.gpu_turn` from
+    the computation to its gradient, as in `optimization.loop`.
     """
 
     device: torch.device

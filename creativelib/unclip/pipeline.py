@@ -2,27 +2,29 @@
 
 `Pipeline` is a facade. The sampling itself is in `prior` and `decoders`. Nothing here switches
 gradients off: the weights are frozen, so a graph is built only where the input asks for one.
+Nothing here changes a network or leaves anything in one: threads may share a pipeline.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from cachetools import LRUCache
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..english import LONGEST
 from ..errors import InputError, listed, shown, whole, within
 from ..models.location import locate
 from ..models.networks import default_dtype, usable_device
 from ..pictures import Preprocess, check_pictures, fit_picture
+from ..sharing import Remembered, gpu_turn, normal_tensors
 from .batches import in_batches
-from .conditions import PartialStart, TextCondition, TokenIds
+from .conditions import PartialStart, Spliced, TextCondition, TokenIds
 from .decoders import PICTURE_ROWS, Decoder, sample_latents
 from .graphs import short_attention
 from .loading import load_parts
@@ -40,6 +42,7 @@ from .prior import (
     sample_embeddings,
 )
 from .schedulers import check_steps
+from .twins import twin
 
 # Guidance and steps that decoders are sampled with by default. The bundled one needs few steps; the
 # others get diffusers' own guidance.
@@ -55,6 +58,10 @@ class Pipeline:
     """A loaded stack, see `load`. Embeddings leave it in float32 and unnormalized.
 
     Pictures are in [0, 1]. What goes from step to step, and what is optimized, is in float32.
+
+    Threads may share a pipeline, each with generators of its own: each gets what it gets alone. On
+    a GPU they take turns. Methods work in every mode of torch; what they return in inference mode
+    are normal tensors, so that it can be part of a gradient later.
     """
 
     name: str
@@ -94,8 +101,8 @@ class Pipeline:
     @property
     def token_table(self) -> Float[Tensor, "v w"]:
         """The text encoder's input embedding of every token."""
-        self._onload("prior")
-        return self.text_encoder.get_input_embeddings().weight
+        with self._at_work("prior"):
+            return self.text_encoder.get_input_embeddings().weight
 
     @property
     def decode_defaults(self) -> tuple[float, int]:
@@ -124,7 +131,9 @@ class Pipeline:
 
     def encode_text(self, prompts: Sequence[str]) -> TextCondition:
         """Encode k prompts. Raises InputError for no prompt, and for one that is too long."""
-        return self._encode_ids(self._tokenize(listed("prompts", prompts)))
+        ids = self._tokenize(listed("prompts", prompts))
+        with self._at_work("prior"):
+            return self._encode_ids(ids, self.text_encoder)
 
     def encode_spliced(
         self, text: str, position: int, vectors: Float[Tensor, "k w"]
@@ -135,15 +144,12 @@ class Pipeline:
         rule the text encoder pools by.
         """
 
-        def splice(_module: nn.Module, _inputs: object, rows: Tensor) -> Tensor:
-            here = torch.arange(rows.shape[1], device=rows.device)[None, :, None] == position
-            return torch.where(here, vectors.to(rows)[:, None, :], rows)
-
-        hook = self.text_encoder.get_input_embeddings().register_forward_hook(splice)
-        try:
-            return self._encode_ids(self._tokenize([text] * len(vectors)))
-        finally:
-            hook.remove()
+        network = self.text_encoder
+        table = network.get_input_embeddings()
+        place = next(name for name, part in network.named_modules() if part is table)
+        ids = self._tokenize([text] * len(vectors))
+        with self._at_work("prior"):
+            return self._encode_ids(ids, twin(network, {place: Spliced(table, position, vectors)}))
 
     def encode_images(self, pictures: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b d"]:
         """Embed pictures in [0, 1] of any size with CLIP; differentiable.
@@ -151,9 +157,9 @@ class Pipeline:
         Raises InputError for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures, "... 3 h w")
-        self._onload("pictures")
         flat = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
-        embedded = in_batches(self._embed_pictures, PICTURE_ROWS, flat).float()
+        with self._at_work("pictures"):
+            embedded = in_batches(self._embed_pictures, PICTURE_ROWS, flat).float()
         return embedded.view(*pictures.shape[:-3], -1)
 
     def sample_prior(
@@ -191,22 +197,22 @@ class Pipeline:
                 f"negative holds {len(negative.pooled)} conditions; expected one, or one for each "
                 f"of the {k}"
             )
-        self._onload("prior")
-        if not isinstance(noise, Noise):
-            steps = sampling.steps - (0 if start is None else start.first_step(sampling.steps))
-            d = self.prior.config.embedding_dim
-            noise = Noise.draw(noise, steps, k, n, d, self.device)
-        return sample_embeddings(
-            self.prior,
-            self._schedule(sampling.steps),
-            cond,
-            negative or self._empty,
-            noise,
-            guidance=sampling.guidance,
-            start=start,
-            denoised_fn=denoised_fn,
-            resample_fn=resample_fn,
-        )
+        with self._at_work("prior"):
+            if not isinstance(noise, Noise):
+                steps = sampling.steps - (0 if start is None else start.first_step(sampling.steps))
+                d = self.prior.config.embedding_dim
+                noise = Noise.draw(noise, steps, k, n, d, self.device)
+            return sample_embeddings(
+                self.prior,
+                self._schedule(sampling.steps),
+                cond,
+                negative or self._empty,
+                noise,
+                guidance=sampling.guidance,
+                start=start,
+                denoised_fn=denoised_fn,
+                resample_fn=resample_fn,
+            )
 
     def decode(
         self,
@@ -246,25 +252,26 @@ class Pipeline:
         _check_negative(negative, guidance)
         k, n, _ = z.shape
         rows = expand_generators(generator, k, n)
-        self._onload("pictures")
-        embeddings = z.flatten(0, 1).to(self.device, self.dtype)
-        if negative is None:
-            away = self._blank.expand_as(embeddings)
-        else:
-            away = negative.flatten(0, 1).to(embeddings)
         modify = None if denoised_fn is None else _of_groups(denoised_fn, k, n)
-        latents = sample_latents(
-            self.decoder,
-            embeddings,
-            away,
-            self._initial_noise(noise, rows, k, n),
-            generator=rows,
-            guidance=guidance,
-            steps=steps,
-            eta=eta,
-            denoised_fn=modify,
-        )
-        return self.decoder.enlarge(self.render_latents(latents), rows).unflatten(0, (k, n))
+        with self._at_work("pictures"):
+            embeddings = z.flatten(0, 1).to(self.device, self.dtype)
+            if negative is None:
+                away = self._blank.expand_as(embeddings)
+            else:
+                away = negative.flatten(0, 1).to(embeddings)
+            latents = sample_latents(
+                self.decoder,
+                embeddings,
+                away,
+                self._initial_noise(noise, rows, k, n),
+                generator=rows,
+                guidance=guidance,
+                steps=steps,
+                eta=eta,
+                denoised_fn=modify,
+            )
+            pictures = self.decoder.enlarge(self.render_latents(latents), rows)
+        return pictures.unflatten(0, (k, n))
 
     def _initial_noise(
         self,
@@ -288,12 +295,12 @@ class Pipeline:
 
     def render_latents(self, latents: Float[Tensor, "c m h w"]) -> Float[Tensor, "c 3 hh ww"]:
         """Turn latents into pictures in [0, 1]; differentiable where not clipped."""
-        self._onload("pictures")
 
         def render(rows: Tensor) -> Tensor:
             return self.decoder.render(rows.to(self.dtype))
 
-        return in_batches(render, PICTURE_ROWS, latents).clamp(0, 1)
+        with self._at_work("pictures"):
+            return in_batches(render, PICTURE_ROWS, latents).clamp(0, 1)
 
     def encode_latents(self, pictures: Float[Tensor, "c 3 h w"]) -> Float[Tensor, "c m hh ww"]:
         """Turn pictures in [0, 1] into latents; other sizes are resized and center-cropped.
@@ -301,14 +308,14 @@ class Pipeline:
         Raises InputError for pictures that are not floats in [0, 1].
         """
         check_pictures(pictures)
-        self._onload("pictures")
         side = self.decoder.side
-        fitted = fit_picture(pictures.to(self.device, torch.float32), side, side)
 
         def encode(rows: Tensor) -> Tensor:
             return self.decoder.encode(rows.to(self.dtype))
 
-        return in_batches(encode, PICTURE_ROWS, fitted)
+        with self._at_work("pictures"):
+            fitted = fit_picture(pictures.to(self.device, torch.float32), side, side)
+            return in_batches(encode, PICTURE_ROWS, fitted)
 
     @cached_property
     def _empty(self) -> TextCondition:
@@ -329,27 +336,31 @@ class Pipeline:
         return self.image_encoder(zeros).image_embeds
 
     @cached_property
-    def _token_cache(self) -> LRUCache[tuple[str, ...], TokenIds]:
+    def _tokenized(self) -> Remembered[tuple[str, ...], TokenIds]:
         """Tokenized texts, already on the device when a step asks for them again."""
-        return LRUCache(CACHED_PROMPTS)
+        return Remembered(CACHED_PROMPTS)
 
     @cached_property
-    def _schedules(self) -> LRUCache[int, PriorSchedule]:
-        return LRUCache(CACHED_SCHEDULES)
+    def _schedules(self) -> Remembered[int, PriorSchedule]:
+        return Remembered(CACHED_SCHEDULES)
 
     def _schedule(self, steps: int) -> PriorSchedule:
-        if steps not in self._schedules:
-            self._schedules[steps] = PriorSchedule.of(self.prior_scheduler, steps, self.device)
-        return self._schedules[steps]
+        lay_out = partial(PriorSchedule.of, self.prior_scheduler, steps, self.device)
+        return self._schedules.get(steps, lay_out)
 
-    def _onload(self, stage: str) -> None:
-        if self.offloader is not None:
-            self.offloader.onload(stage)
+    @contextmanager
+    def _at_work(self, stage: str) -> Iterator[None]:
+        """Use the networks of a stage, "prior" or "pictures", in any thread and any mode."""
+        with normal_tensors(), gpu_turn(self.device):
+            if self.offloader is not None:
+                self.offloader.onload(stage)
+            yield
 
     def _tokenize(self, texts: Sequence[str]) -> TokenIds:
         key = tuple(texts)
-        if key in self._token_cache:
-            return self._token_cache[key]
+        return self._tokenized.get(key, partial(self._tokenize_anew, key))
+
+    def _tokenize_anew(self, texts: tuple[str, ...]) -> TokenIds:
         limit = self.tokenizer.model_max_length
         for text in set(texts):
             if not isinstance(text, str) or len(text) > LONGEST:
@@ -361,21 +372,23 @@ class Pipeline:
                 raise InputError(
                     f"prompt {shown(text)} has {length - 2} tokens; expected at most {limit - 2}"
                 )
-        ids = self.tokenizer(list(texts), padding="max_length", return_tensors="pt").input_ids
+        # The tokenizer itself is not asked to pad: it would remember that for all threads.
+        rows = [torch.tensor(ids) for ids in self.tokenizer(list(texts)).input_ids]
+        ids = torch.full((len(rows), limit), self.tokenizer.pad_token_id)
+        for padded, row in zip(ids, rows, strict=True):
+            padded[: len(row)] = row
         end = (ids == self.tokenizer.eos_token_id).int().argmax(1, keepdim=True)
         mask = torch.arange(ids.shape[1]) <= end
         used = int(mask.any(0).sum())
-        tokenized = TokenIds(ids.to(self.device), mask.to(self.device), used)
-        self._token_cache[key] = tokenized
-        return tokenized
+        return TokenIds(ids.to(self.device), mask.to(self.device), used)
 
-    def _encode_ids(self, texts: TokenIds) -> TextCondition:
-        self._onload("prior")
+    def _encode_ids(self, texts: TokenIds, encoder: Any) -> TextCondition:
+        """Encode tokenized texts with the text encoder or a twin of it."""
         # A causal encoder needs no padding. The bundled model keeps it: sums over another length
         # round differently, and the book's stored outputs would all move by a little.
         length = texts.ids.shape[1] if self.has_truth else texts.used
         with short_attention(self.device):
-            output = self.text_encoder(texts.ids[:, :length])
+            output = encoder(texts.ids[:, :length])
         return TextCondition(
             pooled=output.text_embeds,
             tokens=output.last_hidden_state,
@@ -388,6 +401,7 @@ class Pipeline:
         return self.image_encoder(pixels.to(self.dtype)).image_embeds
 
 
+@normal_tensors()
 def load(
     name_or_path: str | Path | tuple[str | Path, str | Path],
     device: str | torch.device | None = None,
@@ -407,6 +421,8 @@ def load(
         loaded.
     offload: the networks that draw and look at pictures wait in the CPU's memory while the text
         encoder and the prior work, and the other way round: slower, and for small GPUs.
+
+    Load before threads begin to work: while a model loads, torch makes layers differently for all.
 
     Raises InputError for an unknown model or device, folders that hold something else, and damaged
     bundled files, before anything slow is imported; and for a model that is larger than what is

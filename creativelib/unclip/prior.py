@@ -7,7 +7,6 @@ recorded as one CUDA graph.
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call
 
 from ..errors import InputError, check_fields, whole, within
 from .batches import in_batches
-from .conditions import PartialStart, TextCondition, aligned, routed_through_adapters
+from .conditions import PartialStart, TextCondition, aligned, routed_twin
 from .graphs import short_attention
 from .schedulers import check_prior_scheduler, check_steps
+from .twins import twin
 
 # Embeddings sent through the network at once. Bounds memory and changes no result.
 EMBEDDING_ROWS = 256
@@ -258,14 +257,14 @@ def predict_x0(
     pooled = torch.cat([source.pooled[owner] for source in sources])
     tokens = torch.cat([source.tokens[owner] for source in sources])
     mask = torch.cat([source.mask[owner] for source in sources])
-    weights = dict(_shortened(network, cond.used))
-    routes = nullcontext()
-    if adapters is not None:
-        weights |= adapters.weights
+    shortened = _shortened(network, cond.used)
+    if adapters is None:
+        own = twin(network, shortened)
+    else:
         names = [adapters.names[i] for i in owner.tolist()]
-        routes = routed_through_adapters(network, names * len(sources))
-    with short_attention(x_t.device), routes:
-        output = functional_call(network, weights, (inputs, t, pooled, tokens, mask))
+        own = routed_twin(adapters, shortened, names * len(sources))
+    with short_attention(x_t.device):
+        output = own(inputs, t, pooled, tokens, mask)
     x0_pred = output.predicted_image_embedding
     if not guided:
         return x0_pred

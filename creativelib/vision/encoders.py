@@ -18,6 +18,7 @@ from ..models.networks import describe_weights, hide_progress_bars, load_frozen,
 from ..models.parts import ENCODER
 from ..pictures import Preprocess, check_pictures
 from ..reading import shortened
+from ..sharing import gpu_turn
 
 BATCH_PICTURES = 64  # pictures encoded at once
 # Parts of a bundled stack that hold an encoder's network and its preprocessing.
@@ -132,7 +133,8 @@ class Encoder:
         )
 
     def _encode(self, pictures: Float[Tensor, "n 3 h w"]) -> Encoded:
-        output = self.model(self.preprocess(pictures.to(self.device).float()))
+        with gpu_turn(self.device):
+            output = self.model(self.preprocess(pictures.to(self.device).float()))
         tokens = output.last_hidden_state
         if hasattr(output, "image_embeds"):
             return Encoded(

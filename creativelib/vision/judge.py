@@ -18,10 +18,11 @@ from ..errors import InputError, listed
 from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
-from ..models.networks import check_vocabulary, describe_weights, usable_device
+from ..models.networks import check_vocabulary, describe_weights, hide_progress_bars, usable_device
 from ..models.parts import JUDGE, JUDGE_WORDS, Part
 from ..pictures import check_pictures, fit_picture
 from ..reading import refusing, shortened
+from ..sharing import gpu_turn, normal_tensors
 
 BATCH_PICTURES = 128  # pictures embedded at once
 # open_clip reads the first of these files of weights that exists.
@@ -72,6 +73,7 @@ class Judge:
         return f"Judge({describe_weights(self.model)})\n  pictures of {self.size} x {self.size}"
 
     @classmethod
+    @normal_tensors()
     def load(
         cls,
         name_or_path: str | Path = "menagerie",
@@ -103,11 +105,14 @@ class Judge:
         safe: dict[str, Any] = {}
         if own_words:
             safe = {"trust_remote_code": False, "local_files_only": True}
-        with refusing(f"{name}, which"):
+        with hide_progress_bars(), refusing(f"{name}, which"):
             model: Any = open_clip.create_model(f"local-dir:{folder}", device=device)
             tokenizer: Any = open_clip.get_tokenizer(f"local-dir:{folder}", **safe)
             known = len(tokenizer.tokenizer) if own_words else tokenizer.vocab_size
             least = config["text_cfg"].get("vocab_size", known) // 2
+            # A tokenizer remembers how it was called last. All calls are alike, so that after this
+            # one threads can share it.
+            tokenizer([""])
         check_vocabulary(folder, known, least)
         config = model.visual.preprocess_cfg
         size = config["size"]
@@ -148,13 +153,15 @@ class Judge:
             if self.squash:
                 part = interpolate(part, size, mode="bicubic", antialias=True).clamp(0, 1)
             pixels = fit_picture(part, self.size, self.size)
-            parts.append(self.model.encode_image((pixels - mean) / std))
+            with gpu_turn(self.device):
+                parts.append(self.model.encode_image((pixels - mean) / std))
         return normalize(torch.cat(parts), dim=-1)
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Embed prompts as unit vectors. Raises InputError unless they are a list of texts."""
         tokens = self.tokenizer(list(listed("prompts", prompts))).to(self.device)
-        return normalize(self.model.encode_text(tokens), dim=-1)
+        with gpu_turn(self.device):
+            return normalize(self.model.encode_text(tokens), dim=-1)
 
     def classify(
         self, pictures: Float[Tensor, "n 3 h w"], prompts: Sequence[str]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -27,9 +28,12 @@ from ..models.networks import (
 from ..models.parts import VQA
 from ..pictures import check_pictures
 from ..reading import refusing
+from ..sharing import gpu_turn, normal_tensors
 from ..unclip.pipeline import Pipeline
 
 BATCH_PICTURES = 64  # pictures asked about at once
+# A processor's tokenizer remembers how it was called last, so threads call it one at a time.
+_processing = Lock()
 STYLE_QUESTION = "what style is this picture?"
 
 
@@ -111,18 +115,20 @@ class BlipVqa:
         """
         check_pictures(pictures)
         clean_text("question", question)
-        tokens = self.processor.tokenizer(question, return_tensors="pt")
+        with _processing:
+            tokens = self.processor.tokenizer(question, return_tensors="pt")
         ids = tokens.input_ids.to(self.model.device)
         answers = []
         for part in pictures.detach().split(BATCH_PICTURES):
             pixels = self.processor.image_processor(
                 images=list(part.float().cpu()), do_rescale=False, return_tensors="pt"
             ).pixel_values
-            out = self.model.generate(
-                ids.expand(len(part), -1),
-                pixels.to(self.model.device, self.model.dtype),
-                max_new_tokens=8,
-            )
+            with gpu_turn(self.model.device):
+                out = self.model.generate(
+                    ids.expand(len(part), -1),
+                    pixels.to(self.model.device, self.model.dtype),
+                    max_new_tokens=8,
+                )
             answers += self.processor.tokenizer.batch_decode(out, skip_special_tokens=True)
         return [answer.strip().lower() for answer in answers]
 
@@ -193,12 +199,17 @@ class Blip2Vqa:
         prompt = f"Question: {question} Answer:"
         answers = []
         for part in pictures.detach().float().cpu().split(BATCH_PICTURES):
-            inputs = self.processor(
-                images=list(part), text=[prompt] * len(part), do_rescale=False, return_tensors="pt"
-            )
-            out = self.model.generate(
-                **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
-            )
+            with _processing:
+                inputs = self.processor(
+                    images=list(part),
+                    text=[prompt] * len(part),
+                    do_rescale=False,
+                    return_tensors="pt",
+                )
+            with gpu_turn(self.model.device):
+                out = self.model.generate(
+                    **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8
+                )
             # A language model without an encoder repeats the prompt.
             if not self.model.config.text_config.is_encoder_decoder:
                 out = out[:, inputs.input_ids.shape[1] :]
@@ -272,15 +283,19 @@ class SmolVlmVqa:
         pixels = (pictures.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
         answers = []
         for part in pixels.split(BATCH_PICTURES):
-            inputs = self.processor(
-                images=[[picture] for picture in part],
-                text=[prompt] * len(part),
-                return_tensors="pt",
-                **one_tile,
-            )
-            out = self.model.generate(
-                **inputs.to(self.model.device, self.model.dtype), max_new_tokens=8, do_sample=False
-            )
+            with _processing:
+                inputs = self.processor(
+                    images=[[picture] for picture in part],
+                    text=[prompt] * len(part),
+                    return_tensors="pt",
+                    **one_tile,
+                )
+            with gpu_turn(self.model.device):
+                out = self.model.generate(
+                    **inputs.to(self.model.device, self.model.dtype),
+                    max_new_tokens=8,
+                    do_sample=False,
+                )
             answers += self.processor.tokenizer.batch_decode(
                 out[:, inputs.input_ids.shape[1] :], skip_special_tokens=True
             )
@@ -339,6 +354,7 @@ def _describe(vqa: BlipVqa | Blip2Vqa | SmolVlmVqa) -> str:
     return f"{type(vqa).__name__}({describe_weights(vqa.model)})\n  pictures of {side} x {side}"
 
 
+@normal_tensors()
 def _load(
     model_class: Any,
     processor_class: Any,

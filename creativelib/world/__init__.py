@@ -6,6 +6,7 @@ Every picture is drawn from discrete factors, and the distribution of the factor
 from functools import cache
 
 from ..errors import InputError, nearest, shown
+from ..sharing import normal_tensors
 from .categories import CATEGORIES
 from .distribution import Given, Truth
 from .plan import Category
@@ -29,6 +30,7 @@ def category(name: str) -> Category:
 
 
 @cache
+@normal_tensors()
 def truth(name: str) -> Truth:
     """Return the exact distribution of a category's factors.
 

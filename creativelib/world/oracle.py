@@ -24,6 +24,7 @@ from ..errors import InputError, one_of, whole
 from ..pictures import check_pictures
 from ..reading import read_json, refusing, shortened, verify
 from ..seeds import seeded
+from ..sharing import normal_tensors
 from . import CATEGORIES, styles, truth
 from . import category as find_category
 from .rendering import POSE
@@ -40,6 +41,7 @@ MAX_VALUES = max(len(f.values) for c in CATEGORIES for f in c.factors)
 
 
 @cache
+@normal_tensors()
 def slots() -> Int[Tensor, "c f v"]:
     """Index the output of each value of each factor of each category.
 
@@ -379,6 +381,7 @@ class Oracle:
         self.broken_limit = broken_limit
 
     @classmethod
+    @normal_tensors()
     def load(cls, name: str = "residual", folder: Path = FOLDER) -> "Oracle":
         """Load the bundled oracle ("residual") or the second one of another architecture ("mix").
 

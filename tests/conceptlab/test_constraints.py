@@ -115,20 +115,20 @@ def test_gradients_reach_the_concepts_vectors_only(pipe):
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(p.grad is None for p in after)
     assert not torch.equal(first.concept.tensors["vectors"], last.concept.tensors["vectors"])
-    assert all(not text.requires_grad for text in words.cache.values())
+    assert all(not text.requires_grad for text in words.cache._values.values())
 
 
 def test_every_prompt_is_encoded_once(pipe):
     words = TextEmbeddings(pipe)
     first = words("a photo of a {}", ["cat", "pet", "cat"])
     assert torch.equal(first[0], first[2])
-    assert list(words.cache) == [
+    assert list(words.cache._values) == [
         "a photo of a cat",
         "a photo of a pet",
     ]
-    cached = words.cache["a photo of a cat"]
+    cached = words.cache._values["a photo of a cat"]
     words("a photo of a {}", ["cat", "plant"])
-    assert words.cache["a photo of a cat"] is cached and len(words.cache) == 3
+    assert words.cache._values["a photo of a cat"] is cached and len(words.cache._values) == 3
     assert words("a {}", []).shape == (0, 16)
     assert torch.allclose(first.norm(dim=1), torch.ones(3), atol=1e-6)
 

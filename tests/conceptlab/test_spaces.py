@@ -71,7 +71,7 @@ def test_concepts_are_learned_in_every_space(pipe, space):
 def test_collected_pictures_are_drawn_once_and_averaged(menagerie):
     collected = CollectedImages(menagerie, 4)
     rows = collected("a photo of a {}", ["cat", "tulip", "cat"])
-    assert torch.equal(rows[0], rows[2]) and len(collected.cache) == 2
+    assert torch.equal(rows[0], rows[2]) and len(collected.cache._values) == 2
     with torch.no_grad():
         generator = seeded()
         z = menagerie.sample_prior(menagerie.encode_text(["a photo of a cat"]), 4, noise=generator)

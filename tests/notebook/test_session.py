@@ -48,10 +48,22 @@ def test_the_machine_is_one_line_that_tests_of_notebooks_ignore(capsys: pytest.C
     session.setup()
     printed = capsys.readouterr().out
     regex, replace = re.search(
-        r"\[machine\]\nregex: (.*)\nreplace: (.*)", SANITIZE.read_text()
+        r"\[machine\]\nregex: (.*)\nreplace: (.*)", SANITIZE.read_text(encoding="utf-8")
     ).groups()
     assert re.sub(regex, replace, printed) == "MACHINE\n"
     assert torch.__version__ in printed
+
+
+def test_set_up_needs_nothing_that_windows_lacks(monkeypatch, capsys):
+    """Simulated: without os.sysconf, and on a system that does not tell its processors."""
+    before = session.machine()
+    monkeypatch.delattr("os.sysconf")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert session.machine() == before
+    session.setup()
+    assert "threads: 1, memory: " in capsys.readouterr().out
 
 
 def test_pictures_are_stored_as_jpeg_and_plots_as_png(monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,7 @@
 """Pairs of pictures to learn from, and the world's pages on disk."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +143,30 @@ def test_a_changed_encoder_encodes_the_pages_again(tried):
     first = world_corpus(encoder, movq, n=1)
     encoder.model.visual_projection.weight.mul_(-1)
     assert torch.allclose(world_corpus(encoder, movq, n=1).pooled, -first.pooled, atol=1e-6)
+
+
+@pytest.mark.parametrize("cores, processes", [(128, 61), (4, 4), (None, 1)])
+def test_pages_are_drawn_by_processes_that_every_system_can_start(
+    monkeypatch, tmp_path, cores, processes
+):
+    """Simulated: none is started. Windows waits for 61 at most, and all begin with pickles."""
+    started = []
+
+    class Pool:
+        def __init__(self, count, context):
+            started.append((count, context.get_start_method()))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def map(self, function, parts):
+            assert pickle.loads(pickle.dumps(function)).func is function.func
+            return [len(part) for part in parts]
+
+    monkeypatch.setattr(pages_module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    pages_module.draw_all(2, tmp_path / "pictures.npy", 0, torch.device("cpu"))
+    assert started == [(processes, "spawn")]

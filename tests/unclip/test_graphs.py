@@ -1,6 +1,7 @@
 """CUDA graphs: a replay computes what a call would have computed."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
@@ -119,3 +120,19 @@ def test_steps_of_networks_that_take_turns_are_not_replayed(stack, device, monke
         assert bool(recorded) == (device == "cuda" and not offload)
         ends.append(step.concept.vectors)
     assert torch.allclose(*ends, atol=1e-4)
+
+
+@CUDA
+def test_threads_record_and_replay_at_once():
+    pipe = load("menagerie", "cuda")
+    density = fit_baseline(pipe, "a photo of a pet").to(pipe.device)
+
+    def run(seed):
+        start = TokenConcept.init(pipe, "pet")
+        steps = optimize(pipe, start, 1.0 * Rarity(density, 60.0), steps=8, n=2, seed=seed)
+        return list(steps)[-1].concept.vectors
+
+    alone = [run(seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(run, range(3)))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(alone, together, strict=True))
