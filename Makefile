@@ -53,6 +53,7 @@ lab: $(READY)
 book: $(READY)
 	$(BIN)/python book/make_model_card.py
 	$(BIN)/python book/make_measurements.py
+	$(BIN)/python book/make_api.py
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
 notebooks: $(READY)
