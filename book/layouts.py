@@ -64,7 +64,7 @@ def figures(found: Sequence[dict[str, Any]], caption: str) -> Table:
         if bar is not None:
             # A bar that is met from above is a lower one.
             reached = (figure["value"] >= bar) == figure["holds"]
-            asked = f"{'at least' if reached else 'at most'} {bar:g}"
+            asked = f"at {'least' if reached else 'most'} {bar:g}".replace(" ", "\u00a0")
             met = "yes" if figure["holds"] else "no"
         measured = numbers([figure["value"]], [figure["low"]], [figure["high"]])
         words = [Cell(figure["unit"]), Cell(asked), Cell(met, best=met == "no")]

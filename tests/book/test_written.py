@@ -15,7 +15,8 @@ def cells(page: str) -> list[list[str]]:
     """Read the rows of all tables of a page."""
     rows = re.findall(r"<tr>(.*?)</tr>", page)
     texts = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows)
-    return [[re.sub(r"<[^>]+>", "", text) for text in row] for row in texts]
+    plain = ([re.sub(r"<[^>]+>", "", text) for text in row] for row in texts)
+    return [[text.replace("\u00a0", " ") for text in row] for row in plain]
 
 
 def test_model_card_names_missing_results(card, tmp_path: Path):
