@@ -14,7 +14,8 @@ from dataclasses import is_dataclass
 from typing import Any
 
 PARAMETER = re.compile(r"(\w+(?:, \w+)*): (.*)")
-CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+KEPT = re.compile(r"(`[^`]+`|\*\w[^*`]*\*(?!\w))")
+NAME = re.compile(r"`[\w.]+`|\*.*")
 INDENT = 4
 
 
@@ -26,9 +27,9 @@ def setup(app: Any) -> dict[str, bool]:
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite the docstring of an object in place, as autodoc asks for it."""
-    new = [literal(line) for line in restructured(lines, parameters(obj))]
+    new = list(restructured(lines, parameters(obj)))
     if inspect.isclass(obj) and is_dataclass(obj):
-        new += ["", *(literal(line) for line in fields(obj)), ""]
+        new += ["", *fields(obj), ""]
     lines[:] = new
 
 
@@ -51,13 +52,13 @@ def restructured(lines: list[str], names: Collection[str]) -> Iterator[str]:
             if inside != "list":
                 yield ""
             inside = "list"
-            yield f"* ``{found[1].replace(', ', '``, ``')}``: {found[2]}"
+            yield f"* ``{found[1].replace(', ', '``, ``')}``: {literal(found[2])}"
         elif inside == "list" and indented:
             text = line[INDENT:]
             # A list within the list needs a blank line before it.
             if text.startswith("- ") and not before.lstrip().startswith("- "):
                 yield ""
-            yield f"  {text}"
+            yield f"  {literal(text)}"
         elif indented and not before and inside != "code":
             inside = "code"
             yield from (".. code-block:: python", "", line)
@@ -66,13 +67,22 @@ def restructured(lines: list[str], names: Collection[str]) -> Iterator[str]:
                 if inside == "list" and before:
                     yield ""
                 inside = ""
-            yield line
+            yield line if inside == "code" or line.startswith(">>>") else literal(line)
         before = line
 
 
 def literal(line: str) -> str:
-    """Set what stands in backticks as code, unless it is a name, which may become a link."""
-    return CODE.sub(lambda m: m[0] if re.fullmatch(r"[\w.]+", m[1]) else f"``{m[1]}``", line)
+    """Set what stands in backticks as code, unless it is a name, which may become a link.
+
+    A star is one, unless it begins or ends *emphasis*.
+    """
+    parts = KEPT.split(line)
+    # Every second part is code or emphasis.
+    parts[::2] = [part.replace("*", r"\*") for part in parts[::2]]
+    parts[1::2] = [
+        part if NAME.fullmatch(part) else part.replace("`", "``") for part in parts[1::2]
+    ]
+    return "".join(parts)
 
 
 def fields(cls: type) -> Iterator[str]:
@@ -91,4 +101,6 @@ def fields(cls: type) -> Iterator[str]:
         comment = " ".join(
             line.strip().removeprefix("# ") for line in source[first : node.lineno - 1]
         )
-        yield f"* ``{node.target.id}``: {comment}" if comment else f"* ``{node.target.id}``"
+        yield (
+            f"* ``{node.target.id}``: {literal(comment)}" if comment else f"* ``{node.target.id}``"
+        )

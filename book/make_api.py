@@ -16,6 +16,7 @@ PACKAGE = ROOT / "creativelib"
 INDEX = ROOT / "book" / "api.md"
 FOLDER = ROOT / "book" / "api"
 ROOM = re.compile(r"^\| `(\w+)(/|\.py)` \| (.+?) \|", re.MULTILINE)
+CHAPTER = re.compile(r"^\| \d\d .+? \| `(notebooks/(\d\d)-.+?)` \| (.+) \|$", re.MULTILINE)
 # The page of the files that are no folders.
 FILES = "foundations"
 
@@ -64,7 +65,14 @@ def public(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
 
 def page(room: str, words: str) -> str:
     """Format the page of a room."""
-    parts = [f"# {room}\n\n{words}.\n"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    chapters = [
+        f"[{number}](../../{file})"
+        for file, number, files in CHAPTER.findall(readme)
+        if f"`{room}/" in files
+    ]
+    shown = f" In chapters {', '.join(chapters)}." if chapters else ""
+    parts = [f"# {room}\n\n{words}.{shown}\n"]
     for module in modules(room):
         directive = f".. automodule:: {module}\n   :members:\n   :ignore-module-all:"
         title = module.removeprefix("creativelib.")

@@ -120,7 +120,7 @@ def test_the_map_says_how_long_chapters_take():
     intro = (ROOT / "book" / "intro.md").read_text()
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         minutes = re.search(r"It takes\*\*\D*?(\d+)\D*?minutes", file.read_text())
-        row = re.search(rf"\| {file.name[:2]} \[.*\| (\d+) min \|", intro)
+        row = re.search(rf"\| {file.name[:2]} \[.*\| (\d+) \| \d+ \|", intro)
         assert minutes and row and row[1] == minutes[1], file.name
 
 

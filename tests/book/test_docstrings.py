@@ -71,3 +71,8 @@ def test_comments_describe_fields(docstrings):
 def test_indented_lines_are_code(docstrings):
     found = read(docstrings, pytest, "A room.\n\n    x = 1\n\nMore.")
     assert found == "A room.\n\n.. code-block:: python\n\n    x = 1\n\nMore."
+
+
+def test_stars_and_code_are_left_as_they_are(docstrings):
+    line = "Rows (*b, d) and `f(*a)`: *plus* log p; see `Name.of`."
+    assert docstrings.literal(line) == "Rows (\\*b, d) and ``f(*a)``: *plus* log p; see `Name.of`."
