@@ -66,6 +66,16 @@ def test_pages_are_whole_without_a_network(site: Path):
     assert [file for file, page in visited.pages.items() if page["wide"] > 0] == []
 
 
+@pytest.mark.skipif(browser.BROWSER is None, reason="no browser is installed")
+def test_the_browser_tells_what_it_did_not_get(tmp_path: Path):
+    scripts = '<script src="https://example.org/x.js"></script><script src="y.js"></script>'
+    (tmp_path / "a.html").write_text(f'<p class="math">x</p><p style="width:2000px">z</p>{scripts}')
+    visited = browser.visit(tmp_path, ["a.html"])
+    assert sorted(visited.failed) == ["404 /y.js", "https://example.org/x.js"]
+    page = visited.pages["a.html"]
+    assert page["formulas"] == 1 and page["set"] == 0 and page["wide"] > 0
+
+
 def public_names() -> set[str]:
     """List the functions and classes of all rooms, by the files that define them."""
     names = set()
