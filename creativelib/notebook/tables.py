@@ -130,7 +130,7 @@ def numbers(
     ends = zip(lows or [None] * len(values), highs or [None] * len(values), strict=True)
     return [
         Cell(
-            text=f"{value:{spec}}" if _is_number(value) else "" if value is None else str(value),
+            text=_text(value, spec),
             interval=_interval(low, high, spec),
             number=value is None and bool(counted) or _is_number(value),
             best=top is not None and _is_number(value) and value == top,
@@ -179,7 +179,15 @@ def _interval(low: float | None, high: float | None, spec: str) -> str:
         return ""
     # A dash beside a minus confuses.
     between = "–" if low >= 0 else " to "
-    return f"{low:{spec}}{between}{high:{spec}}"
+    return f"{_text(low, spec)}{between}{_text(high, spec)}"
+
+
+def _text(value: Any, spec: str) -> str:
+    if not _is_number(value):
+        return "" if value is None else str(value)
+    text = f"{value:{spec}}"
+    # What rounds to zero has no sign.
+    return text if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
 def _plain(cell: Cell) -> str:

@@ -74,6 +74,14 @@ def test_gaps_and_negative_intervals():
     assert cells == [Cell("-1.5", "-2.0 to 0.5", number=True), Cell("", "", number=True)]
 
 
+def test_what_rounds_to_zero_has_no_sign():
+    assert [cell.text for cell in numbers([-0.001, 0.0, -0.01], spec=".2f")] == [
+        "0.00",
+        "0.00",
+        "-0.01",
+    ]
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
