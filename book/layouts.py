@@ -91,8 +91,10 @@ def pivot(
     columns = []
     for name in quantities:
         of_ways = [cells.get((way, name), {}) for way in ways]
-        parts = ([figure.get(part) for figure in of_ways] for part in ("value", "low", "high"))
-        columns.append(numbers(*parts, best=best or BEST.get(name)))
+        values, lows, highs = (
+            [figure.get(part) for figure in of_ways] for part in ("value", "low", "high")
+        )
+        columns.append(numbers(values, lows, highs, best=best or BEST.get(name)))
     # Many quantities of few ways fit a page better as a tall table.
     if len(ways) < len(quantities) / 2:
         rows = [[Cell(title), *column] for title, column in zip(titles, columns, strict=True)]
