@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 GITHUB = re.compile(
     r"(?:https?://|git\+https://|(?:ssh://)?git@)(?:www\.)?github\.com[:/]"
-    r"(?P<owner>[\w-]+)/(?P<name>[\w.-]+?)(?:\.git)?/*"
+    r"(?P<owner>[\w-]+)/(?P<name>(?!\.git/*$)[\w.-]+?)(?:\.git)?/*"
 )
 # The only places with copies. Other addresses in these files are somebody else's.
 IN_CONFIGURATION = re.compile(r"(?<=^  url: )\S+", re.MULTILINE)
