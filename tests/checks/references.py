@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from pybtex.database import Entry, Person, parse_file
+from pybtex.database import parse_file
 from pybtex.richtext import Text
 
 FILE = Path(__file__).parents[2] / "book" / "references.bib"
@@ -63,7 +64,8 @@ def faults(text: str) -> list[str]:
     return found + [f"not as in the bibliography: {line}" for line in lines if line not in known]
 
 
-def _work(entry: Entry) -> Work:
+# pybtex declares that the fields of its entries and persons may be None: hence Any.
+def _work(entry: Any) -> Work:
     people = entry.persons["author"]
     year = entry.fields["year"]
     title = _plain(entry.fields["title"])
@@ -80,7 +82,7 @@ def _work(entry: Entry) -> Work:
     )
 
 
-def _address(entry: Entry) -> str:
+def _address(entry: Any) -> str:
     if "doi" in entry.fields:
         # Parentheses would end a link in Markdown.
         doi = entry.fields["doi"].replace("(", "%28").replace(")", "%29")
@@ -94,11 +96,11 @@ def _joined(names: list[str], most: int) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def _family_name(person: Person) -> str:
+def _family_name(person: Any) -> str:
     return _plain(" ".join([*person.prelast_names, *person.last_names]))
 
 
-def _whole_name(person: Person) -> str:
+def _whole_name(person: Any) -> str:
     return _plain(" ".join([*person.first_names, *person.middle_names, _family_name(person)]))
 
 
