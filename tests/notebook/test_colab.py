@@ -35,7 +35,13 @@ WIDGETS = "7.7.1"
 TORCHAO = "0.10.0"
 KEPT = ("torch", "torchvision", "numpy", "pandas", "ipywidgets", "ipykernel")
 # Every kernel of Colab has loaded this module before the first cell.
-START = 'import sys, types; sys.modules["google.colab"] = types.ModuleType("google.colab")'
+START = """
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+
+sys.modules["google.colab"] = module_from_spec(ModuleSpec("google.colab", None))
+"""
 # The reader's next cell. The tests read the line that it prints.
 NEXT = """
 import json
