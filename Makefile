@@ -48,7 +48,7 @@ test: $(READY)
 	    --nbval-cell-timeout 300 --durations 10 tests notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 book: $(READY)
 	$(BIN)/python book/make_model_card.py

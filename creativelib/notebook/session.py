@@ -4,6 +4,8 @@ import os
 import random
 from typing import Any
 
+import psutil
+
 DPI = 100
 JPEG_QUALITY = 85
 THREADS = 2
@@ -43,7 +45,7 @@ def machine() -> str:
         memory = properties.total_memory
     else:
         device = f"CPU, threads: {torch.get_num_threads()}"
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = psutil.virtual_memory().total
     return (
         f"device: {device}, memory: {memory / 1e9:.0f} GB; torch {torch.__version__}, "
         f"creativelib {__version__}"

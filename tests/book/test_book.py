@@ -137,6 +137,18 @@ def test_the_map_says_how_long_chapters_take():
         assert minutes and row and row[1] == minutes[1], file.name
 
 
+def test_solutions_are_closed_on_screen_and_paper(site: Path):
+    for page in site.glob("notebooks/*.html"):
+        text = page.read_text()
+        start = text.index('<section id="solutions">')
+        code, prose = (
+            text.count(tag, start) for tag in ('<details class="admonition hide', "<details>")
+        )
+        assert code + prose >= text.count('<section id="solution-') > 0
+        # Without this a script would open them before printing.
+        assert "toggleOpenOnPrint = 'false'" in text and "solutions.js" in text
+
+
 def test_sliders_work_without_a_kernel(site: Path):
     assert any('type="range"' in page.read_text() for page in site.glob("notebooks/*.html"))
 
