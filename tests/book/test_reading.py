@@ -176,10 +176,13 @@ def test_open_solutions_are_found(fault: str, parts: list):
         ("[Exercise 7.1](#Exercise-7.1)", "no anchor"),
         ("[bare](other.ipynb#title)", "no anchor"),
         ("[7](seven.ipynb)", "no file"),
+        ("[table](page.md#which-is-best), [page](page.md)", ""),
+        ("[table](page.md#which)", "no anchor"),
     ],
 )
 def test_broken_links_are_found(tmp_path: Path, link: str, fault: str):
     write(tmp_path / "other.ipynb", "# Title", EXERCISE)
+    (tmp_path / "page.md").write_text("# Page\n\n## Which is best?\n")
     found = "\n".join(reading.broken_links(write(tmp_path / "a.ipynb", EXERCISE, link)))
     assert fault in found if fault else "7.2" not in found and link.split("(")[-1][:-1] not in found
 

@@ -65,6 +65,13 @@ def anchors(text: str) -> set[str]:
     return set(ANCHOR.findall(text)) & {slug(title) for title in HEADING.findall(text)}
 
 
+def places(file: Path) -> set[str]:
+    """List the places of a notebook or a page that links lead to; a page's are its headings."""
+    if file.suffix == ".ipynb":
+        return anchors(prose(read(file)))
+    return {slug(title) for title in HEADING.findall(file.read_text(encoding="utf-8"))}
+
+
 def book_only(text: str) -> list[str]:
     """List the pieces of a Markdown text that only the book's builder understands."""
     bare = FENCED.sub("", text)
@@ -81,7 +88,7 @@ def book_only(text: str) -> list[str]:
 
 
 def broken_links(file: Path) -> list[str]:
-    """List a notebook's links that lead to no file, or to no place in a notebook."""
+    """List a notebook's links that lead to no file, or to no place in a notebook or page."""
     found = []
     for link in LINK.findall(without_code(prose(read(file)))):
         if re.match(r"https?:", link):
@@ -90,7 +97,7 @@ def broken_links(file: Path) -> list[str]:
         target = file.parent / path if path else file
         if not target.is_file():
             found.append(f"{link} leads to no file")
-        elif place and place not in anchors(prose(read(target))):
+        elif place and place not in places(target):
             found.append(f"{link} leads to no anchor below a heading of that name")
     return found
 
