@@ -111,6 +111,12 @@ def test_first_cells_are_the_same():
                 {"output_type": "display_data", "data": {"text/html": ["<img src='x'>"]}}
             ),
         ),
+        (
+            "both get the figure's caption",
+            lambda cells: cells[2]["outputs"].append(
+                {"output_type": "display_data", "data": {"text/html": ["<table></table>"]}}
+            ),
+        ),
         ("more than 30 lines", lambda cells: cells[1].update(source=["x = 1\n"] * 31)),
         ("more than 88 char", lambda cells: cells[1].update(source=["x" * 89])),
         (
