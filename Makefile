@@ -54,11 +54,12 @@ test: $(READY)
 	    --nbval-cell-timeout 300 --durations 10 tests notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 book: $(READY)
 	$(BIN)/python book/make_model_card.py
 	$(BIN)/python book/make_measurements.py
+	$(BIN)/python book/make_api.py
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
 notebooks: $(READY)

@@ -18,6 +18,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from layouts import MISSING, figures, source
+
+from creativelib.notebook.tables import show_table
+
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "creativelib" / "checkpoints"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -26,16 +30,9 @@ STACKS = {
     "menagerie": ("models.json", "model-card-tables.md"),
     "menagerie-128": ("models-menagerie-128.json", "model-card-128-tables.md"),
 }
-MISSING = "*Not measured yet.*"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Format a table as Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def training(facts: dict[str, Any]) -> str:
+def training(facts: dict[str, Any], stack: str) -> str:
     """Format the facts of training runs, one row for each run."""
     runs = {}
     for model, entry in facts.items():
@@ -43,42 +40,22 @@ def training(facts: dict[str, Any]) -> str:
             runs[model] = entry
         else:
             runs |= {f"{model}, {name}": run for name, run in entry.items() if "steps" in run}
-    rows = [
-        [
-            name,
-            f"{run['steps']:,}",
-            f"{run['batch']}",
-            f"{run['seconds'] / 60:.0f}",
-            f"{run['seed']}",
-        ]
+    rows = {
+        name: {
+            "steps": run["steps"],
+            "batch": run["batch"],
+            "minutes": round(run["seconds"] / 60),
+            "seed": run["seed"],
+        }
         for name, run in runs.items()
-    ]
-    return table(["model", "steps", "batch", "minutes", "seed"], rows)
+    }
+    return show_table(rows, f"How the models of `{stack}` were trained.", "model")._repr_html_()
 
 
-def figures(report: dict[str, Any], script: str = "models/bundled.py") -> str:
-    """Format figures, one row each, with their 95 % intervals and their bars, if they have any."""
-    rows = []
-    for figure in report["figures"]:
-        value = figure["value"]
-        bar = figure["bar"]
-        unit = figure["unit"]
-        interval = (
-            "" if figure["low"] is None else f" ({figure['low']:.4g} to {figure['high']:.4g})"
-        )
-        asked = ""
-        met = ""
-        if bar is not None:
-            # A bar that is met from above is a lower one.
-            asked = f"{'at least' if (value >= bar) == figure['holds'] else 'at most'} {bar:g}"
-            met = "yes" if figure["holds"] else "**no**"
-        rows.append([figure["name"], f"{value:.4g}{interval}", unit, asked, met])
-    source = (
-        f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, "
-        f"at commit `{report['commit']}`."
-    )
-    head = ["figure", "measured (95 % interval)", "unit", "asked", "met"]
-    return f"{table(head, rows)}\n\n{source}"
+def measured(report: dict[str, Any], stack: str) -> str:
+    """Format what was measured of a stack's models."""
+    table = figures(report["figures"], f"The models of `{stack}` on fresh pictures.")
+    return f"{table._repr_html_()}\n\n{source('models/bundled.py', report)}"
 
 
 def sizes(folder: Path) -> str:
@@ -86,24 +63,32 @@ def sizes(folder: Path) -> str:
     weights = sorted(folder.rglob("*.safetensors"))
     if not weights:
         return MISSING
-    rows = [
-        [f"`{file.relative_to(folder).as_posix()}`", f"{file.stat().st_size / 2**20:.1f}"]
+    rows = {
+        f"`{file.relative_to(folder).as_posix()}`": {"MiB": file.stat().st_size / 2**20}
         for file in weights
-    ]
-    total = sum(file.stat().st_size for file in weights) / 2**20
-    return table(["file", "MiB"], [*rows, ["together", f"{total:.1f}"]])
+    }
+    rows["together"] = {"MiB": sum(file.stat().st_size for file in weights) / 2**20}
+    caption = f"Files of `{folder.name}`."
+    return show_table(rows, caption, "file", formats={"MiB": ".1f"})._repr_html_()
 
 
 def page(folder: Path, results: Path) -> str:
     """Format a stack's tables as Markdown, with a note for those that were not measured yet."""
     facts = folder / "training.json"
-    runs = training(json.loads(facts.read_text(encoding="utf-8"))) if facts.is_file() else MISSING
-    measured = (
-        figures(json.loads(results.read_text(encoding="utf-8"))) if results.is_file() else MISSING
+    stack = folder.name
+    trained = (
+        training(json.loads(facts.read_text(encoding="utf-8")), stack)
+        if facts.is_file()
+        else MISSING
+    )
+    found = (
+        measured(json.loads(results.read_text(encoding="utf-8")), stack)
+        if results.is_file()
+        else MISSING
     )
     parts = {
-        "Training runs": runs,
-        "Figures on fresh pictures": measured,
+        "Training runs": trained,
+        "Figures on fresh pictures": found,
         "Files": sizes(folder),
     }
     return "\n".join(f"### {title}\n\n{text}\n" for title, text in parts.items())
@@ -112,8 +97,8 @@ def page(folder: Path, results: Path) -> str:
 def pages() -> dict[Path, str]:
     """Return the text of each stack's tables by the file it belongs into."""
     return {
-        ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / measured)
-        for stack, (measured, tables) in STACKS.items()
+        ROOT / "book" / tables: page(CHECKPOINTS / stack, RESULTS / figures_file)
+        for stack, (figures_file, tables) in STACKS.items()
     }
 
 

@@ -1,16 +1,19 @@
 """The rendered book: it builds without a warning, and its links and pictures have no faults."""
 
-import json
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sphinx.util.inventory import InventoryFile
 
-from checks import pages
-from creativelib.models.names import MODELS
+import creativelib
+from checks import browser, pages
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "creativelib"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,109 @@ def test_pages_include_our_own_style_and_script(site: Path):
     assert "book.css" in intro and "a11y.js" in intro
 
 
+def test_pages_fetch_nothing_from_other_hosts(site: Path):
+    assert (site / "_static" / "mathjax" / "tex-chtml.js").is_file()
+    assert pages.remote(site) == []
+
+
+@pytest.mark.skipif(browser.BROWSER is None, reason="no browser is installed")
+def test_pages_are_whole_without_a_network(site: Path):
+    """In a browser that reaches no other host: nothing fails, formulas are set, nothing sticks out.
+
+    Pages of the reference are alike, so one stands for all.
+    """
+    files = [
+        file for part in ("book", "notebooks") for file in sorted((site / part).rglob("*.html"))
+    ]
+    names = [file.relative_to(site).as_posix() for file in files]
+    alike = re.compile(r"book/api/(?!density)")
+    visited = browser.visit(site, [name for name in names if not alike.match(name)])
+    assert visited.failed == []
+    unset = {file: page for file, page in visited.pages.items() if page["set"] < page["formulas"]}
+    assert unset == {} and sum(page["set"] for page in visited.pages.values()) > 100
+    assert [file for file, page in visited.pages.items() if page["wide"] > 0] == []
+
+
+@pytest.mark.skipif(browser.BROWSER is None, reason="no browser is installed")
+def test_the_browser_tells_what_it_did_not_get(tmp_path: Path):
+    scripts = '<script src="https://example.org/x.js"></script><script src="y.js"></script>'
+    (tmp_path / "a.html").write_text(f'<p class="math">x</p><p style="width:2000px">z</p>{scripts}')
+    visited = browser.visit(tmp_path, ["a.html"])
+    assert sorted(visited.failed) == ["404 /y.js", "https://example.org/x.js"]
+    page = visited.pages["a.html"]
+    assert page["formulas"] == 1 and page["set"] == 0 and page["wide"] > 0
+
+
+def public_names() -> set[str]:
+    """List the functions and classes of all rooms, by the files that define them."""
+    names = set()
+    for file in PACKAGE.rglob("*.py"):
+        if file.stem == "__main__":
+            continue
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            if isinstance(node, kinds) and not node.name.startswith("_"):
+                names.add(f"{module}.{node.name}")
+    return names
+
+
+def test_the_reference_has_every_public_name(site: Path):
+    with (site / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, name: name)
+    named = {name for kind, found in inventory.items() if kind.startswith("py:") for name in found}
+    assert public_names() - named == set()
+    listed = (site / "book" / "api.html").read_text()
+    links = {name: f"#creativelib.{home}.{name}" for name, home in creativelib._HOMES.items()}
+    assert [name for name, link in links.items() if link not in listed] == []
+
+
+def test_the_reference_shows_shapes_fields_and_arguments(site: Path):
+    page = re.sub(r"<[^>]+>", "", (site / "book" / "api" / "density.html").read_text())
+    assert "Float[Tensor, '*b d']" in page and "jaxtyping.Float" not in page
+    assert "covariance: Full covariance of the coordinates in the components." in page
+    page = re.sub(r"<[^>]+>", "", (site / "book" / "api" / "steering.html").read_text())
+    assert "vqa: switches the semantic check on." in page
+
+
+def test_chapters_are_numbered_as_their_files(site: Path):
+    intro = (site / "book" / "intro.html").read_text()
+    for file in (site / "notebooks").glob("*.html"):
+        number = file.name[:2]
+        title = re.search(r"<title>\s*(.*?)\s", file.read_text())
+        assert title and title[1] == number
+        side = re.search(rf'href="../notebooks/{file.name}">\s*(\d\d) ', intro)
+        assert side and side[1] == number
+
+
+def test_links_to_measurements_lead_to_their_tables(site: Path):
+    """Not to the top of a page."""
+    for file in (site / "notebooks").glob("*.html"):
+        article = file.read_text().split("<article", 1)[1].split("</article", 1)[0]
+        for link in re.findall(r'href="(\.\./book/measurements[^"]*)"', article):
+            assert "#" in link, f"{file.name}: {link}"
+
+
+def test_the_map_says_how_long_chapters_take():
+    intro = (ROOT / "book" / "intro.md").read_text()
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        minutes = re.search(r"It takes\*\*\D*?(\d+)\D*?minutes", file.read_text())
+        row = re.search(rf"\| {file.name[:2]} \[.*\| (\d+) \| \d+ \|", intro)
+        assert minutes and row and row[1] == minutes[1], file.name
+
+
+def test_solutions_are_closed_on_screen_and_paper(site: Path):
+    for page in site.glob("notebooks/*.html"):
+        text = page.read_text()
+        start = text.index('<section id="solutions">')
+        code, prose = (
+            text.count(tag, start) for tag in ('<details class="admonition hide', "<details>")
+        )
+        assert code + prose >= text.count('<section id="solution-') > 0
+        # Without this a script would open them before printing.
+        assert "toggleOpenOnPrint = 'false'" in text and "solutions.js" in text
+
+
 def test_sliders_work_without_a_kernel(site: Path):
     assert any('type="range"' in page.read_text() for page in site.glob("notebooks/*.html"))
 
@@ -68,127 +174,21 @@ def test_faults_of_pages_are_found(tmp_path: Path, body: str, fault: str):
     assert fault in found if fault else found == ""
 
 
-def test_model_card_names_missing_results(card, tmp_path: Path):
-    assert card.page(tmp_path, tmp_path / "models.json").count(card.MISSING) == 3
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<script src="https://example.org/x.js"></script>',
+        '<link rel="stylesheet" href="//example.org/x.css">',
+        '<img src="https://example.org/x.png" alt="A pet.">',
+        '<iframe src="https://example.org/"></iframe>',
+    ],
+)
+def test_what_a_page_fetches_from_other_hosts_is_found(tmp_path: Path, body: str):
+    (tmp_path / "a.html").write_text(f'<a href="https://example.org">elsewhere</a>{body}')
+    assert len(pages.remote(tmp_path)) == 1
 
 
-def test_model_card_has_tables_of_every_stack_that_ships(card):
-    bundled = {name for name, model in MODELS.items() if model.folder is not None}
-    assert set(card.STACKS) == bundled
-
-
-def test_model_card_shows_runs_and_figures(card, tmp_path: Path):
-    run = {"steps": 2600, "batch": 128, "seconds": 1230, "seed": 1}
-    (tmp_path / "training.json").write_text(
-        json.dumps({"clip": run, "vqmodel": {"together": run, "note": {}}})
-    )
-    rows = [
-        {
-            "name": "CLIP: species",
-            "value": 97.14,
-            "unit": "%",
-            "bar": 95,
-            "holds": True,
-            "low": 96.1,
-            "high": 97.7,
-        },
-        {
-            "name": "CLIP: wild above species",
-            "value": 0.7,
-            "unit": "",
-            "bar": 0.6,
-            "holds": False,
-            "low": None,
-            "high": None,
-        },
-        {
-            "name": "oracle: false alarms",
-            "value": 1.5,
-            "unit": "%",
-            "bar": 2,
-            "holds": True,
-            "low": None,
-            "high": None,
-        },
-        {
-            "name": "decoder: whole pictures",
-            "value": 81.0,
-            "unit": "%",
-            "bar": None,
-            "holds": None,
-            "low": None,
-            "high": None,
-        },
-    ]
-    (tmp_path / "models.json").write_text(
-        json.dumps({"machine": "a laptop", "seed": 0, "commit": "abc", "figures": rows})
-    )
-    page = card.page(tmp_path, tmp_path / "models.json")
-    assert "| clip | 2,600 | 128 | 20 | 1 |" in page
-    assert "| vqmodel, together | 2,600 |" in page
-    assert "| CLIP: species | 97.14 (96.1 to 97.7) | % | at least 95 | yes |" in page
-    assert "| CLIP: wild above species | 0.7 |  | at most 0.6 | **no** |" in page
-    assert "| oracle: false alarms | 1.5 | % | at most 2 | yes |" in page
-    assert "| decoder: whole pictures | 81 | % |  |  |" in page
-
-
-@pytest.fixture
-def measurements(card, monkeypatch: pytest.MonkeyPatch):
-    import make_measurements
-
-    return make_measurements
-
-
-def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(
-    measurements, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def figure(name: str, value: float, unit: str = "%", bar: float | None = None) -> dict:
-        return {
-            "name": name,
-            "value": value,
-            "unit": unit,
-            "bar": bar,
-            "holds": bar is not None and value >= bar or None,
-            "low": value - 1,
-            "high": value + 1,
-        }
-
-    about = {"machine": "a laptop", "seed": 0, "commit": "abc"}
-    rows = [
-        figure("steering: valid", 80.0, bar=70),
-        figure("lora; none: valid", 50.0),
-        figure("lora; none: surprisal, nats", 99.0, ""),
-        figure("lora; both: valid", 60.0),
-        figure("lora; both: valid, worst seed", 40.0),
-    ]
-    (tmp_path / "steering-ablation.json").write_text(json.dumps(about | {"figures": rows}))
-    monkeypatch.setattr(measurements, "RESULTS", tmp_path)
-    page = measurements.page().replace("\u2060", "")
-    assert "| steering: valid | 80 (79 to 81) | % | at least 70 | yes |" in page
-    assert "| way | valid, % | surprisal, nats | valid, worst seed, % |" in page
-    assert "| lora; none | 50 (49–51) | 99 (98–100) |  |" in page
-    assert "| lora; both | 60 (59–61) |  | 40 (39–41) |" in page
-    assert "`benchmarks/steering/runs.py ablation` on a laptop" in page
-    assert page.count(measurements.MISSING) == len(measurements.MAKERS) - 1
-
-
-def test_no_metric_of_the_methods_is_left_out_of_their_tables(measurements):
-    report = json.loads((ROOT / "benchmarks" / "results" / "evaluation-table.json").read_text())
-    assert {f["name"].split(": ", 1)[1] for f in report["figures"]} == {
-        name for group in measurements.GROUPS for name in group
-    }
-
-
-def test_tables_of_the_book_are_those_of_the_results(card, measurements):
-    tables = card.pages() | {measurements.PAGE: measurements.page()}
-    assert all(file.read_text(encoding="utf-8") == text for file, text in tables.items()), (
-        "run `make book`"
-    )
-
-
-@pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(ROOT / "book"))
-    import make_model_card
-
-    return make_model_card
+def test_what_a_style_fetches_from_other_hosts_is_found(tmp_path: Path):
+    style = '@import "https://example.org/a.css"; p { background: url(//example.org/b.png) }'
+    (tmp_path / "a.css").write_text(f"{style} q {{ background: url(c.png) }}")
+    assert len(pages.remote(tmp_path)) == 2

@@ -98,6 +98,9 @@ def cell_faults(cell: Cell) -> list[str]:
                 "its picture has no written alt text in the cell's metadata (mystnb.image.alt)"
             )
         found += [f"a picture has no alt text: {picture[:60]}" for picture in bare_pictures(text)]
+    kinds = {kind for output in cell["outputs"] for kind in output.get("data", {})}
+    if "text/html" in kinds and any(kind.startswith("image/") for kind in kinds):
+        found.append("a figure and a table, which would both get the figure's caption")
     if LOCAL_PATH.search(source(cell)):
         found.append("a path of some machine")
     return found

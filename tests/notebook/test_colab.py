@@ -12,31 +12,42 @@ import sys
 import sysconfig
 import tomllib
 from dataclasses import dataclass
-from importlib.metadata import distribution, distributions, version
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import torchvision
 import yaml
 
+from book import repository as addresses
 from checks import notebooks
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+ADDRESS = addresses.address()
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 PAGES = ROOT / "_build" / "html" / "notebooks"
 # Colab has torch, diffusers, transformers and much more, but none of these. The last two need torch
 # and must accept Colab's version.
 ABSENT = ("creativelib", "zuko", "torch-fidelity")
+# Colab's widgets are old, and its frontend needs them. Its torchao is too old for peft.
+WIDGETS = "7.7.1"
+TORCHAO = "0.10.0"
+KEPT = ("torch", "torchvision", "numpy", "pandas", "ipywidgets", "ipykernel")
+# Every kernel of Colab has loaded this module before the first cell.
+START = """
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+
+sys.modules["google.colab"] = module_from_spec(ModuleSpec("google.colab", None))
+"""
 # The reader's next cell. The tests read the line that it prints.
 NEXT = """
 import json
+from importlib.metadata import version
 import matplotlib.pyplot as plt
 import torch
-import torchvision
 import creativelib
 from creativelib.notebook.stored import figures
 from creativelib.notebook.plots import grid
@@ -45,18 +56,19 @@ pipe = creativelib.load(MODEL)
 generator = torch.Generator().manual_seed(0)
 z = pipe.sample_prior(pipe.encode_text(["a photo of a pet"]), n=1, noise=generator)
 picture = pipe.decode(z, generator=generator).flatten(0, 1)
+adapters = creativelib.LoraConcept.init(pipe, "pet", generator=generator)
 facts = {
     "file": creativelib.__file__,
     "version": creativelib.__version__,
-    "torch": torch.__version__,
-    "torchvision": torchvision.__version__,
+    "versions": {name: version(name) for name in KEPT},
+    "adapters": len(adapters),
     "spread": picture.std().item(),
     "figures": len(figures("steering-main")),
 }
 print(json.dumps(facts))
 grid(picture)
 plt.show()
-"""
+""".replace("KEPT", repr(KEPT))
 
 
 def set_up_cell(file: Path) -> str:
@@ -189,7 +201,8 @@ def make_colab(folder: Path, origin: Path) -> Colab:
     """Make an environment with links to the running interpreter's packages, except those of ABSENT.
 
     Links spare gigabytes of downloads. They lie beside the environment, because pip never removes
-    packages outside its environment.
+    packages outside its environment. Of Colab's ipywidgets and torchao it has the names and the
+    versions, which is what pip and peft look at.
     """
     colab = Colab(folder, origin)
     colab.work.mkdir()
@@ -208,11 +221,18 @@ def make_colab(folder: Path, origin: Path) -> Colab:
     for name, entry in {
         entry.name: entry for library in libraries for entry in library.iterdir()
     }.items():
-        if name not in hidden:
+        if name not in hidden and not name.startswith("ipywidgets-"):
             (given / name).symlink_to(entry)
+    declare(given, "ipywidgets", WIDGETS)
     # Python reads no .pth file in a folder that a .pth file names, so an editable package in there
     # stays unknown.
     (colab.site / "given.pth").write_text(str(given))
+    (colab.site / "torchao").mkdir()
+    (colab.site / "torchao" / "__init__.py").touch()
+    declare(colab.site, "torchao", TORCHAO, "torchao/__init__.py")
+    start = folder / "ipython" / "profile_default" / "startup"
+    start.mkdir(parents=True)
+    (start / "colab.py").write_text(START)
     pip = colab.python.parent / "pip"
     pip.write_text(f'#!/bin/sh\nexec "{colab.python}" -m pip "$@"\n')
     pip.chmod(0o755)
@@ -223,6 +243,17 @@ def make_colab(folder: Path, origin: Path) -> Colab:
         json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"})
     )
     return colab
+
+
+def declare(folder: Path, name: str, number: str, *files: str) -> None:
+    """Write what pip writes about an installed package."""
+    about = folder / f"{name}-{number}.dist-info"
+    about.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n"
+    (about / "METADATA").write_text(metadata)
+    (about / "INSTALLER").write_text("pip\n")
+    listed = [*files, *(f"{about.name}/{part}" for part in ("METADATA", "INSTALLER", "RECORD"))]
+    (about / "RECORD").write_text("".join(f"{part},,\n" for part in listed))
 
 
 def packages(folder: Path) -> dict[str, str]:
@@ -321,7 +352,7 @@ def run(
     request: pytest.FixtureRequest, origin: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     colab = make_colab(tmp_path_factory.mktemp("colab"), origin)
-    assert packages(colab.site) == {}
+    assert packages(colab.site) == {"torchao": TORCHAO}
     missing = colab.do(
         "-c",
         "import importlib.util, json, sys; print(json.dumps([name for name in sys.argv[1:]"
@@ -401,24 +432,21 @@ def test_the_bundled_model_draws(run: Run):
 def test_what_colab_has_stays(run: Run):
     assert run.installed.keys() >= set(ABSENT)
     given = packages(run.colab.folder / "given")
-    assert "torch" in given and run.installed.keys() & given.keys() == set()
-    assert (run.facts["torch"], run.facts["torchvision"]) == (
-        torch.__version__,
-        torchvision.__version__,
-    )
-    assert (
-        f"torch=={version('torch')}"
-        in (run.colab.work / "colab-torch.txt").read_text().splitlines()
-    )
+    assert run.installed.keys() & given.keys() == set()
+    assert run.facts["versions"] == {name: given[name] for name in KEPT}
+    assert run.facts["versions"]["ipywidgets"] == WIDGETS
+
+
+def test_the_torchao_that_peft_refuses_is_gone(run: Run):
+    assert "torchao" not in run.installed and not (run.colab.site / "torchao").exists()
+    assert run.facts["adapters"] == 1
 
 
 def test_a_second_run_installs_nothing(run: Run):
     """In a new kernel, as after a restart, and once more in the same one."""
-    (run.colab.work / "colab-torch.txt").unlink()
     stamps = run.colab.stamps()
     cells = run.colab.execute(run.set_up, run.set_up)
     assert errors(cells) == ""
-    assert not (run.colab.work / "colab-torch.txt").exists()
     assert "pip" not in "".join(text for cell in cells for text in outputs(cell, "text"))
     assert run.colab.stamps() == stamps
 
@@ -433,24 +461,81 @@ def test_every_set_up_cell_installs_from_the_address():
 def test_a_new_address_reaches_every_copy_and_changes_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.syspath_prepend(str(ROOT / "book"))
-    import repository as addresses
-
-    new = "https://github.com/some-one/new-home"
+    """Twice in a row: a name with a dot is found again."""
     (tmp_path / "notebooks").mkdir()
     copies = [file.relative_to(ROOT) for file in addresses.copies()]
     assert set(copies) == {Path("_config.yml"), *(file.relative_to(ROOT) for file in FILES)}
-    for file in [Path("pyproject.toml"), *copies]:
-        text = (ROOT / file).read_text(encoding="utf-8")
-        (tmp_path / file).write_text(
-            text.replace(ADDRESS, new) if file.suffix == ".toml" else text, encoding="utf-8"
-        )
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    stated = tomllib.loads(project)["project"]["urls"]["Repository"]
+    for file in copies:
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    monkeypatch.setattr(addresses, "ROOT", tmp_path)
+    for home in ("some-one/new.home", "some-one/home"):
+        new = f"https://github.com/{home}"
+        (tmp_path / "pyproject.toml").write_text(project.replace(stated, f"{new}.git/"))
+        addresses.main()
+        for file in copies:
+            assert (tmp_path / file).read_text(encoding="utf-8") == (ROOT / file).read_text(
+                encoding="utf-8"
+            ).replace(ADDRESS, new), file
+
+
+def test_other_addresses_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Even those that begin as the repository's does."""
+    others = f"{ADDRESS}-data, {ADDRESS}/issues, git+{ADDRESS} and https://github.com/a/b.c"
+    config = (
+        f"# {others}\nrepository:\n  url: {{}}  # see above\n  branch: main\nhtml:\n  x: {others}\n"
+    )
+    cell = f'"# {others}\\n", "%pip install \\"git+{{}}\\""'
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "a.ipynb").write_text(cell.format(ADDRESS))
+    (tmp_path / "_config.yml").write_text(config.format(ADDRESS))
+    new = "https://github.com/some-one/home"
+    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{new}"\n')
     monkeypatch.setattr(addresses, "ROOT", tmp_path)
     addresses.main()
-    for file in copies:
-        assert (tmp_path / file).read_text(encoding="utf-8") == (ROOT / file).read_text(
-            encoding="utf-8"
-        ).replace(ADDRESS, new), file
+    assert (tmp_path / "notebooks" / "a.ipynb").read_text() == cell.format(new)
+    assert (tmp_path / "_config.yml").read_text() == config.format(new)
+
+
+@pytest.mark.parametrize(
+    "stated, settled",
+    [
+        ("https://github.com/a/b", "a/b"),
+        ("https://github.com/a/b/", "a/b"),
+        ("https://github.com/a/b.git", "a/b"),
+        ("https://github.com/a/b.git/", "a/b"),
+        ("https://github.com/a/b.c", "a/b.c"),
+        ("https://github.com/a/b.github.io.git", "a/b.github.io"),
+        ("https://github.com/a-1/b_c-2.3", "a-1/b_c-2.3"),
+        ("http://www.github.com/a/b", "a/b"),
+        ("git@github.com:a/b.c.git", "a/b.c"),
+        ("ssh://git@github.com/a/b.git", "a/b"),
+        ("git+https://github.com/a/b", "a/b"),
+        (" https://github.com/a/gitb\n", "a/gitb"),
+    ],
+)
+def test_addresses_are_settled(stated: str, settled: str):
+    assert addresses.settle(stated) == f"https://github.com/{settled}"
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "",
+        "a/b",
+        "https://github.com/a",
+        "https://github.com/a/",
+        "https://github.com/a/.git",
+        "https://github.com/a/b/tree/main",
+        "https://github.com/a/b?tab=readme",
+        "https://gitlab.com/a/b",
+        "https://example.org/github.com/a/b",
+    ],
+)
+def test_addresses_of_no_repository_are_refused(stated: str):
+    with pytest.raises(ValueError, match="Repository in pyproject.toml is"):
+        addresses.settle(stated)
 
 
 def button(page: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import creativelib
+from book.repository import settle
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -50,7 +51,7 @@ def test_every_range_is_bounded():
 
 
 def test_the_address_is_the_same_everywhere():
-    address = PROJECT["urls"]["Repository"]
+    address = settle(PROJECT["urls"]["Repository"])
     assert yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"] == address
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert set(re.findall(r"git\+(https://[^\s\"\\]+)", notebook.read_text())) == {address}, (
