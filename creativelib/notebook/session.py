@@ -4,8 +4,6 @@ import os
 import random
 from typing import Any
 
-import psutil
-
 DPI = 100
 JPEG_QUALITY = 85
 THREADS = 2
