@@ -233,9 +233,11 @@ def test_inversion_from_a_scheduler_that_clips_nothing(kandinsky):
 )
 def test_other_schedulers_are_refused_at_loading(folder, tmp_path, monkeypatch, part, name, words):
     place = swap(folder, tmp_path / "swapped", part, name)
-    # Before a network is read.
-    for file in place.rglob("*.safetensors"):
-        file.unlink()
+
+    def too_early(*_: object) -> None:
+        raise AssertionError("a network is loaded before its scheduler is checked")
+
+    monkeypatch.setattr("creativelib.unclip.loading.load_frozen", too_early)
     with pytest.raises(InputError, match=words):
         load(place, "cpu")
 
