@@ -95,15 +95,16 @@ class Remembered(Generic[Key, Value]):
 
 
 class SeededInit(TorchFunctionMode):
-    """A context in which new networks draw their weights from a generator of its own.
+    """A context in which new networks draw their weights from a generator.
 
-    They are the weights that `torch.manual_seed(seed)` would give, but torch's global generator,
-    which all threads share, stays as it is. It holds for the thread that enters it.
+    They are the weights that torch would draw after `torch.manual_seed` with the generator's seed,
+    but torch's global generator, which all threads share, stays as it is. It holds for the thread
+    that enters it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, generator: torch.Generator) -> None:
         super().__init__()
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = generator
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError, above, whole
 from ..fitting.precision import to_float64
-from ..seeds import check_seed, mixed, seeded
+from ..seeds import check_seed, seeded
 from ..sharing import SeededInit, gradients, normal_tensors
 from .base import Density, Subspace
 from .moments import Moments
@@ -84,7 +84,7 @@ class FlowDensity(Density):
         x = coordinates[torch.randperm(len(z), generator=generator)]
         held_out = x[: int(HELD_OUT * len(x))]
         training = x[int(HELD_OUT * len(x)) :]
-        with SeededInit(mixed(seed)):
+        with SeededInit(seeded(seed)):
             flow = build(x.shape[1])
         optimizer = torch.optim.Adam(flow.parameters(), lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -25,7 +25,7 @@ from ..models.location import bundled
 from ..models.networks import load_frozen, usable_device
 from ..models.parts import VQ
 from ..pictures import fit_picture, read_picture
-from ..seeds import LARGEST, mixed
+from ..seeds import LARGEST, seeded
 from ..sharing import SeededInit
 from ..vision.encoders import Encoder
 from .corpus import Filter, encode, pairs
@@ -185,7 +185,7 @@ def learn(
         name=folder.name,
     )
     learned = pairs(corpus, Filter(config.low, config.high))
-    with SeededInit(mixed(config.seed)):
+    with SeededInit(seeded(config.seed)):
         unet = build(
             width=network.width,
             latent=corpus.latents.shape[1],
