@@ -33,6 +33,7 @@ from creativelib.conceptlab.constraints import Positive, TextEmbeddings, negativ
 from creativelib.conceptlab.learning import iter_learn
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.density import GaussianDensity
+from creativelib.errors import MOST
 from creativelib.optimization.loop import optimize
 from creativelib.seeds import seeded
 from creativelib.steering.recipe import iter_steer
@@ -225,7 +226,7 @@ def our_steps(pipe: Pipeline, k: int, n: int = 1) -> Iterator[object]:
         start,
         1.0 * negative + positive,
         templates=[TEMPLATE],
-        steps=10**9,
+        steps=MOST,
         lr=0.01,
         seed=0,
         n=n,

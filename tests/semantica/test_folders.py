@@ -117,7 +117,8 @@ def test_any_write_may_fail_and_the_same_training_goes_on(pages, parts, tmp_path
         with monkeypatch.context() as patch, pytest.raises(type(error)):
             note_writes(patch, out / name, error)
             learn(pages, out, *parts, SHORT, "cpu")
-        assert sorted(file.name for file in out.iterdir()) == sorted(made[:i])
+        # Beside the folders of the encoder and the autoencoder.
+        assert {file.name for file in out.iterdir() if file.is_file()} == set(made[:i])
         with pytest.raises(InputError, match="expected menagerie, control or a folder with"):
             Semantica.load(out)
     facts = learn(pages, out, *parts, SHORT, "cpu")
