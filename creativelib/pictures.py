@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .errors import InputError
+from .errors import InputError, shown
 from .files import atomic_write, write_json
-from .reading import read_json, shortened
+from .reading import read_json
 
 # Layout of a gallery: tiles in a row, and pixels of a tile, between tiles and for a title.
 COLUMNS = 8
@@ -137,9 +137,9 @@ class Preprocess:
             or not 1 <= height <= edge <= MAX_EDGE
             or config.get("resample", 3) != 3
         ):
-            resample = shortened(config.get("resample"))
+            resample = shown(config.get("resample"))
             raise InputError(
-                f"{str(file)!r} asks for size {shortened(size)}, crop_size {shortened(crop)} and "
+                f"{str(file)!r} asks for size {shown(size)}, crop_size {shown(crop)} and "
                 f"resample {resample}; expected a shortest_edge, a square not larger than that, "
                 "and 3 (bicubic)"
             )
@@ -175,7 +175,7 @@ def _channels(file: Path, name: str, values: object) -> tuple[float, ...]:
     if len(numbers) != 3 or not all(
         type(number) in (int, float) and abs(number) < LARGE for number in numbers
     ):
-        raise InputError(f"{str(file)!r} has {name} {shortened(values)}; expected three numbers")
+        raise InputError(f"{str(file)!r} has {name} {shown(values)}; expected three numbers")
     return tuple(numbers)
 
 

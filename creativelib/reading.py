@@ -78,12 +78,6 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def shortened(value: object) -> str:
-    """Write a value for an error, cut to 60 characters."""
-    text = repr(value)
-    return text if len(text) < 60 else f"{text[:57]}..."
-
-
 def verify(folder: Path, part: str = "") -> str:
     """Compare a bundled folder's files with their sums, and return a fingerprint of all sums.
 

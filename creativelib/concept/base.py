@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..files import atomic_write, write_json
-from ..reading import read_json, refusing, shortened
+from ..reading import read_json, refusing
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import NoiseSource, PriorSampling
 
@@ -150,8 +150,8 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         or not 1 <= rank <= MAX_RANK
     ):
         raise InputError(
-            f"file {str(description)!r} has word {shortened(word)}, scale {shortened(scale)} and "
-            f"rank {shortened(rank)}; expected a text, a number above 0, and a whole number up to "
+            f"file {str(description)!r} has word {shown(word)}, scale {shown(scale)} and "
+            f"rank {shown(rank)}; expected a text, a number above 0, and a whole number up to "
             f"{MAX_RANK}"
         )
     with refusing(f"file {str(weights)!r}"):
@@ -162,7 +162,7 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     vectors = metadata["kind"] == "lora" or len(shapes.get("vectors", ())) == 2
     if len(counts) != 1 or not min(counts) or not vectors:
         raise InputError(
-            f"file {str(weights)!r} holds {shortened(shapes)}; expected the tensors that "
+            f"file {str(weights)!r} holds {shown(shapes)}; expected the tensors that "
             "Concept.save writes, with a row for each concept"
         )
     return metadata, tensors

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..reading import check_file, read_json, shortened
+from ..errors import InputError, shown
+from ..reading import check_file, read_json
 from .parts import Part
 from .weights import check_weights, listed
 
@@ -124,7 +124,7 @@ def read_part(folder: Path, part: Part, root: Path | None = None) -> dict[str, A
         size = config.get(key)
         if type(size) is not int or not 1 <= size <= MAX_SIZE:
             raise InputError(
-                f"file {str(folder / name)!r} has {key} {shortened(size)}; expected a whole number "
+                f"file {str(folder / name)!r} has {key} {shown(size)}; expected a whole number "
                 f"from 1 to {MAX_SIZE}"
             )
     for file in {name for names in part.vocabularies for name in names}:
@@ -191,7 +191,7 @@ def _read_settings(file: Path) -> dict[str, Any]:
             for key, inner in value.items():
                 if key.lstrip("_") in FOREIGN and inner not in HARMLESS:
                     raise InputError(
-                        f"file {str(file)!r} sets {key} to {shortened(inner)}, which wants to run "
+                        f"file {str(file)!r} sets {key} to {shown(inner)}, which wants to run "
                         "code of its own or to open other files; expected a model without it"
                     )
     return config

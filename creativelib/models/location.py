@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, nearest
-from ..reading import shortened, verify
+from ..errors import InputError, nearest, shown
+from ..reading import verify
 from .folders import check_inside, lacking, read_config, read_part
 from .hub import Snapshot, snapshot
 from .names import BUNDLED_STACKS, MODELS, PARTS, VIT_L, VIT_L_SIZE, Model
@@ -229,7 +229,7 @@ def _read_parts(folder: Path, parts: Mapping[str, Part]) -> None:
             isinstance(named, list) and len(named) == 2 and named[1] in part.classes
         ):
             raise InputError(
-                f"file {str(folder / INDEX)!r} names {shortened(named)} as its {name}; expected "
+                f"file {str(folder / INDEX)!r} names {shown(named)} as its {name}; expected "
                 f"{', '.join(part.classes)}"
             )
         read_part(folder / name, part, root=folder)
@@ -252,7 +252,7 @@ def _pipeline_class(folder: Path) -> str:
     name = _read_index(folder).get("_class_name")
     if not isinstance(name, str) or len(name) > 60:
         raise InputError(
-            f"file {str(folder / INDEX)!r} has _class_name {shortened(name)}; expected "
+            f"file {str(folder / INDEX)!r} has _class_name {shown(name)}; expected "
             f"{', '.join(PRIORS | DECODERS)}"
         )
     return name

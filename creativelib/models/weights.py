@@ -6,8 +6,8 @@ from typing import Any
 
 from safetensors import safe_open
 
-from ..errors import InputError
-from ..reading import check_file, read_json, refusing, shortened
+from ..errors import InputError, shown
+from ..reading import check_file, read_json, refusing
 from .parts import Part
 
 MANY_LAYERS = 1000  # built in a moment
@@ -41,7 +41,7 @@ def _shards(index: Path) -> dict[str, str]:
     for name in names or [None]:
         if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
             raise InputError(
-                f"file {str(index)!r} names {shortened(name)} as a file of weights; expected names "
+                f"file {str(index)!r} names {shown(name)} as a file of weights; expected names "
                 "of safetensors files beside it"
             )
     return shards
@@ -82,6 +82,6 @@ def _check_layers(file: Path, config: dict[str, Any], tensors: int) -> None:
             for count in inner if isinstance(inner, list) else [inner]:
                 if "layers" in key and isinstance(count, int) and count > most:
                     raise InputError(
-                        f"file {str(file)!r} sets {key} to {shortened(inner)}; expected at most "
+                        f"file {str(file)!r} sets {key} to {shown(inner)}; expected at most "
                         f"the {tensors} tensors of its weights"
                     )

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError, nearest, whole, within
+from ..errors import InputError, nearest, shown, whole, within
 from ..files import make_writable, write_json
 from ..models.folders import check_inside, read_config, read_part
 from ..models.location import bundled
@@ -30,7 +30,6 @@ from ..models.names import BUNDLED_STACKS
 from ..models.networks import describe_weights, load_frozen, save_half, usable_device
 from ..models.parts import COUNTING_UNET, VQ
 from ..pictures import check_pictures
-from ..reading import shortened
 from ..sharing import gpu_turn
 from ..unclip.prior import GUIDANCE_RANGE
 from ..vision.encoders import ENCODERS, Encoder
@@ -276,7 +275,7 @@ def _own_part(folder: Path, name: str, card: dict[str, Any], bundled_names: Sequ
     part = folder / value if isinstance(value, str) and value else None
     if part is None or not part.is_dir():
         raise InputError(
-            f"file {str(folder / CARD)!r} names {shortened(value)} as its {name}; expected "
+            f"file {str(folder / CARD)!r} names {shown(value)} as its {name}; expected "
             f"{', '.join(bundled_names)}, or a folder beside it"
         )
     check_inside(part, folder)

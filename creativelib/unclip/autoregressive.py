@@ -25,13 +25,13 @@ from torch.nn.functional import cosine_similarity
 
 from ..density.base import Subspace
 from ..density.moments import Moments
-from ..errors import InputError, listed, whole, within
+from ..errors import InputError, listed, shown, whole, within
 from ..files import atomic_write, write_json
 from ..fitting.precision import to_float64
 from ..models.folders import read_config
 from ..models.location import bundled
 from ..models.networks import usable_device
-from ..reading import refusing, shortened
+from ..reading import refusing
 from ..sharing import gpu_turn, normal_tensors
 from .batches import in_batches
 from .conditions import TextCondition
@@ -227,7 +227,7 @@ def _read_sizes(file: Path) -> Sizes:
         type(value) is int and 1 <= value <= MAX_SIZE for value in config.values()
     ):
         raise InputError(
-            f"file {str(file)!r} holds {shortened(config)}; expected whole numbers from 1 to "
+            f"file {str(file)!r} holds {shown(config)}; expected whole numbers from 1 to "
             f"{MAX_SIZE} for {', '.join(names)}"
         )
     return Sizes(**config)

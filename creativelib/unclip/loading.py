@@ -6,14 +6,14 @@ from typing import Any
 import psutil
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..models.folders import read_part
 from ..models.location import ModelFiles
 from ..models.networks import gigabytes, hide_progress_bars, load_frozen, load_words
 from ..models.parts import CLIP_TEXT, CLIP_VISION, DECODERS, PRIOR, SCHEDULER, Part
 from ..models.weights import weight_files
 from ..pictures import Preprocess
-from ..reading import refusing, shortened
+from ..reading import refusing
 from .decoders import Decoder, Kandinsky21, Kandinsky22, Karlo
 from .offload import Offloader
 from .schedulers import check_decoder_scheduler, check_prior_scheduler
@@ -150,7 +150,7 @@ def _check_length(tokenizer: Any, text_encoder: Any) -> None:
     longest = text_encoder.config.max_position_embeddings
     if type(length) is not int or not 1 <= length <= longest:
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shortened(length)}; "
+            f"tokenizer {tokenizer.name_or_path!r} has model_max_length {shown(length)}; "
             f"expected a whole number up to the text encoder's {longest}"
         )
 
@@ -163,7 +163,7 @@ def _load_scheduler(folder: Path) -> Any:
     times = config.get("num_train_timesteps", 1000)
     if type(times) is not int or not 2 <= times <= MAX_TIMES:
         raise InputError(
-            f"scheduler {str(folder)!r} has num_train_timesteps {shortened(times)}; expected "
+            f"scheduler {str(folder)!r} has num_train_timesteps {shown(times)}; expected "
             f"a whole number from 2 to {MAX_TIMES}"
         )
     with refusing(f"scheduler {str(folder)!r}"):

@@ -10,14 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled, check_stack
 from ..models.networks import describe_weights, hide_progress_bars, load_frozen, usable_device
 from ..models.parts import ENCODER
 from ..pictures import Preprocess, check_pictures
-from ..reading import shortened
 from ..sharing import gpu_turn
 
 BATCH_PICTURES = 64  # pictures encoded at once
@@ -97,9 +96,7 @@ class Encoder:
             )
         kind = read_config(files[0], folder).get("model_type")
         if kind not in list(CLASSES):
-            raise InputError(
-                f"encoder {name!r} is a {shortened(kind)}; expected {', '.join(CLASSES)}"
-            )
+            raise InputError(f"encoder {name!r} is a {shown(kind)}; expected {', '.join(CLASSES)}")
         for part, place in zip(ENCODER, (folder, processor), strict=True):
             read_part(place, part)
         with hide_progress_bars():

@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from ..errors import InputError, listed
+from ..errors import InputError, listed, shown
 from ..models.folders import lacking, read_config, read_part
 from ..models.hub import snapshot
 from ..models.location import bundled
 from ..models.networks import check_vocabulary, describe_weights, hide_progress_bars, usable_device
 from ..models.parts import JUDGE, JUDGE_WORDS, Part
 from ..pictures import check_pictures, fit_picture
-from ..reading import refusing, shortened
+from ..reading import refusing
 from ..sharing import gpu_turn, normal_tensors
 
 BATCH_PICTURES = 128  # pictures embedded at once
@@ -217,14 +217,14 @@ def _check_model(name: str, config: dict[str, Any]) -> dict[str, Any]:
     timm = vision.get("timm_model_name", "plain")
     if not isinstance(timm, str) or not re.fullmatch(r"[\w.]+", timm):
         raise InputError(
-            f"{name}, with timm_model_name {shortened(timm)}; expected the name of a model"
+            f"{name}, with timm_model_name {shown(timm)}; expected the name of a model"
         )
     return model
 
 
 def _settings(name: str, key: str, value: object, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{name}, with {key} {shortened(value)}; expected an object, {{...}}")
+        raise InputError(f"{name}, with {key} {shown(value)}; expected an object, {{...}}")
     unknown = sorted(set(value) - known)
     if unknown:
         raise InputError(

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from ..errors import InputError, one_of, whole
+from ..errors import InputError, one_of, shown, whole
 from ..pictures import check_pictures
-from ..reading import read_json, refusing, shortened, verify
+from ..reading import read_json, refusing, verify
 from ..seeds import seeded
 from ..sharing import normal_tensors
 from . import CATEGORIES, styles, truth
@@ -469,16 +469,16 @@ def _read_card(file: Path) -> dict[str, Any]:
         values = card.get(key)
         if not isinstance(values, dict) or set(values) != set(names):
             raise InputError(
-                f"file {str(file)!r} has {key} {shortened(values)}; expected {', '.join(names)}"
+                f"file {str(file)!r} has {key} {shown(values)}; expected {', '.join(names)}"
             )
         numbers += values.values()
     unknown = set(card) - {*tables, "broken_limit", "side"}
     if unknown or card.get("side", 64) not in (64, 128):
-        odd = ", ".join(sorted(unknown))[:60] or shortened(card["side"])
+        odd = ", ".join(sorted(unknown))[:60] or shown(card["side"])
         raise InputError(
             f"file {str(file)!r} has {odd}; expected {', '.join(tables)}, broken_limit, and a side "
             "of 64 or 128"
         )
     if not all(type(x) in (int, float) and 0 < x < LARGE for x in numbers):
-        raise InputError(f"file {str(file)!r} has {shortened(numbers)}; expected numbers above 0")
+        raise InputError(f"file {str(file)!r} has {shown(numbers)}; expected numbers above 0")
     return card
