@@ -101,6 +101,7 @@ JOBS = (
             "evaluation-correlation",
             "evaluation-oracles",
             "evaluation-claims",
+            "evaluation-budget",
         ],
     ),
     *by_part("steering.runs", "steering", "cost", alone=True),

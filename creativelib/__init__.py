@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .density.gaussian import GaussianDensity as GaussianDensity
     from .density.mixture import MixtureDensity as MixtureDensity
     from .errors import InputError as InputError
-    from .evaluation.baselines import Samples as Samples
     from .evaluation.methods import evaluate as evaluate
+    from .evaluation.samples import Samples as Samples
     from .metrics.table import compare as compare
     from .notebook.stored import figures as figures
     from .notebook.stored import results as results
@@ -84,7 +84,7 @@ _HOMES = {
     "GaussianDensity": "density.gaussian",
     "MixtureDensity": "density.mixture",
     "InputError": "errors",
-    "Samples": "evaluation.baselines",
+    "Samples": "evaluation.samples",
     "evaluate": "evaluation.methods",
     "compare": "metrics.table",
     "figures": "notebook.stored",

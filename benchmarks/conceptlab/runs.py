@@ -30,7 +30,7 @@ from creativelib.conceptlab.settings import LEARN_DEFAULTS, LearnConfig
 from creativelib.conceptlab.settling import settle
 from creativelib.english import article
 from creativelib.evaluation.baselines import naming_parts
-from creativelib.evaluation.methods import negative_pairs
+from creativelib.evaluation.drafts import negative_pairs
 from creativelib.unclip.prior import PriorSampling
 from creativelib.world import captions, category, styles, truth
 

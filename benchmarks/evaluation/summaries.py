@@ -1,7 +1,7 @@
 """Figures that benchmarks.evaluation.table makes of its rows.
 
 They are the table of all methods, which metrics track the truth, how a second oracle ranks the
-methods, and what the papers claim.
+methods, what the papers claim, and what budgets buy (`benchmarks.evaluation.budget`).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 
+from benchmarks.evaluation.budget import COSTS, budget_figures
 from benchmarks.figures import RESULTS, Figure, at_least, at_most, bootstrap, publish
 from creativelib.metrics.divergence import gaussian_kl
 from creativelib.metrics.realism import frechet
@@ -32,7 +33,8 @@ NO_METRICS = (
     "seed",
     "pictures",
     "seen",
-    "seconds a picture",
+    "candidates",
+    *COSTS,
     "KID's standard error",
     SECOND,
 )
@@ -59,7 +61,7 @@ def by_category(rows: Sequence[Row], name: str) -> Float[Tensor, "c r"]:
 
 def table_figures(rows: Sequence[Row]) -> list[Figure]:
     """Make a figure of each method and metric."""
-    names = [*metrics(rows), "seconds a picture"]
+    names = [*metrics(rows), *(name for name in COSTS if name in rows[0])]
     frame = compare(rows, metrics=names)
     figures = []
     for method in frame.index:
@@ -202,5 +204,6 @@ def publish_all(rows: Sequence[Row]) -> None:
         ("correlation", correlation_figures),
         ("oracles", oracle_figures),
         ("claims", claim_figures),
+        ("budget", budget_figures),
     ):
         publish(f"evaluation-{name}", make(rows), 0)

@@ -2,14 +2,18 @@
 
     python -m benchmarks.evaluation.table --shard 0 2   # every second category and seed
     python -m benchmarks.evaluation.table --shard 1 2   # the others, in a process beside it
+    python -m benchmarks.evaluation.table --methods plain "plain, best of 4"   # only these
     python -m benchmarks.evaluation.table               # publish; makes what is missing
 
-8 categories x 5 seeds x 16 pictures of each of the thirteen methods of
-`creativelib.evaluation.methods`. Rows are kept in out/benchmark-evaluation. With another model,
-version or settings they are made anew; after any other change of the code, delete them.
+8 categories x 5 seeds x 16 pictures of each method of `creativelib.evaluation.methods`, without
+selection and with it. Methods that learn the same concepts share them, if one process makes both.
+Rows are kept in out/benchmark-evaluation; with some methods or a shard they are made and nothing
+is published. With another model, version or settings they are made anew; after any other change of
+the code, delete them.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +21,15 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmarks.evaluation.summaries import publish_all
-from creativelib.evaluation.methods import FULL, METHODS, Workbench, identity, measure
-from creativelib.evaluation.protocol import Cell, read_rows, run_protocol
+from creativelib.evaluation.methods import FULL, METHODS, identity, measure
+from creativelib.evaluation.protocol import Cell, Protocol, read_rows, run_protocol
+from creativelib.evaluation.workbench import Workbench
 
 OUT = Path("out") / "benchmark-evaluation"
 
 
-def make_rows(shard: tuple[int, int]) -> list[dict[str, Any]]:
-    """Make the rows of a shard that are missing; return all of them."""
+def make_rows(protocol: Protocol, shard: tuple[int, int]) -> list[dict[str, Any]]:
+    """Make the rows of a protocol's shard that are missing; return all of them."""
     bench = Workbench.load()
 
     def make(cell: Cell) -> dict[str, Any]:
@@ -35,10 +40,10 @@ def make_rows(shard: tuple[int, int]) -> list[dict[str, Any]]:
 
     index, count = shard
     file = OUT / f"rows-{index}-of-{count}.jsonl"
-    known = read_rows(FULL, *OUT.glob("rows*.jsonl"))
+    known = read_rows(protocol, *OUT.glob("rows*.jsonl"))
     with torch.no_grad():
-        rows = run_protocol(FULL, make, file, shard, identity=identify, known=known)
-        return list(tqdm(rows, total=-(-len(FULL.cells()) // count)))
+        rows = run_protocol(protocol, make, file, shard, identity=identify, known=known)
+        return list(tqdm(rows, total=-(-len(protocol.cells()) // count)))
 
 
 def main() -> None:
@@ -47,12 +52,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shard", nargs=2, type=int, metavar=("I", "N"))
-    shard = parser.parse_args().shard
-    if shard:
-        make_rows(tuple(shard))
-        return
-    rows = make_rows((0, 1))
-    publish_all([{k: v for k, v in row.items() if k != "identity"} for row in rows])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="METHOD")
+    options = parser.parse_args()
+    protocol = replace(FULL, methods=tuple(options.methods or METHODS))
+    rows = make_rows(protocol, tuple(options.shard or (0, 1)))
+    if not options.shard and not options.methods:
+        publish_all([{k: v for k, v in row.items() if k != "identity"} for row in rows])
 
 
 if __name__ == "__main__":

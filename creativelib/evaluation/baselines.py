@@ -4,68 +4,33 @@
     drawn.pictures
 
 Nothing is learned. Each draws n pictures for "a photo of a {word}", with all noise from one
-generator. Its docstring says how it differs from its source.
+generator. Its docstring says how it differs from its source. The functions called `sample_...` draw
+the embeddings alone, so that some can be chosen before they are decoded.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..conceptlab.answers import fits_context, normalize_answer
 from ..english import article, clean_word, clean_words, singular
 from ..errors import InputError, above, whole
-from ..files import atomic_write
-from ..pictures import save_gallery
 from ..unclip.conditions import PartialStart
 from ..unclip.latent import slerp
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import MOST_STEPS, Noise, PriorSampling
 from ..vision.vqa import Vqa, what_kind
 from ..world import captions, category
+from .samples import Samples, decoded
 
 # Denoising steps of the prior.
 STEPS = 5
 # Guidance of negative prompts in the prior and the decoder: Kandinsky's default.
 GUIDANCE = 4.0
 TEMPLATE = "a photo of a {}"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Samples:
-    """Image embeddings and the pictures decoded from them."""
-
-    z: Float[Tensor, "n d"]
-    pictures: Float[Tensor, "n 3 h w"]
-
-    def __repr__(self) -> str:
-        n, _, h, w = self.pictures.shape
-        return f"Samples({n} pictures of {w} x {h}, embeddings of {self.z.shape[1]})"
-
-    def save(self, folder: str | Path) -> None:
-        """Write embeddings, pictures and a gallery into a folder, which is created."""
-        folder = Path(folder)
-        tensors = {"z": self.z, "pictures": self.pictures}
-        copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        with atomic_write(folder / "samples.safetensors") as part:
-            save_file(copies, part)
-        save_gallery({"samples": self.pictures}, folder / "gallery.png")
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "Samples":
-        """Read what `save` wrote. Raises InputError for a folder without samples."""
-        file = Path(folder) / "samples.safetensors"
-        if not file.is_file():
-            raise InputError(
-                f"folder is {str(folder)!r}, which has no samples.safetensors; expected a folder "
-                "that Samples.save wrote"
-            )
-        return cls(**load(file.read_bytes()))
 
 
 def photo(*words: str) -> str:
@@ -86,7 +51,23 @@ def prompt_only(
     guidance: float = 1.0,
     temperature: float = 1.0,
 ) -> Samples:
-    """Draw from the prompt and nothing else. Guidance makes samples alike; 1 is none.
+    """Draw from the prompt and nothing else; see `sample_prompt` for the settings."""
+    z = sample_prompt(
+        pipe, word, n, generator=generator, guidance=guidance, temperature=temperature
+    )
+    return decoded(pipe, z[None], generator=generator)
+
+
+def sample_prompt(
+    pipe: Pipeline,
+    word: str,
+    n: int,
+    *,
+    generator: torch.Generator,
+    guidance: float = 1.0,
+    temperature: float = 1.0,
+) -> Float[Tensor, "n d"]:
+    """Draw embeddings for the prompt. Guidance makes samples alike; 1 is none.
 
     `temperature` scales the noise that each of the prior's steps adds. A diffusion model has no
     temperature; this is one of several things that go by the name. Raises InputError for one that
@@ -100,8 +81,7 @@ def prompt_only(
     scaled = Noise(torch.cat([noise[:1], temperature * noise[1:]]))
     cond = pipe.encode_text([photo(word)])
     sampling = PriorSampling(guidance=guidance, steps=STEPS)
-    z = pipe.sample_prior(cond, n, noise=scaled, sampling=sampling)[0]
-    return _decoded(pipe, z, generator)
+    return pipe.sample_prior(cond, n, noise=scaled, sampling=sampling)[0]
 
 
 def negative_prompt(
@@ -124,22 +104,55 @@ def negative_prompt(
     """
     if on not in ("prior", "decoder"):
         raise InputError(f"on is {on!r}; expected 'prior' or 'decoder'")
+    if on == "prior":
+        z = sample_away(pipe, word, negatives, n, generator=generator, guidance=guidance)
+        return decoded(pipe, z[None], generator=generator)
+    negatives = _checked(negatives, guidance)
+    z = sample_prompt(pipe, word, n, generator=generator)
+    return decode_away(pipe, z, negatives, generator=generator, guidance=guidance)
+
+
+def sample_away(
+    pipe: Pipeline,
+    word: str,
+    negatives: Sequence[str],
+    n: int,
+    *,
+    generator: torch.Generator,
+    guidance: float = GUIDANCE,
+) -> Float[Tensor, "n d"]:
+    """Draw embeddings for the prompt away from one that names the negatives; errors as above."""
     word = clean_word("word", word)
+    negatives = _checked(negatives, guidance)
+    whole("n", n, 1)
+    cond = pipe.encode_text([photo(word)])
+    against = pipe.encode_text([photo(*negatives)])
+    sampling = PriorSampling(guidance=guidance)
+    return pipe.sample_prior(cond, n, noise=generator, sampling=sampling, negative=against)[0]
+
+
+def decode_away(
+    pipe: Pipeline,
+    z: Float[Tensor, "n d"],
+    negatives: Sequence[str],
+    *,
+    generator: torch.Generator,
+    guidance: float = GUIDANCE,
+) -> Samples:
+    """Decode embeddings away from what the prior draws for the negatives; errors as above."""
+    negatives = _checked(negatives, guidance)
+    against = pipe.encode_text([photo(*negatives)])
+    away = pipe.sample_prior(against, len(z), noise=generator)
+    pictures = pipe.decode(z[None], generator=generator, guidance=guidance, negative=away)
+    return Samples(z, pictures[0])
+
+
+def _checked(negatives: Sequence[str], guidance: float) -> tuple[str, ...]:
     negatives = clean_words("negatives", negatives)
     if not negatives:
         raise InputError("negatives holds no words; expected at least one")
-    whole("n", n, 1)
     above("guidance", guidance, 1)
-    cond = pipe.encode_text([photo(word)])
-    against = pipe.encode_text([photo(*negatives)])
-    if on == "prior":
-        sampling = PriorSampling(guidance=guidance)
-        z = pipe.sample_prior(cond, n, noise=generator, sampling=sampling, negative=against)[0]
-        return _decoded(pipe, z, generator)
-    z = pipe.sample_prior(cond, n, noise=generator)
-    away = pipe.sample_prior(against, n, noise=generator)
-    pictures = pipe.decode(z, generator=generator, guidance=guidance, negative=away)
-    return Samples(z[0], pictures[0])
+    return negatives
 
 
 def random_parts(
@@ -157,10 +170,23 @@ def random_parts(
     type. There is no source. The guidance is the one that prompts of several things need. Raises
     InputError for an unknown category and more parts than it has.
     """
+    z = sample_parts(pipe, word, n, generator=generator, parts=parts, guidance=guidance)
+    return decoded(pipe, z[None], generator=generator)
+
+
+def sample_parts(
+    pipe: Pipeline,
+    word: str,
+    n: int,
+    *,
+    generator: torch.Generator,
+    parts: int = 3,
+    guidance: float = 3.0,
+) -> Float[Tensor, "n d"]:
+    """Draw embeddings as `random_parts` does."""
     cond = pipe.encode_text(naming_parts(word, n, parts, _rng(generator)))
     sampling = PriorSampling(guidance=guidance)
-    z = pipe.sample_prior(cond, 1, noise=generator, sampling=sampling)[:, 0]
-    return _decoded(pipe, z, generator)
+    return pipe.sample_prior(cond, 1, noise=generator, sampling=sampling)[:, 0]
 
 
 def naming_parts(word: str, n: int, parts: int, rng: random.Random) -> list[str]:
@@ -194,6 +220,14 @@ def random_mix(
     unCLIP's interpolation, arXiv 2204.06125, section 3.2; diffusers' Kandinsky takes the plain
     mean. Raises InputError for fewer than two members.
     """
+    z = sample_mix(pipe, members, n, generator=generator)
+    return decoded(pipe, z[None], generator=generator)
+
+
+def sample_mix(
+    pipe: Pipeline, members: Sequence[str], n: int, *, generator: torch.Generator
+) -> Float[Tensor, "n d"]:
+    """Draw embeddings as `random_mix` does."""
     members = clean_words("members", members)
     if len(members) < 2:
         raise InputError(f"members holds {len(members)} words; expected at least two")
@@ -207,7 +241,7 @@ def random_mix(
 
     first = sample([pair[0] for pair in pairs])
     second = sample([pair[1] for pair in pairs])
-    return _decoded(pipe, slerp(first, second, 0.5), generator)
+    return slerp(first, second, 0.5)
 
 
 def adaptive_negatives(
@@ -229,6 +263,21 @@ def adaptive_negatives(
     in one prompt, and the oldest is dropped when the prompt no longer fits. Raises InputError for
     fewer than two steps.
     """
+    z = sample_adaptive(pipe, vqa, word, n, generator=generator, guidance=guidance, steps=steps)
+    return decoded(pipe, z[None], generator=generator)
+
+
+def sample_adaptive(
+    pipe: Pipeline,
+    vqa: Vqa,
+    word: str,
+    n: int,
+    *,
+    generator: torch.Generator,
+    guidance: float = GUIDANCE,
+    steps: int = 6,
+) -> Float[Tensor, "n d"]:
+    """Draw embeddings as `adaptive_negatives` does."""
     word = clean_word("word", word)
     whole("n", n, 1)
     whole("steps", steps, 2, MOST_STEPS)
@@ -254,11 +303,7 @@ def adaptive_negatives(
             start=PartialStart(z, left / steps),
             negative=against,
         )
-    return _decoded(pipe, z[:, 0], generator)
-
-
-def _decoded(pipe: Pipeline, z: Float[Tensor, "n d"], generator: torch.Generator) -> Samples:
-    return Samples(z, pipe.decode(z[None], generator=generator)[0])
+    return z[:, 0]
 
 
 def _rng(generator: torch.Generator) -> random.Random:

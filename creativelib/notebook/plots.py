@@ -1,6 +1,8 @@
 """Figures for notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import cos, pi, sin
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
@@ -19,6 +21,16 @@ TITLE = 0.20
 DARK = "#44546a"
 LIGHT = "#cfe2f7"
 BACK = "#b3450b"
+# Around a point its number stands at one of these distances, in points of 1/72 inch, and angles.
+DISTANCES = (9, 14, 20, 27, 35, 44, 54, 65, 77, 90)
+ANGLES = tuple(i * pi / 8 for i in range(16))
+# Half the width of a number's digit, half its height, and half the width of a marker, in points.
+HALF_DIGIT = 3.0
+HALF_LINE = 4.0
+HALF_MARKER = 3.0
+
+# Left, bottom, right, top.
+Box = tuple[float, float, float, float]
 
 
 def grid(
@@ -165,3 +177,120 @@ def data_flow() -> Figure:
         )
     axes.text(2, 2.08, "gradient", ha="center", va="bottom", fontsize=10, color=BACK)
     return figure
+
+
+def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """List the points (cost, gain) that no other beats, the cheapest first.
+
+    A point beats another that costs as much or more and gains as much or less, unless they are
+    equal.
+
+    >>> frontier({"plain": (1.0, 0.2), "slow": (3.0, 0.2), "good": (3.0, 0.6)})
+    ['plain', 'good']
+    """
+
+    def beaten(own: tuple[float, float]) -> bool:
+        return any(
+            cost <= own[0] and gain >= own[1] and (cost, gain) != own
+            for cost, gain in points.values()
+        )
+
+    return sorted((name for name in points if not beaten(points[name])), key=lambda n: points[n])
+
+
+def budget_plot(
+    points: Mapping[str, tuple[float, float]],
+    cost: str = "seconds a picture",
+    gain: str = "valid and novel",
+) -> Figure:
+    """Plot what methods gain, a share, against what they cost, on a logarithmic axis.
+
+    Points are numbered in the order given, and a list beside the axes names them. Those on the
+    frontier are filled and joined by steps, and their names are bold. Raises InputError for no
+    points and for a cost that is not above 0.
+    """
+    whole("number of points", len(points), 1)
+    for name, (own, _) in points.items():
+        above(f"cost of {name!r}", own, 0)
+    best = frontier(points)
+    count = len(points)
+    height = max(4.5, 0.15 * count + 0.6)
+    figure = plt.figure(figsize=(9, height), dpi=DPI)
+    axes = figure.add_axes((0.08, 0.55 / height, 0.6, 1 - 0.7 / height))
+    costs = [x for x, _ in points.values()]
+    gains = [y for _, y in points.values()]
+    axes.set(
+        xscale="log",
+        xlim=(min(costs) / 1.5, max(costs) * 1.5),
+        ylim=(-0.06, max(*gains, 0.2) + 0.08),
+        xlabel=cost,
+        ylabel=gain,
+    )
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+    ends = [*(points[name] for name in best), (max(costs) * 1.5, points[best[-1]][1])]
+    axes.plot(*zip(*ends, strict=True), color=BACK, linewidth=1, drawstyle="steps-post", zorder=1)
+    pixels = axes.transData.transform(list(points.values()))
+    window = axes.get_window_extent()
+    scale = 72 / figure.dpi
+    places = [(x * scale, y * scale) for x, y in pixels.tolist()]
+    inside = (window.x0 * scale, window.y0 * scale, window.x1 * scale, window.y1 * scale)
+    offsets = place_numbers(places, inside)
+    for i, (name, point) in enumerate(points.items()):
+        on = name in best
+        color = BACK if on else DARK
+        axes.plot(*point, marker="o", markersize=5, color=color, mfc=color if on else "white")
+        far = abs(offsets[i][0]) + abs(offsets[i][1]) > 16
+        axes.annotate(
+            str(i + 1),
+            point,
+            offsets[i],
+            textcoords="offset points",
+            ha="center",
+            va="center_baseline",
+            fontsize=8,
+            color=color,
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if far else None,
+        )
+        figure.text(
+            0.72,
+            1 - (0.25 + 0.15 * i) / height,
+            f"{i + 1:>2}  {name}",
+            va="center",
+            fontsize=8,
+            color=color,
+            fontweight="bold" if on else "normal",
+        )
+    return figure
+
+
+def place_numbers(places: Sequence[tuple[float, float]], inside: Box) -> list[tuple[float, float]]:
+    """Return where the number of each place stands relative to it, all in points.
+
+    A number stands as near as it can without touching another, a marker or the frame.
+    """
+    taken = [_box(x, y, HALF_MARKER, HALF_MARKER) for x, y in places]
+    offsets = []
+    for i, (x, y) in enumerate(places):
+        half = HALF_DIGIT * len(str(i + 1))
+        choices = [(r * cos(angle), r * sin(angle)) for r, angle in product(DISTANCES, ANGLES)]
+        free = (
+            (dx, dy)
+            for dx, dy in choices
+            if _fits(_box(x + dx, y + dy, half, HALF_LINE), taken, inside)
+        )
+        dx, dy = next(free, choices[0])
+        taken.append(_box(x + dx, y + dy, half, HALF_LINE))
+        offsets.append((dx, dy))
+    return offsets
+
+
+def _box(x: float, y: float, half_width: float, half_height: float) -> Box:
+    return (x - half_width, y - half_height, x + half_width, y + half_height)
+
+
+def _fits(box: Box, taken: Sequence[Box], inside: Box) -> bool:
+    left, bottom, right, top = box
+    if left < inside[0] or bottom < inside[1] or right > inside[2] or top > inside[3]:
+        return False
+    return all(right <= a or left >= c or top <= b or bottom >= d for a, b, c, d in taken)

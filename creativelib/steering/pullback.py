@@ -64,12 +64,25 @@ def draw_rare(
     )
     # Chosen before they are pulled back: chosen after, they would be those that hardly move.
     z = nearest(z, density, target, n)
+    return pull_back(pipe, concept, z, template, generator=generator, config=config)
+
+
+def pull_back(
+    pipe: Pipeline,
+    concept: Concept,
+    z: Float[Tensor, "k n d"],
+    template: str,
+    *,
+    generator: torch.Generator,
+    config: SteerConfig = STEER_DEFAULTS,
+) -> Float[Tensor, "k n d"]:
+    """Noise embeddings of concepts and denoise them for the plain word; `SteerConfig.pullback`."""
     if not config.pullback:
         return z
     cond = pipe.encode_text([fill(template, concept.word)] * len(concept))
     return pipe.sample_prior(
         cond,
-        n,
+        z.shape[1],
         noise=generator,
         sampling=replace(config.sampling, steps=config.pullback_steps),
         start=PartialStart(z, config.pullback),
