@@ -24,7 +24,8 @@ def budget_points(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """
     frame = compare(rows, metrics=[SECONDS, TRUTH]).xs("value", axis=1, level=1)
     frame = frame.sort_values(TRUTH, ascending=False, kind="stable")
-    return {str(name): (row[SECONDS], row[TRUTH]) for name, row in frame.iterrows()}
+    columns = (frame[name].tolist() for name in (SECONDS, TRUTH))
+    return dict(zip(map(str, frame.index), zip(*columns, strict=True), strict=True))
 
 
 def budget_figures(rows: Sequence[Row]) -> list[Figure]:
@@ -51,5 +52,5 @@ def budget_figures(rows: Sequence[Row]) -> list[Figure]:
 
 
 def _figure(title: str, interval: pd.Series, unit: str) -> Figure:
-    value, low, high = (float(interval[part]) for part in ("value", "low", "high"))
+    value, low, high = interval[["value", "low", "high"]].tolist()
     return Figure(title, value, unit, low=low, high=high)

@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="METHOD")
     options = parser.parse_args()
     protocol = replace(FULL, methods=tuple(options.methods or METHODS))
-    rows = make_rows(protocol, tuple(options.shard or (0, 1)))
+    index, count = options.shard or (0, 1)
+    rows = make_rows(protocol, (index, count))
     if not options.shard and not options.methods:
         publish_all([{k: v for k, v in row.items() if k != "identity"} for row in rows])
 

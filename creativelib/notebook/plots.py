@@ -7,6 +7,7 @@ from math import cos, pi, sin
 import matplotlib.pyplot as plt
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
@@ -22,8 +23,9 @@ DARK = "#44546a"
 LIGHT = "#cfe2f7"
 BACK = "#b3450b"
 # Around a point its number stands at one of these distances, in points of 1/72 inch, and angles.
+# The first is up and to the left, where no step of a frontier is.
 DISTANCES = (9, 14, 20, 27, 35, 44, 54, 65, 77, 90)
-ANGLES = tuple(i * pi / 8 for i in range(16))
+ANGLES = tuple(0.75 * pi - i * pi / 8 for i in range(16))
 # Half the width of a number's digit, half its height, and half the width of a marker, in points.
 HALF_DIGIT = 3.0
 HALF_LINE = 4.0
@@ -227,7 +229,9 @@ def budget_plot(
         ylabel=gain,
     )
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+    axes.xaxis.set_major_formatter(lambda amount, _: f"{amount:g}")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     ends = [*(points[name] for name in best), (max(costs) * 1.5, points[best[-1]][1])]
     axes.plot(*zip(*ends, strict=True), color=BACK, linewidth=1, drawstyle="steps-post", zorder=1)
     pixels = axes.transData.transform(list(points.values()))
@@ -252,15 +256,11 @@ def budget_plot(
             color=color,
             arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if far else None,
         )
-        figure.text(
-            0.72,
-            1 - (0.25 + 0.15 * i) / height,
-            f"{i + 1:>2}  {name}",
-            va="center",
-            fontsize=8,
-            color=color,
-            fontweight="bold" if on else "normal",
-        )
+        line = 1 - (0.25 + 0.15 * i) / height
+        style = {"va": "center", "fontsize": 8, "color": color}
+        style["fontweight"] = "bold" if on else "normal"
+        figure.text(0.72, line, str(i + 1), ha="right", **style)
+        figure.text(0.73, line, name, **style)
     return figure
 
 

