@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.figures import Figure
-from creativelib.evaluation.methods import OLD, SELECTED, variant
+from creativelib.evaluation.methods import BASES, SELECTED, variant
 from creativelib.metrics.table import compare
 from creativelib.notebook.plots import frontier
 
@@ -42,7 +42,7 @@ def budget_figures(rows: Sequence[Row]) -> list[Figure]:
             title = f"{method}: {name.removeprefix('true: ')}"
             figures.append(_figure(title, interval, unit))
         figures.append(Figure(f"{method}: on the frontier", float(method in best), ""))
-    for name, method in OLD.items():
+    for name, method in BASES.items():
         without, selected = (variant(name, c, method.candidates) for c in (1, SELECTED))
         if without in points and selected in points:
             pair = [row for row in rows if row["method"] in (without, selected)]

@@ -79,8 +79,8 @@ def _learned(learn: Callable[[Workbench, str, int], Any], settings: Mapping[str,
     return Method(partial(drafts.of_concepts, learn=learn), settings, groups=CONCEPTS)
 
 
-# Steering has a choice of its own, and is known with it.
-OLD: dict[str, Method] = {
+# Each as it is usually run: steering chooses by itself, the others do not.
+BASES: dict[str, Method] = {
     "plain": _with(drafts.plain_sampling),
     "guidance 4": _with(drafts.plain_sampling, guidance=4.0),
     "temperature 2": _with(drafts.plain_sampling, temperature=2.0),
@@ -120,7 +120,9 @@ def family(name: str, method: Method) -> dict[str, Method]:
 
 
 METHODS: dict[str, Method] = {
-    title: member for name, method in OLD.items() for title, member in family(name, method).items()
+    title: member
+    for name, method in BASES.items()
+    for title, member in family(name, method).items()
 }
 
 

@@ -1,15 +1,21 @@
-"""A workbench with the bundled models whose references are small and whose pictures are rough."""
+"""The bundled models with less work: rougher pictures, and small references to compare with."""
 
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 
 import pytest
+import torch
 
 from creativelib.evaluation import scores
+from creativelib.evaluation.scores import Reference
 from creativelib.evaluation.workbench import Workbench
+from creativelib.steering.settings import SteerConfig
 from creativelib.unclip.pipeline import Pipeline
 from creativelib.vision.judge import Judge
-from creativelib.vision.vqa import BlipVqa
 from creativelib.world.oracle import Oracle
+
+SMALL = SteerConfig(baseline_samples=400)
 
 
 class Rough(Pipeline):
@@ -18,14 +24,48 @@ class Rough(Pipeline):
     decode_defaults = (1.0, 2)
 
 
+class Brisk(Pipeline):
+    """Half of the usual steps decode to a picture that the oracle still finds valid."""
+
+    decode_defaults = (2.0, 5)
+
+
+class Cat:
+    """A VQA that sees a cat in everything."""
+
+    def ask(self, pictures: torch.Tensor, question: str) -> list[str]:
+        return ["cat"] * len(pictures)
+
+
+def alike(pipe: Pipeline, kind: type[Pipeline]) -> Pipeline:
+    return kind(**{field.name: getattr(pipe, field.name) for field in fields(pipe)})
+
+
 @pytest.fixture(scope="session")
-def bench(menagerie: Pipeline) -> Workbench:
-    """Load the bundled models, and make the reference of one category."""
-    pipe = Rough(**{field.name: getattr(menagerie, field.name) for field in fields(menagerie)})
+def brisk(menagerie: Pipeline) -> Pipeline:
+    return alike(menagerie, Brisk)
+
+
+@pytest.fixture(scope="session")
+def refer() -> Callable[..., Reference]:
+    """Give a function that makes references of fewer pictures."""
+
+    def made(pipe: Pipeline, judge: Judge, seen: int, floor: int) -> Reference:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scores, "SEEN", seen)
+            patch.setattr(scores, "FLOOR_SIZE", floor)
+            patch.setattr(scores, "fit_baseline", partial(scores.fit_baseline, config=SMALL))
+            return Reference.of(pipe, judge, "pet")
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def bench(menagerie: Pipeline, refer: Callable[..., Reference]) -> Workbench:
+    """Load the bundled models but the VQA, with a reference of pets alone."""
     oracle = Oracle.load()
-    made = Workbench(pipe, Judge.load(), oracle, oracle, BlipVqa.load())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "SEEN", 24)
-        patch.setattr(scores, "FLOOR_SIZE", 8)
-        made.reference("pet")
+    judge = Judge.load()
+    made = Workbench(alike(menagerie, Rough), judge, oracle, oracle, Cat())
+    pets = refer(made.pipe, judge, seen=24, floor=8)
+    made._references = {"pet": pets}.__getitem__
     return made

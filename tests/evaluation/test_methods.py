@@ -9,9 +9,9 @@ from creativelib.errors import InputError
 from creativelib.evaluation.baselines import Samples
 from creativelib.evaluation.drafts import negative_pair
 from creativelib.evaluation.methods import (
+    BASES,
     FULL,
     METHODS,
-    OLD,
     SELECTED,
     evaluate,
     family,
@@ -113,8 +113,8 @@ def test_candidates_that_are_no_number_are_refused_at_once(candidates):
 
 def test_each_method_comes_without_selection_and_with_it():
     stored = list(dict.fromkeys(row["method"] for row in results("evaluation")))
-    assert [name for name in METHODS if name in stored] == stored == list(OLD)
-    for name, method in OLD.items():
+    assert [name for name in METHODS if name in stored] == stored == list(BASES)
+    for name, method in BASES.items():
         found = {member.candidates: title for title, member in family(name, method).items()}
         assert {1, SELECTED} <= set(found) and found[method.candidates] == name
         assert all(METHODS[title].candidates == c for c, title in found.items())

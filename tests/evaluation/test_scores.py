@@ -7,7 +7,6 @@ import torch
 
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
-from creativelib.evaluation import scores
 from creativelib.evaluation.baselines import Samples, prompt_only
 from creativelib.evaluation.scores import Reference, score
 from creativelib.metrics.intervals import FewPicturesWarning
@@ -21,18 +20,16 @@ def seeded(seed):
 
 
 @pytest.fixture(scope="module")
-def scored(menagerie):
+def scored(brisk, refer):
     """Score five runs: plain sampling, the world's own pictures, wild ones, noise, and copies.
 
     Copies are of one picture with a little noise.
     """
     judge = Judge.load()
     oracle = Oracle.load()
-    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "SEEN", 48)
-        patch.setattr(scores, "FLOOR_SIZE", 16)
-        reference = Reference.of(menagerie, judge, "pet")
-        plain = prompt_only(menagerie, "pet", 16, generator=seeded(1))
+    with torch.no_grad():
+        reference = refer(brisk, judge, seen=32, floor=16)
+        plain = prompt_only(brisk, "pet", 16, generator=seeded(1))
         pictures = {
             "own": draw(sample_scenes(16, seeded(2), category="pet")),
             "wild": draw(sample_scenes(16, seeded(3), wild=1.0, category="pet")),
@@ -40,17 +37,17 @@ def scored(menagerie):
             "one": plain.pictures[:1] + 0.01 * torch.rand(16, 3, 64, 64),
         }
         runs = {"plain": plain} | {
-            name: Samples(menagerie.encode_images(x.clamp(0, 1)), x.clamp(0, 1))
+            name: Samples(brisk.encode_images(x.clamp(0, 1)), x.clamp(0, 1))
             for name, x in pictures.items()
         }
         with pytest.warns(FewPicturesWarning, match="FID of 16 pictures"):
             return {
-                name: score(drawn, reference, pipe=menagerie, judge=judge, oracle=oracle)
+                name: score(drawn, reference, pipe=brisk, judge=judge, oracle=oracle)
                 for name, drawn in runs.items()
             }
 
 
-def test_more_pictures_than_the_floor_has_are_refused_before_any_work(menagerie):
+def test_more_pictures_than_the_floor_has_are_refused_before_any_work(pipe):
     density = GaussianDensity.fit(torch.randn(40, 8, generator=seeded(5)), pca=0.95)
     reference = Reference(
         word="pet",
@@ -67,7 +64,7 @@ def test_more_pictures_than_the_floor_has_are_refused_before_any_work(menagerie)
         score(
             Samples(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)),
             reference,
-            pipe=menagerie,
+            pipe=pipe,
             judge=Judge.load(),
             oracle=Oracle.load(),
         )

@@ -92,7 +92,7 @@ def test_steering_draws_what_the_library_draws(bench, unlearned, candidates):
         ("rarity guidance, best of 4", 0),
         ("negative prompt, decoder, best of 4", 0),
         ("rarity steering", 0),
-        # Each of 16 ways is decoded in 5 steps after each of 5 steps of the prior, with guidance.
+        # Each of 16 ways is decoded in 5 steps after each of 5 steps of the prior.
         ("adaptive negative prompt, best of 4", 16 * 5 * 5),
     ],
 )
