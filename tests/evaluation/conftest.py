@@ -15,7 +15,7 @@ from creativelib.unclip.pipeline import Pipeline
 from creativelib.vision.judge import Judge
 from creativelib.world.oracle import Oracle
 
-SMALL = SteerConfig(baseline_samples=400)
+SMALL = SteerConfig(baseline_samples=120)
 
 
 class Rough(Pipeline):
@@ -44,6 +44,11 @@ def alike(pipe: Pipeline, kind: type[Pipeline]) -> Pipeline:
 @pytest.fixture(scope="session")
 def brisk(menagerie: Pipeline) -> Pipeline:
     return alike(menagerie, Brisk)
+
+
+@pytest.fixture(scope="session")
+def rough(pipe: Pipeline) -> Pipeline:
+    return alike(pipe, Rough)
 
 
 @pytest.fixture(scope="session")

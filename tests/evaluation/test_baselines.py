@@ -53,19 +53,19 @@ def encoded(menagerie, monkeypatch):
     return found
 
 
-def test_each_draws_n_and_the_same_from_the_same_noise(pipe, monkeypatch):
+def test_each_draws_n_and_the_same_from_the_same_noise(rough, monkeypatch):
     # The tiny stack's texts are too short for parts by name.
     monkeypatch.setattr(baselines, "naming_parts", lambda *_: ["a red pet", "a pet with long ears"])
     methods = {
-        "plain": lambda g: prompt_only(pipe, "pet", 2, generator=g),
-        "prior": lambda g: negative_prompt(pipe, "pet", ["cat", "plant"], 2, generator=g),
+        "plain": lambda g: prompt_only(rough, "pet", 2, generator=g),
+        "prior": lambda g: negative_prompt(rough, "pet", ["cat", "plant"], 2, generator=g),
         "decoder": lambda g: negative_prompt(
-            pipe, "pet", negatives=["cat", "plant"], n=2, generator=g, on="decoder"
+            rough, "pet", negatives=["cat", "plant"], n=2, generator=g, on="decoder"
         ),
-        "parts": lambda g: random_parts(pipe, "pet", 2, generator=g),
-        "mix": lambda g: random_mix(pipe, ["cat", "plant", "pet"], 2, generator=g),
+        "parts": lambda g: random_parts(rough, "pet", 2, generator=g),
+        "mix": lambda g: random_mix(rough, ["cat", "plant", "pet"], 2, generator=g),
         "adaptive": lambda g: adaptive_negatives(
-            pipe, Says("cat"), "pet", n=2, generator=g, steps=3
+            rough, Says("cat"), "pet", n=2, generator=g, steps=3
         ),
     }
     for method in methods.values():
@@ -87,7 +87,7 @@ def test_plain_is_the_pipelines_own_sampling(pipe):
 
 def test_temperature_widens_and_guidance_narrows(menagerie):
     def spread(**options):
-        return total_variance(sample_prompt(menagerie, "pet", 256, generator=seeded(0), **options))
+        return total_variance(sample_prompt(menagerie, "pet", 64, generator=seeded(0), **options))
 
     plain = spread()
     assert spread(temperature=0.5) < plain < spread(temperature=2.0)
@@ -95,19 +95,19 @@ def test_temperature_widens_and_guidance_narrows(menagerie):
     assert spread() == plain, "the pipeline itself was changed"
 
 
-def test_negatives_are_less_like_what_is_drawn(menagerie):
-    text = menagerie.encode_text(["a photo of a cat"]).pooled
+def test_negatives_are_less_like_what_is_drawn(brisk):
+    text = brisk.encode_text(["a photo of a cat"]).pooled
 
     def like_a_cat(z):
         return cosine_similarity(z, text).mean()
 
-    plain = sample_prompt(menagerie, "pet", 24, generator=seeded(0))
-    away = sample_away(menagerie, "pet", ["cat"], 24, generator=seeded(0))
+    plain = sample_prompt(brisk, "pet", 16, generator=seeded(0))
+    away = sample_away(brisk, "pet", ["cat"], 16, generator=seeded(0))
     assert like_a_cat(away) < like_a_cat(plain)
-    drawn = decoded(menagerie, plain[None, :8], generator=seeded(1))
-    led = decode_away(menagerie, plain[:8], ["cat"], generator=seeded(1))
+    drawn = decoded(brisk, plain[None, :6], generator=seeded(1))
+    led = decode_away(brisk, plain[:6], ["cat"], generator=seeded(1))
     assert torch.equal(led.z, drawn.z)
-    near = [like_a_cat(menagerie.encode_images(x.pictures)) for x in (led, drawn)]
+    near = [like_a_cat(brisk.encode_images(x.pictures)) for x in (led, drawn)]
     assert near[0] < near[1]
 
 

@@ -28,7 +28,7 @@ def scored(brisk, refer):
     judge = Judge.load()
     oracle = Oracle.load()
     with torch.no_grad():
-        reference = refer(brisk, judge, seen=32, floor=16)
+        reference = refer(brisk, judge, seen=24, floor=16)
         plain = prompt_only(brisk, "pet", 16, generator=seeded(1))
         pictures = {
             "own": draw(sample_scenes(16, seeded(2), category="pet")),

@@ -86,9 +86,8 @@ def test_steering_draws_what_the_library_draws(bench, unlearned, candidates):
 @pytest.mark.parametrize(
     "name, on_the_way",
     [
-        ("plain, best of 16", 0),
+        ("plain, best of 4", 0),
         ("random parts, best of 4", 0),
-        ("random mix, best of 4", 0),
         ("rarity guidance, best of 4", 0),
         ("negative prompt, decoder, best of 4", 0),
         ("rarity steering", 0),
