@@ -6,6 +6,7 @@ from math import cos, pi, sin
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
@@ -234,12 +235,7 @@ def budget_plot(
     axes.xaxis.set_minor_locator(NullLocator())
     ends = [*(points[name] for name in best), (max(costs) * 1.5, points[best[-1]][1])]
     axes.plot(*zip(*ends, strict=True), color=BACK, linewidth=1, drawstyle="steps-post", zorder=1)
-    pixels = axes.transData.transform(list(points.values()))
-    window = axes.get_window_extent()
-    scale = 72 / figure.dpi
-    places = [(x * scale, y * scale) for x, y in pixels.tolist()]
-    inside = (window.x0 * scale, window.y0 * scale, window.x1 * scale, window.y1 * scale)
-    offsets = place_numbers(places, inside)
+    offsets = place_numbers(*_in_points(axes, list(points.values())))
     for i, (name, point) in enumerate(points.items()):
         on = name in best
         color = BACK if on else DARK
@@ -254,6 +250,7 @@ def budget_plot(
             va="center_baseline",
             fontsize=8,
             color=color,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2},
             arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if far else None,
         )
         line = 1 - (0.25 + 0.15 * i) / height
@@ -262,6 +259,17 @@ def budget_plot(
         figure.text(0.72, line, str(i + 1), ha="right", **style)
         figure.text(0.73, line, name, **style)
     return figure
+
+
+def _in_points(
+    axes: Axes, points: Sequence[tuple[float, float]]
+) -> tuple[list[tuple[float, float]], Box]:
+    """Return where points and the frame are on the page, in points of 1/72 inch."""
+    scale = 72 / axes.figure.dpi
+    window = axes.get_window_extent()
+    places = [(x * scale, y * scale) for x, y in axes.transData.transform(points).tolist()]
+    left, bottom, right, top = (scale * float(end) for end in window.extents)
+    return places, (left, bottom, right, top)
 
 
 def place_numbers(places: Sequence[tuple[float, float]], inside: Box) -> list[tuple[float, float]]:
