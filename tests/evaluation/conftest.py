@@ -25,9 +25,9 @@ class Rough(Pipeline):
 
 
 class Brisk(Pipeline):
-    """Half of the usual steps decode to a picture that the oracle still finds valid."""
+    """Half of the steps without guidance decode to pictures that are still those of a category."""
 
-    decode_defaults = (2.0, 5)
+    decode_defaults = (1.0, 5)
 
 
 class Cat:
@@ -47,8 +47,8 @@ def brisk(menagerie: Pipeline) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def rough(pipe: Pipeline) -> Pipeline:
-    return alike(pipe, Rough)
+def rough(menagerie: Pipeline) -> Pipeline:
+    return alike(menagerie, Rough)
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +66,11 @@ def refer() -> Callable[..., Reference]:
 
 
 @pytest.fixture(scope="session")
-def bench(menagerie: Pipeline, refer: Callable[..., Reference]) -> Workbench:
+def bench(rough: Pipeline, refer: Callable[..., Reference]) -> Workbench:
     """Load the bundled models but the VQA, with a reference of pets alone."""
     oracle = Oracle.load()
     judge = Judge.load()
-    made = Workbench(alike(menagerie, Rough), judge, oracle, oracle, Cat())
+    made = Workbench(rough, judge, oracle, oracle, Cat())
     pets = refer(made.pipe, judge, seen=24, floor=8)
     made._references = {"pet": pets}.__getitem__
     return made

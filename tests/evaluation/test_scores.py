@@ -47,7 +47,7 @@ def scored(brisk, refer):
             }
 
 
-def test_more_pictures_than_the_floor_has_are_refused_before_any_work(pipe):
+def test_more_pictures_than_the_floor_has_are_refused_before_any_work(brisk):
     density = GaussianDensity.fit(torch.randn(40, 8, generator=seeded(5)), pca=0.95)
     reference = Reference(
         word="pet",
@@ -64,7 +64,7 @@ def test_more_pictures_than_the_floor_has_are_refused_before_any_work(pipe):
         score(
             Samples(torch.zeros(5, 8), torch.zeros(5, 3, 8, 8)),
             reference,
-            pipe=pipe,
+            pipe=brisk,
             judge=Judge.load(),
             oracle=Oracle.load(),
         )
