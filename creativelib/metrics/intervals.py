@@ -85,7 +85,7 @@ def bootstrap(
 
 
 def numbered(groups: Sequence[Hashable], n: int) -> Int[Tensor, " n"]:
-    """Number the groups of n values from 0, in the order in which they first come.
+    """Give the groups of n values numbers from 0, in the order in which they first come.
 
     Raises InputError for another number of groups than n.
     """
