@@ -53,7 +53,8 @@ def bootstrap(
 
     A single unit, which is a value or with `groups` a group, says nothing of others: the ends of
     its interval are NaN. Of few units the interval is too narrow: of five normal values, one of
-    95 % holds their mean about 5 times in 6.
+    95 % holds the mean 86 times in 100; of five values in each of eight groups, with half of the
+    variance between groups, 90 times, where without `groups` it would be 70.
 
     Raises InputError for no values, no draws, a level outside (0, 1), and another number of groups
     than of values.
@@ -64,7 +65,7 @@ def bootstrap(
     whole("draws", draws, 1)
     values = to_float64(values)
     value = (statistic or torch.mean)(values).item()
-    number = None if groups is None else numbered(groups, len(values))
+    number = None if groups is None else _numbered(groups, len(values))
     units = len(values) if number is None else int(number.max()) + 1
     if units == 1:
         return Interval(value=value, low=nan, high=nan, n=len(values))
@@ -82,17 +83,6 @@ def bootstrap(
     low = replicates.quantile((1 - level) / 2).item()
     high = replicates.quantile((1 + level) / 2).item()
     return Interval(value=value, low=low, high=high, n=len(values))
-
-
-def numbered(groups: Sequence[Hashable], n: int) -> Int[Tensor, " n"]:
-    """Give the groups of n values numbers from 0, in the order in which they first come.
-
-    Raises InputError for another number of groups than n.
-    """
-    if len(groups) != n:
-        raise InputError(f"groups has {len(groups)} entries for {n} values; expected one each")
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return torch.tensor([numbers[group] for group in groups])
 
 
 def draw_nested(
@@ -128,7 +118,7 @@ def intraclass_correlation(values: Float[Tensor, " n"], groups: Sequence[Hashabl
     Raises InputError for fewer than two groups, and for groups of one value each. Where all values
     are equal, it is NaN.
     """
-    number = numbered(groups, len(values))
+    number = _numbered(groups, len(values))
     sizes = number.bincount().double()
     count = len(sizes)
     if count < 2 or count == len(values):
@@ -156,3 +146,14 @@ def warn_if_few(metric: str, pictures: int, least: int) -> None:
             FewPicturesWarning,
             stacklevel=3,
         )
+
+
+def _numbered(groups: Sequence[Hashable], n: int) -> Int[Tensor, " n"]:
+    """Give the groups of n values numbers from 0, in the order in which they first come.
+
+    Raises InputError for another number of groups than n.
+    """
+    if len(groups) != n:
+        raise InputError(f"groups has {len(groups)} entries for {n} values; expected one each")
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([numbers[group] for group in groups])

@@ -47,13 +47,13 @@ def compare(
     common run, a metric that a row lacks, an unknown `than`, and a plain text in place of a list.
     """
     metrics = listed("metrics", metrics)
-    found = matched(rows, *more, metrics=metrics, than=than)
+    found = _matched(rows, *more, metrics=metrics, than=than)
     groups = found.categories
     table = {}
     for name in metrics:
         for method, values in found.values[name].items():
-            add_cell(table, name, method, bootstrap(values, groups=groups))
-    return framed(table, "metric")
+            _add_cell(table, name, method, bootstrap(values, groups=groups))
+    return _framed(table, "metric")
 
 
 def compare_by_category(
@@ -68,13 +68,13 @@ def compare_by_category(
     its 95 % interval, bootstrapped over the category's runs. They are few, as a rule, and these
     intervals too narrow (see `intervals.bootstrap`). Arguments and errors are those of `compare`.
     """
-    found = matched(rows, *more, metrics=[metric], than=than)
+    found = _matched(rows, *more, metrics=[metric], than=than)
     table = {}
     for category in dict.fromkeys(found.categories):
         own = torch.tensor([each == category for each in found.categories])
         for method, values in found.values[metric].items():
-            add_cell(table, category, method, bootstrap(values[own]))
-    return framed(table, "category")
+            _add_cell(table, category, method, bootstrap(values[own]))
+    return _framed(table, "category")
 
 
 def intraclass_correlations(
@@ -87,15 +87,33 @@ def intraclass_correlations(
 
     Arguments and errors are those of `compare`; `intraclass_correlation` has the formula.
     """
-    found = matched(rows, *more, metrics=[metric], than=than)
+    found = _matched(rows, *more, metrics=[metric], than=than)
     by_method = found.values[metric]
     return pd.Series(
         {name: intraclass_correlation(x, found.categories) for name, x in by_method.items()}
     )
 
 
+def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Format the cells as text, such as "0.52 (0.49–0.55)", with `digits` significant digits.
+
+    A value without an interval stands alone. Raises InputError for no digits.
+    """
+    whole("digits", digits, 1, 17)
+
+    def cell(method: str, name: str) -> str:
+        ends = [frame.loc[method, (name, part)] for part in PARTS]
+        value, low, high = (f"{end:.{digits}g}" for end in ends)
+        return value if isnan(ends[1]) else f"{value} ({low}–{high})"
+
+    names = frame.columns.get_level_values(0).unique()
+    return pd.DataFrame(
+        {name: [cell(method, name) for method in frame.index] for name in names}, index=frame.index
+    )
+
+
 @dataclass(frozen=True)
-class Matched:
+class _Matched:
     """The values of all methods on the same runs."""
 
     # The category of each run.
@@ -104,12 +122,12 @@ class Matched:
     values: dict[str, dict[str, Float[Tensor, " runs"]]]
 
 
-def matched(
+def _matched(
     rows: Sequence[Mapping[str, Any]],
     *more: Sequence[Mapping[str, Any]],
     metrics: Sequence[str],
     than: str | None,
-) -> Matched:
+) -> _Matched:
     """Read metrics of the runs that all methods share, as differences if `than` names a method."""
     everything = [row for part in (rows, *more) for row in part]
     runs: dict[str, dict[tuple, Mapping[str, Any]]] = {}
@@ -148,35 +166,17 @@ def matched(
         }
         base = by_method[than] if than is not None else 0
         values[name] = {method: own - base for method, own in by_method.items()}
-    return Matched([category for category, *_ in order], values)
+    return _Matched([category for category, *_ in order], values)
 
 
-def add_cell(table: dict, title: str, method: str, interval: Interval) -> None:
+def _add_cell(table: dict, title: str, method: str, interval: Interval) -> None:
     """Add an interval to a table of columns (title, value | low | high)."""
     for part in PARTS:
         table.setdefault((title, part), {})[method] = getattr(interval, part)
 
 
-def framed(table: dict, titles: str) -> pd.DataFrame:
+def _framed(table: dict, titles: str) -> pd.DataFrame:
     """Make a frame of a table of columns (title, value | low | high)."""
     frame = pd.DataFrame(table)
     frame.columns = pd.MultiIndex.from_tuples(frame.columns, names=[titles, None])
     return frame.rename_axis("method")
-
-
-def shown(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Format the cells as text, such as "0.52 (0.49–0.55)", with `digits` significant digits.
-
-    A value without an interval stands alone. Raises InputError for no digits.
-    """
-    whole("digits", digits, 1, 17)
-
-    def cell(method: str, name: str) -> str:
-        ends = [frame.loc[method, (name, part)] for part in PARTS]
-        value, low, high = (f"{end:.{digits}g}" for end in ends)
-        return value if isnan(ends[1]) else f"{value} ({low}–{high})"
-
-    names = frame.columns.get_level_values(0).unique()
-    return pd.DataFrame(
-        {name: [cell(method, name) for method in frame.index] for name in names}, index=frame.index
-    )

@@ -89,14 +89,15 @@ def test_two_stages_are_those_of_a_loop(sizes):
     groups = [(3 * normal(1, size) + normal(size, i)).tolist() for i, size in enumerate(sizes)]
     values = torch.tensor([value for group in groups for value in group])
     names = [f"group {i}" for i, group in enumerate(groups) for _ in group]
-    rows, drawn = draw_nested(torch.tensor([int(name[-1]) for name in names]), 4000)
+    rows, drawn = draw_nested(torch.tensor([int(name[-1]) for name in names]), 2000)
     means = (values[rows] * drawn).sum(1) / drawn.sum(1)
-    wanted = two_stages(groups, 4000, 1)
-    assert means.mean().item() == pytest.approx(wanted.mean().item(), abs=0.05 * wanted.std())
-    assert means.std().item() == pytest.approx(wanted.std().item(), rel=0.05)
-    found = bootstrap(values, groups=names, draws=4000)
+    wanted = two_stages(groups, 2000, 1)
+    deviation = wanted.std().item()
+    assert means.mean().item() == pytest.approx(wanted.mean().item(), abs=0.1 * deviation)
+    assert means.std().item() == pytest.approx(deviation, rel=0.08)
+    found = bootstrap(values, groups=names, draws=2000)
     ends = wanted.quantile(torch.tensor([0.025, 0.975])).tolist()
-    assert (found.low, found.high) == pytest.approx(ends, abs=0.15 * wanted.std().item())
+    assert (found.low, found.high) == pytest.approx(ends, abs=0.15 * deviation)
     assert found.value == pytest.approx(values.mean().item()) and found.n == sum(sizes)
 
 
@@ -125,7 +126,7 @@ def test_of_nested_runs_only_two_stages_cover_the_truth_as_often_as_they_say():
         for name, by in (("runs alone", None), ("two stages", groups)):
             found = bootstrap(values, draws=300, groups=by)
             hits[name] += found.low <= 0 <= found.high
-    assert hits["runs alone"] < 0.8 * 300 and hits["two stages"] > 0.88 * 300
+    assert hits["runs alone"] < 0.8 * 300 and hits["two stages"] > 0.86 * 300
 
 
 @pytest.mark.parametrize(
