@@ -98,6 +98,8 @@ JOBS = (
         "evaluation.table",
         results=[
             "evaluation-table",
+            "evaluation-categories",
+            "evaluation-differences",
             "evaluation-correlation",
             "evaluation-oracles",
             "evaluation-claims",

@@ -4,10 +4,12 @@ import argparse
 import json
 import platform
 import subprocess
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,10 +76,13 @@ def share(hits: Tensor) -> tuple[float, tuple[float, float]]:
 
 
 def bootstrap(
-    values: Tensor, statistic=torch.mean, draws: int = 1000
+    values: Tensor, statistic=None, groups: Sequence[Hashable] | None = None
 ) -> tuple[float, tuple[float, float]]:
-    """Compute a statistic of a sample, and its percentile bootstrap interval at 95 %."""
-    estimate = intervals.bootstrap(values, statistic, draws=draws)
+    """Compute a statistic of a sample, by default its mean, and its bootstrap interval at 95 %.
+
+    `groups` names the category of each value; `intervals.bootstrap` then draws in two stages.
+    """
+    estimate = intervals.bootstrap(values, statistic, groups=groups)
     return estimate.value, (estimate.low, estimate.high)
 
 
@@ -103,23 +108,39 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
-def publish(name: str, figures: list[Figure], seed: int) -> None:
-    """Print a table of the figures and write results/NAME.json."""
-    for f in figures:
-        interval = f" [{f.low:.4g}, {f.high:.4g}]" if f.low is not None else ""
-        bar = "" if f.bar is None else f"   bar {f.bar:g}: {'holds' if f.holds else 'MISSED'}"
-        print(f"{f.name:<74} {f.value:9.4g}{interval:<20} {f.unit}{bar}")
+def measurement(seed: int) -> dict[str, Any]:
+    """Say where and with what something is measured now."""
     packages = ("torch", "diffusers", "transformers", "scikit-learn")
-    report = {
+    return {
         "machine": machine(),
         "versions": {p: version(p) for p in packages},
         "seed": seed,
         "commit": commit(),
-        "figures": [
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(f).items()}
-            for f in figures
-        ],
     }
+
+
+def bound(end: float | None) -> float | None:
+    """Round the end of an interval; NaN, which says that there is none, becomes None."""
+    return None if end is None or isnan(end) else round(end, 4)
+
+
+def publish(
+    name: str, figures: list[Figure], seed: int, measured: dict[str, Any] | None = None
+) -> None:
+    """Print a table of the figures and write results/NAME.json.
+
+    `measured` is the `measurement` of the rows that the figures are made of, if they are older.
+    """
+    figures = [replace(f, low=bound(f.low), high=bound(f.high)) for f in figures]
+    for f in figures:
+        interval = f" [{f.low:.4g}, {f.high:.4g}]" if f.low is not None else ""
+        bar = "" if f.bar is None else f"   bar {f.bar:g}: {'holds' if f.holds else 'MISSED'}"
+        print(f"{f.name:<74} {f.value:9.4g}{interval:<20} {f.unit}{bar}")
+    rows = [
+        {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(f).items()}
+        for f in figures
+    ]
+    report = (measured or measurement(seed)) | {"figures": rows}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(
         json.dumps(report, indent=1) + "\n", encoding="utf-8", newline="\n"

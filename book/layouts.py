@@ -1,7 +1,8 @@
 """Layouts of the tables of the model card and of the measurements.
 
 A report is what benchmarks/figures.py writes: the machine, the seed, the commit, and figures, each
-with a name, a value, a unit, an interval and a bar, of which the last two may be missing. Most
+with a name, a value, a unit, an interval and a bar, of which the last two may be missing. A note
+says what has changed since a report was written; a new measurement leaves it out. Most
 figures are named "way: quantity", where a way is a method or a setting. They fill a table with a
 row for each way and a column for each quantity.
 """
@@ -47,11 +48,12 @@ BEST: dict[str, Callable[..., Any]] = {
 
 
 def source(script: str, report: dict[str, Any]) -> str:
-    """Say which benchmark measured a report, on which machine, and at which commit."""
-    return (
+    """Say which benchmark measured a report, on which machine, at which commit, and its note."""
+    measured = (
         f"Measured by `benchmarks/{script}` on {report['machine']}, with seed {report['seed']}, "
         f"at commit `{report['commit']}`."
     )
+    return " ".join([measured, report.get("note", "")]).strip()
 
 
 def figures(found: Sequence[dict[str, Any]], caption: str) -> Table:
@@ -188,6 +190,11 @@ def methods(title: str, report: Report) -> list[Table]:
         found = [f for f in report["figures"] if f["name"].split(": ", 1)[1] in group]
         tables.append(pivot(found, "method", f"{caption}."))
     return tables
+
+
+def categories(title: str, report: Report) -> list[Table]:
+    """Lay out methods, a row each, by category; none of a row's numbers competes with another."""
+    return [pivot(report["figures"], "method", f"{title}.")]
 
 
 def correlations(title: str, report: Report) -> list[Table]:

@@ -21,8 +21,10 @@ WORDS = """\
 What the benchmarks of this book found, in full: the chapters compute small examples of it. All that
 is said of pictures is said of the Menagerie's, whose truth says what is valid and what is new; none
 of it says that other models behave alike. Percentages are shares of pictures. Beside a value stands
-its 95 % interval, bootstrapped over concepts or categories, because pictures of one concept
-resemble each other. The best value of a column is in bold, where more or less is better.
+its 95 % interval. It is bootstrapped over categories and then over the runs or concepts of each,
+because pictures of one concept resemble each other and so do concepts of one category, or over
+categories alone; where it is not, a note below the table says so. The best value of a column is in
+bold, where more or less is better.
 
 *Valid* and *novel in form* are defined in the [glossary](glossary.md) and read by an oracle that
 nothing was optimized against; *novel in surface* counts pictures whose form is known and whose

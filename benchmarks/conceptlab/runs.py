@@ -5,7 +5,7 @@
 Parts: main, adaptive, ablation, weight, mix. All run by default, and each publishes results of its
 own; see `benchmarks.judges.run`. Similarities are those of the judge, a CLIP that nothing was
 optimized against. The world's oracle says which pictures are valid, new, or one of the negatives.
-Intervals are bootstrapped over concepts.
+Intervals draw categories anew and concepts within them.
 """
 
 import random

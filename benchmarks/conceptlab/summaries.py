@@ -1,6 +1,6 @@
 """Summaries of benchmarks.conceptlab.runs: one function for each part makes figures of its rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -70,19 +70,27 @@ def forms(thing: dict[str, Any], structural: list[bool]) -> list[tuple[int, ...]
     return [tuple(v for v, s in zip(mode, structural, strict=True) if s) for mode in modes]
 
 
+def nested(by_category: Iterable[Tensor]) -> tuple[float, tuple[float, float]]:
+    """Average over the concepts of all categories, with an interval over both.
+
+    There is a tensor for each category, with a number for each of its concepts.
+    """
+    values = list(by_category)
+    categories = [i for i, own in enumerate(values) for _ in own]
+    return bootstrap(torch.cat(values), groups=categories)
+
+
 def everywhere(
     found: Found, variant: str, name: str, scale: float = 100.0
 ) -> tuple[float, tuple[float, float]]:
     """Average a column over the concepts of all categories, with its interval."""
-    groups = torch.cat([per_group(part[variant], name) for part in found.values()])
-    mean, (low, high) = bootstrap(groups)
+    mean, (low, high) = nested(per_group(part[variant], name) for part in found.values())
     return scale * mean, (scale * low, scale * high)
 
 
 def mean_agreement(found: Found, variant: str) -> tuple[float, tuple[float, float]]:
     """Average the agreement over the concepts of all categories, in percent."""
-    groups = [agreement(part[variant]["one thing"]) for part in found.values()]
-    return bootstrap(100 * torch.cat(groups))
+    return nested(100 * agreement(part[variant]["one thing"]) for part in found.values())
 
 
 def inverted(interval: tuple[float, float]) -> tuple[float, float]:
@@ -129,7 +137,7 @@ def main_figures(found: Found) -> list[Figure]:
             (positives, "positive similarity"),
             (distance, "negative distance"),
         ):
-            value, interval = bootstrap(torch.cat([score(part[method]) for part in parts]))
+            value, interval = nested(score(part[method]) for part in parts)
             figures.append(cosine(f"{method}: {label}", value, interval))
         for name, label in (
             ("same", "in the form of a negative"),
@@ -155,9 +163,7 @@ def manual_figures(found: Found) -> list[Figure]:
     valid, valid_interval = everywhere(found, "ConceptLab", "valid")
     same, same_interval = everywhere(found, "ConceptLab", "same")
     match, match_interval = everywhere(found, "ConceptLab", "match")
-    agree, agree_interval = bootstrap(
-        100 * torch.cat([agreement(part["one thing"]) for part in parts])
-    )
+    agree, agree_interval = nested(100 * agreement(part["one thing"]) for part in parts)
     distinct = []
     for part in parts:
         shown = forms(part["one thing"], part["structural"])
@@ -217,8 +223,7 @@ def adaptive_figures(found: Found) -> list[Figure]:
         value, interval = everywhere(found, "described", name)
         figures.append(percent(f"described in words: {label}", value, interval))
     parts = list(found.values())
-    preserved = torch.cat([likeness(part) for part in parts])
-    value, interval = bootstrap(100 * preserved)
+    value, interval = nested(100 * likeness(part) for part in parts)
     figures.append(percent("described in words: factors as in the concept", value, interval))
     counts = [len(words) for part in parts for words in part["negatives"]]
     verdicts = [row[3] for part in parts for row in part["history"]]
@@ -311,7 +316,7 @@ def ablation_figures(found: Found) -> list[Figure]:
     parts = list(found.values())
     figures = []
     for variant in (name for name in parts[0] if name != "structural"):
-        apart, apart_interval = bootstrap(torch.cat([distance(part[variant]) for part in parts]))
+        apart, apart_interval = nested(distance(part[variant]) for part in parts)
         agree, agree_interval = mean_agreement(found, variant)
         match, match_interval = everywhere(found, variant, "match")
         seconds = sum(part[variant]["seconds"] for part in parts) / (2 * len(parts))
@@ -343,12 +348,12 @@ def weight_figures(found: Found) -> list[Figure]:
 
 def mix_figures(found: Found) -> list[Figure]:
     """Summarize mixtures: what they carry of their parents, and validity."""
-    carried, valid = (
-        torch.cat([torch.tensor(part[name]).double().mean(1) for part in found.values()])
-        for name in ("carried", "valid")
-    )
-    share, share_interval = bootstrap(100 * carried)
-    valid_share, valid_interval = bootstrap(100 * valid)
+
+    def percentage(name: str) -> tuple[float, tuple[float, float]]:
+        return nested(100 * torch.tensor(part[name]).double().mean(1) for part in found.values())
+
+    share, share_interval = percentage("carried")
+    valid_share, valid_interval = percentage("valid")
     return [
         at_least(
             "mixes: with something of every parent that the other lacks",

@@ -14,6 +14,7 @@ from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 
 from benchmarks.evaluation.budget import COSTS, budget_figures
+from benchmarks.evaluation.categories import TRUTH, Row, category_figures, difference_figures
 from benchmarks.figures import RESULTS, Figure, at_least, at_most, bootstrap, publish
 from creativelib.metrics.divergence import gaussian_kl
 from creativelib.metrics.realism import frechet
@@ -22,8 +23,6 @@ from creativelib.seeds import seeded
 from creativelib.vision.judge import Judge
 from creativelib.world.scenes import draw, sample_scenes
 
-Row = dict[str, Any]
-TRUTH = "true: valid and novel"
 SECOND = "second oracle: valid and novel"
 REAL = 400  # pictures of the world that distances are taken to
 LESS_IS_BETTER = ("FID", "KID")  # as they are commonly read
@@ -194,16 +193,21 @@ def claim_figures(rows: Sequence[Row]) -> list[Figure]:
     return figures
 
 
+FIGURES: dict[str, Callable[[Sequence[Row]], list[Figure]]] = {
+    "table": table_figures,
+    "categories": category_figures,
+    "differences": difference_figures,
+    "correlation": correlation_figures,
+    "oracles": oracle_figures,
+    "claims": claim_figures,
+    "budget": budget_figures,
+}
+
+
 def publish_all(rows: Sequence[Row]) -> None:
     """Write the rows without embeddings, and all figures, into benchmarks/results."""
     pd.DataFrame(rows).drop(columns="seen").round(4).to_csv(
         RESULTS / "evaluation-runs.csv", index=False
     )
-    for name, make in (
-        ("table", table_figures),
-        ("correlation", correlation_figures),
-        ("oracles", oracle_figures),
-        ("claims", claim_figures),
-        ("budget", budget_figures),
-    ):
+    for name, make in FIGURES.items():
         publish(f"evaluation-{name}", make(rows), 0)

@@ -5,7 +5,7 @@
 The judges are the CLIP that steers, another CLIP, and the truth. All rarities share one scale. For
 each judge 0 is the median of typical pictures and 1 their 95th percentile; for the truth, typical
 pictures are the world's own. Densities are fitted to other pictures than the percentiles are taken
-from. Intervals are bootstrapped over concepts.
+from. Intervals draw categories anew and concepts within them.
 """
 
 from dataclasses import dataclass, replace
@@ -134,7 +134,8 @@ def dial_figures(found: Found) -> list[Figure]:
             is_share = name.startswith("valid")
             groups = torch.tensor([group for row in rows for group in row[name]])
             values = 100 * groups.mean(1) if is_share else groups.median(1).values
-            value, (low, high) = bootstrap(values)
+            categories = [i for i, row in enumerate(rows) for _ in row[name]]
+            value, (low, high) = bootstrap(values, groups=categories)
             title = name if is_share else f"rarity, by {name}"
             unit = "%" if is_share else ""
             figures.append(Figure(f"{variant}: {title}", value, unit, low=low, high=high))

@@ -4,8 +4,9 @@
 
 Parts: main, ablation, rival, guidance, cost, dial, depth, batch. All run by default, and each
 publishes results of its own; see `benchmarks.judges.run`. The world's oracle judges each picture;
-its category is also judged by a CLIP that had no part in steering. Intervals are bootstrapped over
-concepts instead of pictures, since the pictures of one concept resemble each other.
+its category is also judged by a CLIP that had no part in steering. Intervals draw categories anew
+and concepts within them, since the pictures of one concept resemble each other, and so do the
+concepts of one category.
 """
 
 import random

@@ -14,11 +14,15 @@ DIALS = (0.25, 0.5, 0.75, 1.3, 2.0)
 
 
 def groups(
-    rows: list[dict[str, Any]], name: str, scale: float = 1.0
+    found: list[dict[str, Any]], name: str, scale: float = 1.0
 ) -> tuple[float, tuple[float, float]]:
-    """Average a column over pictures, and bootstrap it over the groups of all categories."""
-    means = [sum(group) / len(group) for row in rows for group in row[name]]
-    value, (low, high) = bootstrap(torch.tensor(means))
+    """Average a column over pictures, with an interval over categories and their concepts.
+
+    `found` holds the rows of one category each.
+    """
+    means = [sum(group) / len(group) for rows in found for group in rows[name]]
+    categories = [i for i, rows in enumerate(found) for _ in rows[name]]
+    value, (low, high) = bootstrap(torch.tensor(means), groups=categories)
     return scale * value, (scale * low, scale * high)
 
 

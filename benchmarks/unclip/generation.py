@@ -130,7 +130,8 @@ def priors() -> list[Figure]:
             oracle.judge(x, kind.name).valid for x, kind in zip(drawn, CATEGORIES, strict=True)
         ]
         figures += quality(name, judged, real=real, prompts=prompts)
-        value, (low, high) = share(torch.cat(valid))
+        categories = [i for i, hits in enumerate(valid) for _ in hits]
+        value, (low, high) = bootstrap(100 * torch.cat(valid).double(), groups=categories)
         figures.append(Figure(f"{name}: valid", value, "%", low=low, high=high))
         value, (low, high) = bootstrap(cosine_similarity(z, embeddings, dim=-1))
         title = f"{name}: cosine to the captioned picture's embedding"

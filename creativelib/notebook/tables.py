@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import floor, isfinite, log10
+from math import floor, isfinite, isnan, log10
 from typing import Any
 
 import pandas as pd
@@ -121,7 +121,8 @@ def numbers(
 ) -> list[Cell]:
     """Format a column's values with their intervals, all with the same number of decimals.
 
-    Values may be numbers, texts, or None for an empty cell. `best` is max or min.
+    Values may be numbers, texts, or None for an empty cell. Ends of intervals that are None or NaN
+    are not shown. `best` is max or min.
     """
     counted = [value for value in values if _is_number(value)]
     bounds = [end for end in (*(lows or ()), *(highs or ())) if end is not None]
@@ -175,7 +176,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _interval(low: float | None, high: float | None, spec: str) -> str:
-    if low is None or high is None:
+    if low is None or high is None or isnan(low) or isnan(high):
         return ""
     # A dash beside a minus confuses.
     between = "–" if low >= 0 else " to "

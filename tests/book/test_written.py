@@ -105,7 +105,7 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(
             "high": value + 1,
         }
 
-    about = {"machine": "a laptop", "seed": 0, "commit": "abc"}
+    about = {"machine": "a laptop", "seed": 0, "commit": "abc", "note": "Intervals are narrow."}
     rows = [
         figure("steering: valid", 80.0, bar=70),
         figure("lora; none: valid", 50.0),
@@ -123,6 +123,7 @@ def test_measurements_have_a_row_for_each_way_and_a_column_for_each_figure(
     assert ["lora; both", "60", "59–61", "", "", "40", "39–41"] in found
     assert "<strong>60</strong>" in page and "<strong>50</strong>" not in page
     assert "`benchmarks/steering/runs.py ablation` on a laptop" in page
+    assert "at commit `abc`. Intervals are narrow." in page
     measured = sum(len(each.measurements) for each in measurements.PAGES)
     assert page.count(measurements.MISSING) == measured - 1
 

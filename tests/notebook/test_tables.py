@@ -37,9 +37,9 @@ def test_wide_tables_scroll_and_can_be_reached_by_keyboard():
 
 def test_intervals_have_a_column_of_their_own():
     rows = [
-        {"method": method, "category": "pet", "seed": seed, "pictures": 4, "valid": value}
+        {"method": method, "category": category, "seed": 0, "pictures": 4, "valid": value}
         for method, values in {"a": (0.5, 0.7), "b": (0.9, 0.9)}.items()
-        for seed, value in enumerate(values)
+        for category, value in zip(("pet", "plant"), values, strict=True)
     ]
     table = show_table(compare(rows, metrics=["valid"]), "Methods.", "method", best={"valid": max})
     page = table._repr_html_()
@@ -47,6 +47,8 @@ def test_intervals_have_a_column_of_their_own():
     assert '<td class="number">0.600</td><td class="interval">0.500–0.700</td>' in page
     assert '<td class="number"><strong>0.900</strong></td>' in page
     assert "| a        | 0.600 (0.500–0.700) |" in repr(table)
+    one_run = show_table(compare(rows[::2], metrics=["valid"]), "Methods.", "method")
+    assert "| a        |   0.500 |" in repr(one_run) and "interval" not in one_run._repr_html_()
 
 
 def test_a_plain_frame_is_a_table():
