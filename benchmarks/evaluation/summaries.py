@@ -49,11 +49,11 @@ def spearman(a: Float[Tensor, "c n"], b: Float[Tensor, "c n"]) -> Float[Tensor, 
 
     It is 0 where a metric is the same for all runs, and so ranks none above another.
     """
-    pairs = zip(a.numpy(), b.numpy(), strict=True)
-    results: list[Any] = [
-        0.0 if np.ptp(x) == 0 or np.ptp(y) == 0 else spearmanr(x, y).statistic for x, y in pairs
-    ]
-    return torch.tensor(results)
+    correlations = []
+    for x, y in zip(a.numpy(), b.numpy(), strict=True):
+        found: Any = spearmanr(x, y) if np.ptp(x) and np.ptp(y) else None
+        correlations.append(found.statistic if found else 0.0)
+    return torch.tensor(correlations)
 
 
 def by_category(rows: Sequence[Row], name: str) -> Float[Tensor, "c r"]:

@@ -106,10 +106,10 @@ def ken(
     check_embeddings("reference", reference, 2)
     n = len(drawn)
     m = len(reference)
-    eta = max(1.0, m / n) if eta is None else above("eta", eta, 0)
+    times = max(1.0, m / n) if eta is None else above("eta", eta, 0)
     width = median_distance(reference)
     both = torch.cat([to_float64(drawn), to_float64(reference)])
-    weights = torch.tensor([1 / n] * n + [-eta / m] * m, dtype=torch.float64)
+    weights = torch.tensor([1 / n] * n + [-times / m] * m, dtype=torch.float64)
     # With the kernel as root @ root.T, the difference of covariances has the eigenvalues of this.
     values, vectors = torch.linalg.eigh(gaussian_kernel(both, both, width))
     root = vectors * values.where(values > ROUNDING * len(both), 0).sqrt()
