@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InputError, above, whole
 from ..fitting.precision import to_float64
 from .checks import check_embeddings
-from .distances import distances, gaussian_kernel, median_distance
+from .kernels import distances, gaussian_kernel, median_distance
 
 # Smaller eigenvalues of a set's covariance are rounding errors.
 ROUNDING = 1e-12

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import whole
 from ..fitting.precision import to_float64
 from .checks import check_embeddings
-from .distances import distances, gaussian_kernel, median_distance
+from .kernels import distances, gaussian_kernel, median_distance
 
 
 @dataclass(frozen=True)

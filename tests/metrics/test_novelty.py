@@ -107,7 +107,8 @@ def test_copies_are_not_authentic_even_of_twins_and_other_things_are():
 def test_ken_of_two_modes_in_closed_form(eta):
     """Of two points, whose distance is the width: eigenvalues of a matrix of two rows."""
     points = torch.tensor([[0.0, 1.0], [3.0, 5.0]])
-    first, second = 0.75 - eta / 2, 0.25 - eta / 2  # how much oftener each point is drawn
+    first = 0.75 - eta / 2  # how much oftener the point is drawn
+    second = 0.25 - eta / 2
     middle = (first + second) / 2
     spread = math.sqrt(middle**2 - first * second * (1 - math.exp(-1)))
     found = [value for value in (middle + spread, middle - spread) if value > 0]
