@@ -90,14 +90,14 @@ def ken(
     It counts modes that the drawn pictures show more than `eta` times as often as the reference. Of
     C - eta C', the difference of the two sets' covariances in the features of a Gaussian kernel,
     the positive eigenvalues are how much more often, mode by mode. With their sum S, the score is
-    the sum of their value * log(S / value): S times the entropy of the modes' shares, in nats. So a
-    single new mode scores 0, however new it is, and several score the more, the more and the more
-    evenly they are shown.
+    the sum of their value * log(S / value): S times the entropy of the modes' shares, in nats. So
+    copies of one picture score 0, however new it is, and modes score the more, the more of them
+    there are and the more evenly they are shown.
 
-    By default `eta` is m / n, at least 1: the smallest at which any n of the reference's pictures
-    score 0. With the paper's usual 1, few pictures score for being few. The paper chooses the
-    kernel's width by hand; here it is the median distance of two reference pictures. Compare sets
-    of the same size only.
+    The released code is given `eta` and the kernel's width by hand, such as 1 or 5, for thousands of
+    pictures. Here the width is the median distance of two reference pictures, and `eta` by default
+    m / n, at least 1: the smallest at which any n of the reference's pictures score 0. With 1, few
+    pictures score for being few. Compare sets of the same size only.
 
     Raises InputError for an eta that is not above 0, no drawn pictures, fewer than two reference
     pictures, and for numbers that are not finite.

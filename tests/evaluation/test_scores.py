@@ -31,6 +31,7 @@ def scored(menagerie):
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "SEEN", 48)
         patch.setattr(scores, "FLOOR_SIZE", 16)
+        patch.setattr(scores, "FLOOR_SAMPLES", 2)
         reference = Reference.of(menagerie, judge, "pet")
         plain = prompt_only(menagerie, "pet", 16, generator=seeded(1))
         pictures = {
