@@ -94,10 +94,10 @@ def ken(
     copies of one picture score 0, however new it is, and modes score the more, the more of them
     there are and the more evenly they are shown.
 
-    The released code is given `eta` and the kernel's width by hand, such as 1 or 5, for thousands of
-    pictures. Here the width is the median distance of two reference pictures, and `eta` by default
-    m / n, at least 1: the smallest at which any n of the reference's pictures score 0. With 1, few
-    pictures score for being few. Compare sets of the same size only.
+    The released code is given `eta`, such as 1 or 5, and the kernel's width by hand, for thousands
+    of pictures. Here the width is the median distance of two reference pictures, and `eta` by
+    default m / n, at least 1: the smallest at which any n of the reference's pictures score 0. With
+    1, few pictures score for being few. Compare sets of the same size only.
 
     Raises InputError for an eta that is not above 0, no drawn pictures, fewer than two reference
     pictures, and for numbers that are not finite.
