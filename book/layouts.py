@@ -43,7 +43,15 @@ BEST: dict[str, Callable[..., Any]] = {
         ),
         max,
     ),
-    **dict.fromkeys(("FID", "KID", "seconds a picture", "milliseconds an embedding"), min),
+    **dict.fromkeys(
+        (
+            "Frechet distance, judge",
+            "CMMD, judge",
+            "seconds a picture",
+            "milliseconds an embedding",
+        ),
+        min,
+    ),
 }
 
 
@@ -56,6 +64,10 @@ def source(script: str, report: dict[str, Any]) -> str:
     return " ".join([measured, report.get("note", "")]).strip()
 
 
+# What is said of a bar; None is one that was set for another measure.
+MET = {True: "yes", False: "no", None: "not comparable"}
+
+
 def figures(found: Sequence[dict[str, Any]], caption: str) -> Table:
     """Lay out figures, one row each, with their intervals and their bars, if they have any."""
     rows = []
@@ -64,10 +76,11 @@ def figures(found: Sequence[dict[str, Any]], caption: str) -> Table:
         asked = ""
         met = ""
         if bar is not None:
-            # A bar that is met from above is a lower one.
+            # A bar that is met from above is a lower one. One that is not comparable is a bar on a
+            # distance.
             reached = (figure["value"] >= bar) == figure["holds"]
             asked = f"at {'least' if reached else 'most'} {bar:g}".replace(" ", "\u00a0")
-            met = "yes" if figure["holds"] else "no"
+            met = MET[figure["holds"]]
         measured = numbers([figure["value"]], [figure["low"]], [figure["high"]])
         words = [Cell(figure["unit"]), Cell(asked), Cell(met, best=met == "no")]
         rows.append([Cell(figure["name"]), *measured, *words])
@@ -160,8 +173,11 @@ GROUPS = {
         "positive similarity",
         "relative typicality",
         "distance to the nearest",
-        "FID",
-        "KID",
+        "Frechet distance, judge",
+        "CMMD, judge",
+        "rarity score, judge",
+        "KEN, judge",
+        "authenticity, judge",
     ),
     "Fidelity and diversity in the judge's eyes": (
         "precision",
@@ -177,7 +193,6 @@ GROUPS = {
         "CLIP: relative typicality",
         "CLIP: surprisal",
         "CLIP: KL above its floor",
-        "CLIP: JS above its floor",
         "CLIP: distance to the nearest",
     ),
 }

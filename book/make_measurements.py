@@ -12,6 +12,8 @@ from layouts import MISSING, source
 from measured_figures import draw_figure_11
 from measured_pages import PAGES, Measurement, Page
 
+from creativelib.notebook.stored import read_report
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 INDEX = ROOT / "book" / "measurements.md"
@@ -51,7 +53,7 @@ def section(measurement: Measurement) -> str:
     file = RESULTS / f"{measurement.name}.json"
     text = MISSING
     if file.is_file():
-        report = json.loads(file.read_text(encoding="utf-8"))
+        report = read_report(file)
         tables = measurement.layout(measurement.title, report)
         shown = [table._repr_html_() for table in tables]
         text = "\n\n".join([*shown, source(measurement.script, report)])

@@ -33,35 +33,33 @@ MAX_EDGE = 4096  # pixels that an encoder's pictures may measure
 LARGE = 1e6  # a mean or a deviation of pixels is smaller
 
 
-def check_pictures(pictures: Tensor, axes: str = "n 3 h w") -> None:
+def check_pictures(pictures: Tensor, axes: str = "n 3 h w", name: str = "pictures") -> None:
     """Raise InputError unless pictures are finite floats in [0, 1] and have at least one pixel.
 
     Every function that takes pictures from a caller calls it first. `axes` are those that the
-    function takes, where "..." stands for any number. The pictures stay as they are, and gradients
-    pass.
+    function takes, where "..." stands for any number, and `name` is what it calls them. The
+    pictures stay as they are, and gradients pass.
     """
     wanted = f"({axes.replace(' ', ', ')})"
     if not isinstance(pictures, Tensor):
         raise InputError(
-            f"pictures is a {type(pictures).__name__}; expected a tensor {wanted} of floats in "
-            "[0, 1]"
+            f"{name} is a {type(pictures).__name__}; expected a tensor {wanted} of floats in [0, 1]"
         )
     count = len(axes.split())
     fits = pictures.ndim == count or (axes.startswith("...") and pictures.ndim >= count - 1)
     if not fits or pictures.shape[-3] != 3 or not pictures.numel():
         raise InputError(
-            f"pictures is of shape {tuple(pictures.shape)}; expected {wanted} and at least one "
-            "pixel"
+            f"{name} is of shape {tuple(pictures.shape)}; expected {wanted} and at least one pixel"
         )
     if not pictures.is_floating_point():
         raise InputError(
-            f"pictures is of {pictures.dtype}; expected floats in [0, 1], such as bytes / 255"
+            f"{name} is of {pictures.dtype}; expected floats in [0, 1], such as bytes / 255"
         )
     low, high = torch.stack(pictures.detach().aminmax()).tolist()
     # No comparison with NaN is true.
     if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
         raise InputError(
-            f"pictures has values from {low:g} to {high:g}; expected finite ones in [0, 1], such "
+            f"{name} has values from {low:g} to {high:g}; expected finite ones in [0, 1], such "
             "as bytes / 255"
         )
 

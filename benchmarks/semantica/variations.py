@@ -6,8 +6,8 @@ python -m benchmarks.semantica.variations metrics
 python -m benchmarks.semantica.variations variants
 
 truth: kept and varying factors, beside the best possible ones. fewshot: comparison with the rest
-of a set by FID, precision, recall, density, coverage and copying. metrics: every metric for a
-copier, a blurrer and a mode-dropper. variants: other encoders and filters.
+of a set by Frechet distance, precision, recall, density, coverage and copying. metrics: every
+metric for a copier, a blurrer and a mode-dropper. variants: other encoders and filters.
 """
 
 import json
@@ -215,7 +215,7 @@ def against(
     found = fewshot(drawn, rest, shown)
     near = found.fidelity
     return {
-        "FID": found.fid,
+        "Frechet distance, judge": found.frechet,
         "precision": 100 * near.precision,
         "recall": 100 * near.recall,
         "density": near.density,
@@ -359,9 +359,16 @@ def metrics_figures(found: dict[str, Any]) -> list[Figure]:
     """Make the figures of the part "metrics"."""
     figures = []
     # In the order of the chapter's table.
-    names = ("distance to the picture shown", "FID", "precision", "recall", "density", "coverage")
+    names = (
+        "distance to the picture shown",
+        "Frechet distance, judge",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    )
     for method, rows in found["rows"].items():
-        plain_name = f"{method}: plain FID, variations against what was shown"
+        plain_name = f"{method}: plain Frechet distance, judge, variations against what was shown"
         table = scores(rows, found["own"])
         kept = bootstrap(table, kept_share)
         entropy = bootstrap(table, entropy_share)

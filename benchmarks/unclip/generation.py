@@ -151,7 +151,7 @@ def quality(title: str, drawn: list[Tensor], real: list[Tensor], prompts: Tensor
             for a, b, text in zip(drawn, real, prompts, strict=True)
         ]
     )
-    names = ("FID", "Vendi score of 40", "judge's cosine to the prompt")
+    names = ("Frechet distance, judge", "Vendi score of 40", "judge's cosine to the prompt")
     figures = []
     for name, column in zip(names, table.T, strict=True):
         value, (low, high) = bootstrap(column)

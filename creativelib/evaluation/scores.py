@@ -3,8 +3,10 @@
     reference = Reference.of(pipe, judge, "pet")
     figures = score(drawn, reference, pipe, judge, Oracle.load())
 
-Scores by the CLIP that methods are steered by are called "CLIP: ...", since a method can cheat it;
-the others are the judge's.
+Scores by the CLIP that methods are steered by are called "CLIP: ...", since a method can cheat it,
+and those by the world's oracle "true: ..."; the others are the judge's. Names that
+elsewhere stand for another encoder's numbers say so: "Frechet distance, judge" is not the FID,
+which is Inception's.
 """
 
 from dataclasses import dataclass
@@ -15,11 +17,11 @@ from torch.nn.functional import normalize
 
 from ..density import Density
 from ..errors import InputError
-from ..metrics.divergence import excess_over_floor, gaussian_js, gaussian_kl
+from ..metrics.divergence import excess_over_floor, gaussian_kl
 from ..metrics.diversity import total_variance, vendi
 from ..metrics.intervals import warn_if_few
-from ..metrics.novelty import nearest_distance
-from ..metrics.realism import fidelity, frechet, kid
+from ..metrics.novelty import authenticity, ken, nearest_distance, rarity_scores
+from ..metrics.realism import cmmd, fidelity, frechet
 from ..metrics.similarity import negative_distance, positive_similarity
 from ..seeds import seeded
 from ..steering.target import fit_baseline
@@ -32,8 +34,10 @@ from .baselines import Samples, photo
 
 # Pictures that a run is compared with, of the world and of plain sampling.
 SEEN = 200
-# Baseline sample size for floors. Upper limit on the pictures per run.
+# Upper limit on the pictures per run.
 FLOOR_SIZE = 64
+# Floor samples of runs of that size. Smaller runs have more, in proportion.
+FLOOR_SAMPLES = 4
 # Neighbors that fidelity looks at. A run needs more pictures than these.
 NEIGHBORS = 3
 
@@ -45,9 +49,9 @@ class Reference:
     word: str
     # Of what the prior typically draws.
     density: Density
-    # CLIP's embeddings of typical pictures, and of FLOOR_SIZE others for the floors.
+    # CLIP's embeddings of typical pictures, and of others that floors are taken from.
     typical: Float[Tensor, "m d"]
-    floor_sample: Float[Tensor, "f d"]
+    floor_pool: Float[Tensor, "f d"]
     # The judge's embeddings of the world's own pictures.
     real: Float[Tensor, "r e"]
     # The category and its species as texts, by CLIP and by the judge.
@@ -67,20 +71,25 @@ class Reference:
         judge_texts = judge.encode_text(prompts)
         generator = seeded(2**40)
         cond = pipe.encode_text(prompts[:1])
-        z = pipe.sample_prior(cond, SEEN + FLOOR_SIZE, noise=generator)
+        z = pipe.sample_prior(cond, SEEN + FLOOR_SAMPLES * FLOOR_SIZE, noise=generator)
         embeddings = pipe.encode_images(pipe.decode(z, generator=generator)[0])
         real = judge.encode_images(draw(sample_scenes(SEEN, generator, category=word)))
         return cls(
             word=word,
             density=fit_baseline(pipe, prompts[0]),
             typical=embeddings[:SEEN],
-            floor_sample=embeddings[SEEN:],
+            floor_pool=embeddings[SEEN:],
             real=real,
             text=texts[0],
             members=texts[1:],
             judge_text=judge_texts[0],
             judge_members=judge_texts[1:],
         )
+
+    def floor_samples(self, n: int) -> Float[Tensor, "s n d"]:
+        """Split the pool into samples of n pictures, which have none in common."""
+        samples = len(self.floor_pool) // n
+        return self.floor_pool[: samples * n].view(samples, n, -1)
 
 
 def score(
@@ -94,22 +103,18 @@ def score(
     than FLOOR_SIZE pictures.
     """
     n = len(drawn.z)
-    if n > len(reference.floor_sample):
+    most = len(reference.floor_pool) // FLOOR_SAMPLES
+    if n > most:
         raise InputError(
-            f"drawn holds {n} pictures; expected at most {len(reference.floor_sample)}, "
-            "the size of the reference's floors"
+            f"drawn holds {n} pictures; expected at most {most}, the size of the reference's floors"
         )
     clip = pipe.encode_images(drawn.pictures)
     judged = judge.encode_images(drawn.pictures)
     truth = oracle.judge(drawn.pictures, reference.word)
     neighbors = fidelity(judged, reference.real, NEIGHBORS)
-    distance = kid(judged, reference.real)
-    warn_if_few("FID", n, judged.shape[1])
-    floor = reference.floor_sample[:n]
-    generator = seeded(0)
-
-    def js(a: Tensor, b: Tensor) -> float:
-        return gaussian_js(a, b, generator=generator, draws=2000)
+    rarity = rarity_scores(judged, reference.real, NEIGHBORS)
+    warn_if_few("Frechet distance", n, judged.shape[1])
+    floors = reference.floor_samples(n)
 
     def mean(values: Tensor) -> float:
         return values.float().mean().item()
@@ -118,17 +123,15 @@ def score(
         "positive similarity": mean(positive_similarity(clip, reference.text)),
         "relative typicality": mean(negative_distance(clip, reference.text, reference.members)),
         "surprisal": reference.density.surprisal(clip).median().item(),
-        "KL above its floor": excess_over_floor(gaussian_kl, clip, reference.typical, floor),
-        "JS above its floor": excess_over_floor(js, clip, reference.typical, floor),
+        "KL above its floor": excess_over_floor(gaussian_kl, clip, reference.typical, floors),
         "distance to the nearest": mean(nearest_distance(clip, reference.typical)),
     }
     typicality = negative_distance(judged, reference.judge_text, reference.judge_members)
     by_judge = {
         "positive similarity": mean(positive_similarity(judged, reference.judge_text)),
         "relative typicality": mean(typicality),
-        "FID": frechet(judged, reference.real),
-        "KID": distance.value,
-        "KID's standard error": distance.error,
+        "Frechet distance, judge": frechet(judged, reference.real),
+        "CMMD, judge": cmmd(judged, reference.real).value,
         "precision": neighbors.precision,
         "recall": neighbors.recall,
         "density": neighbors.density,
@@ -137,6 +140,11 @@ def score(
         "Vendi, q = 2": vendi(judged, 2.0),
         "total variance": total_variance(judged),
         "distance to the nearest": mean(nearest_distance(judged, reference.real)),
+        # Of the pictures that have one; 0 if none has.
+        "rarity score, judge": rarity.nanmean().nan_to_num().item(),
+        "KEN, judge": ken(judged, reference.real),
+        # The world's own pictures stand for those that the model was trained on.
+        "authenticity, judge": authenticity(judged, reference.real),
     }
     by_truth = {
         "valid": mean(truth.valid),

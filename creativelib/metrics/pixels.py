@@ -12,6 +12,6 @@ def psnr(a: Float[Tensor, "*#n 3 h w"], b: Float[Tensor, "*#n 3 h w"]) -> Float[
     It is infinite for equal pictures and 20 for an error of 0.1. Raises InputError for pictures
     that are not floats in [0, 1].
     """
-    for pictures in (a, b):
-        check_pictures(pictures, "... 3 h w")
+    check_pictures(a, "... 3 h w", "a")
+    check_pictures(b, "... 3 h w", "b")
     return -10 * (a - b).square().mean((-3, -2, -1)).log10()

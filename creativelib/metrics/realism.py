@@ -6,12 +6,13 @@ Compare with pictures that the model was not shown.
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, whole
+from ..errors import whole
 from ..fitting.precision import to_float64
+from .checks import check_embeddings
+from .kernels import distances, gaussian_kernel, median_distance
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,12 @@ def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5
     """Compare drawn with real pictures.
 
     The neighborhood of a picture reaches to the k-th nearest of the same set. Raises InputError
-    unless k is at least 1 and both sets hold more than k pictures.
+    unless k is at least 1 and both sets hold more than k pictures, and for numbers that are not
+    finite.
     """
     whole("k", k, 1)
-    for name, rows in (("drawn", drawn), ("real", real)):
-        if len(rows) <= k:
-            raise InputError(f"{name} holds {len(rows)} pictures; expected more than k = {k}")
-    drawn = to_float64(drawn)
-    real = to_float64(real)
-
-    def distances(x: Tensor, y: Tensor) -> Tensor:
-        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-
+    check_embeddings("drawn", drawn, k + 1)
+    check_embeddings("real", real, k + 1)
     # The nearest of its own set is the picture itself, hence k + 1.
     drawn_radius = distances(drawn, drawn).kthvalue(k + 1).values
     real_radius = distances(real, real).kthvalue(k + 1).values
@@ -65,8 +60,10 @@ def fidelity(drawn: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = 5
 def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     """Compute the squared Fréchet distance of two Gaussians fitted to the sets, by torch-fidelity.
 
-    This is the FID (Heusel et al., arXiv 1706.08500). Few pictures make it larger, so compare sets
-    of the same size only. Raises InputError for sets of fewer than two.
+    Of embeddings by Inception this is the FID (Heusel et al., arXiv 1706.08500). Other embeddings
+    have other scales, so values are comparable only in the eyes of one encoder. Few pictures make
+    it larger: compare sets of the same size only. Raises InputError for sets of fewer than two, and
+    for numbers that are not finite.
     """
     from torch_fidelity.metric_fid import (
         KEY_METRIC_FID,
@@ -74,61 +71,65 @@ def frechet(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
         fid_statistics_to_metric,
     )
 
-    for name, rows in (("a", a), ("b", b)):
-        if len(rows) < 2:
-            raise InputError(f"{name} holds {len(rows)} pictures; expected at least 2")
+    check_embeddings("a", a, 2)
+    check_embeddings("b", b, 2)
     of_a = fid_features_to_statistics(to_float64(a).cpu())
     of_b = fid_features_to_statistics(to_float64(b).cpu())
     return fid_statistics_to_metric(of_a, of_b, verbose=False)[KEY_METRIC_FID]
 
 
 @dataclass(frozen=True)
-class Kid:
+class Cmmd:
     """An unbiased estimate, which can be below 0, and its standard error."""
 
     value: float
     error: float
 
 
-def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Kid:
-    """Compute the kernel distance of two sets (KID, Bińkowski et al., arXiv 1801.01401).
+def cmmd(drawn: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> Cmmd:
+    """Compute the squared maximum mean discrepancy of two sets under a Gaussian kernel.
 
-    It is the squared maximum mean discrepancy under the kernel (x'y / d + 1)^3, over all pairs.
-    Unlike FID, it does not grow as pictures get fewer. The standard error is the jackknife's: each
-    picture in turn is left out. Raises InputError for sets of fewer than three.
+    On embeddings by CLIP it is the CMMD (Jayasumana et al., arXiv 2401.09603). It sees a shift, a
+    set that is too narrow, and copies; unlike the Fréchet distance, it does not grow as pictures
+    get fewer. The kernel's width is the median distance of two reference pictures. The paper's is
+    10 for its embeddings; among embeddings of length 1, no two of which are farther apart than 2,
+    such a kernel is nearly linear and compares little but means, as does KID's (x'y / d + 1)^3. The
+    paper also takes the biased estimate, times 1000; here it is unbiased, over all pairs.
+
+    The standard error is the jackknife's: each picture in turn is left out. Raises InputError for
+    sets of fewer than three, a reference most of whose pictures are equal, and numbers that are not
+    finite.
     """
-    for name, rows in (("a", a), ("b", b)):
-        if len(rows) < 3:
-            raise InputError(f"{name} holds {len(rows)} pictures; expected at least 3")
-    a = to_float64(a)
-    b = to_float64(b)
-
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** 3
+    check_embeddings("drawn", drawn, 3)
+    check_embeddings("reference", reference, 3)
+    width = median_distance(reference)
 
     def with_others(x: Tensor) -> Tensor:
         """Sum the kernel of each picture with the others of its set."""
-        values = kernel(x, x)
-        return values.sum(1) - values.diagonal()
+        return gaussian_kernel(x, x, width).sum(1) - 1
 
-    def estimate(of_a: Tensor, of_b: Tensor, cross: Tensor, n: int, m: int) -> Tensor:
-        return of_a / (n * (n - 1)) + of_b / (m * (m - 1)) - 2 * cross / (n * m)
+    def estimate(of_drawn: Tensor, of_reference: Tensor, cross: Tensor, n: int, m: int) -> Tensor:
+        return of_drawn / (n * (n - 1)) + of_reference / (m * (m - 1)) - 2 * cross / (n * m)
 
     def jackknife_variance(values: Tensor) -> Tensor:
         k = len(values)
         return (k - 1) / k * (values - values.mean()).square().sum()
 
-    n = len(a)
-    m = len(b)
-    across = kernel(a, b)
-    within_a = with_others(a)
-    within_b = with_others(b)
-    sum_a = within_a.sum()
-    sum_b = within_b.sum()
-    sum_across = across.sum()
+    n = len(drawn)
+    m = len(reference)
+    across = gaussian_kernel(drawn, reference, width)
+    within_drawn = with_others(drawn)
+    within_reference = with_others(reference)
+    sum_drawn = within_drawn.sum()
+    sum_reference = within_reference.sum()
+    cross = across.sum()
     # One estimate for each picture that is left out.
-    without_a = estimate(sum_a - 2 * within_a, sum_b, sum_across - across.sum(1), n=n - 1, m=m)
-    without_b = estimate(sum_a, sum_b - 2 * within_b, sum_across - across.sum(0), n=n, m=m - 1)
-    variance = jackknife_variance(without_a) + jackknife_variance(without_b)
-    value = estimate(sum_a, sum_b, sum_across, n=n, m=m)
-    return Kid(value.item(), float(variance) ** 0.5)
+    without_drawn = estimate(
+        sum_drawn - 2 * within_drawn, sum_reference, cross - across.sum(1), n=n - 1, m=m
+    )
+    without_reference = estimate(
+        sum_drawn, sum_reference - 2 * within_reference, cross - across.sum(0), n=n, m=m - 1
+    )
+    variance = jackknife_variance(without_drawn) + jackknife_variance(without_reference)
+    value = estimate(sum_drawn, sum_reference, cross, n=n, m=m)
+    return Cmmd(value.item(), float(variance) ** 0.5)

@@ -8,13 +8,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..errors import InputError
+from .checks import check_embeddings
 
 
 def positive_similarity(
     z: Float[Tensor, "n d"], positive: Float[Tensor, " d"]
 ) -> Float[Tensor, " n"]:
-    """Compute the cosine of each picture and the text of its category."""
+    """Compute the cosine of each picture and the text of its category.
+
+    Raises InputError without pictures, and for numbers that are not finite.
+    """
+    check_embeddings("z", z)
+    check_embeddings("positive", positive)
     return cosine_similarity(z, positive[None], dim=-1)
 
 
@@ -25,9 +30,8 @@ def negative_distance(
 
     With the texts of all named members of the category as negatives, the difference is the relative
     typicality of a picture: it is like the category rather than like a member with a name. Raises
-    InputError without negatives.
+    InputError without negatives, and as `positive_similarity` does.
     """
-    if not len(negatives):
-        raise InputError("negatives holds no texts; expected at least one")
+    check_embeddings("negatives", negatives)
     nearest = torch.stack([positive_similarity(z, negative) for negative in negatives]).amax(0)
     return positive_similarity(z, positive) - nearest

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import whole
+from .checks import check_embeddings
 from .realism import Fidelity, fidelity, frechet
 
 
@@ -17,7 +19,7 @@ class FewShot:
     """Quality of variations: a good model is close to the rest of the set without copying."""
 
     # Fréchet distance to the pictures of the set that were not shown.
-    fid: float
+    frechet: float
     # Precision, recall, density and coverage against the pictures that were not shown.
     fidelity: Fidelity
     # Mean distance of a variation to the nearest shown picture, in the embeddings' units. It is 0
@@ -34,8 +36,12 @@ def fewshot(
     pictures must not be among the rest, or copies of them count as new pictures of the set. Raises
     InputError as `fidelity` and `frechet` do.
     """
+    whole("k", k, 1)
+    check_embeddings("drawn", drawn, k + 1)
+    check_embeddings("rest", rest, k + 1)
+    check_embeddings("shown", shown)
     return FewShot(
-        fid=frechet(drawn, rest),
+        frechet=frechet(drawn, rest),
         fidelity=fidelity(drawn, rest, k),
         distance=torch.cdist(drawn, shown).amin(1).mean().item(),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from creativelib.models.names import MODELS
+from creativelib.notebook.stored import read_report
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,10 +140,9 @@ def test_every_result_is_on_one_page(measurements):
 def test_no_metric_of_the_methods_is_left_out_of_their_tables(measurements):
     import layouts
 
-    report = json.loads((ROOT / "benchmarks" / "results" / "evaluation-table.json").read_text())
-    assert {f["name"].split(": ", 1)[1] for f in report["figures"]} == {
-        name for group in layouts.GROUPS.values() for name in group
-    }
+    report = read_report(ROOT / "benchmarks" / "results" / "evaluation-table.json")
+    shown = {name for group in layouts.GROUPS.values() for name in group}
+    assert {f["name"].split(": ", 1)[1] for f in report["figures"]} <= shown
 
 
 def test_written_pages_are_those_of_the_results_and_of_the_package(card, measurements):

@@ -14,11 +14,11 @@ from torch import Tensor
 from creativelib.density import CustomDensity, FlowDensity, GaussianDensity, MixtureDensity
 from creativelib.density.base import Density
 from creativelib.fitting.precision import to_float64
-from creativelib.metrics.divergence import gaussian_js, gaussian_kl
+from creativelib.metrics.divergence import gaussian_kl
 from creativelib.metrics.diversity import total_variance, vendi
 from creativelib.metrics.intervals import bootstrap
-from creativelib.metrics.novelty import nearest_distance
-from creativelib.metrics.realism import fidelity, frechet, kid
+from creativelib.metrics.novelty import authenticity, ken, nearest_distance, rarity_scores
+from creativelib.metrics.realism import cmmd, fidelity, frechet
 from creativelib.optimization.objectives import MeanAnchor, Rarity, Repulsion
 from creativelib.steering.guidance import move_to_surprisal, survivors
 from creativelib.study.design import Study
@@ -124,9 +124,11 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "novelty": lambda a, b: nearest_distance(a, b, 2),
     "fidelity": lambda a, b: fidelity(a, b, 3),
     "frechet": frechet,
-    "kid": kid,
+    "cmmd": cmmd,
     "kl": gaussian_kl,
-    "js": lambda a, b: gaussian_js(a, b, generator=torch.Generator().manual_seed(0), draws=10),
+    "ken": ken,
+    "rarity": lambda a, b: rarity_scores(a, b, 3).nan_to_num(),
+    "authenticity": authenticity,
 }
 
 

@@ -100,7 +100,7 @@ def rows(*shape: int) -> torch.Tensor:
         (lambda p, d: MixtureDensity.fit(rows(60, 4), seed=-1), "seed is"),
         (lambda p, d: GaussianDensity.fit(rows(60, 4), pca=NAN), "pca is nan"),
         (lambda p, d: d.quantile(NAN), "share is nan"),
-        (lambda p, d: vendi(rows(5, 4), INF), "q is inf"),
+        (lambda p, d: vendi(rows(5, 4), -INF), "q is -inf"),
         (lambda p, d: bootstrap(rows(5), draws=0), "draws is 0"),
         (lambda p, d: nearest_distance(rows(5, 4), rows(5, 4), 0), "k is 0"),
         (lambda p, d: fidelity(rows(5, 4), rows(5, 4), 0), "k is 0"),

@@ -1,6 +1,7 @@
 """The Vendi score in closed form, by brute force, and in the right direction."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def normal(n, d, seed):
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("q", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("q", [0, 0.5, 1.0, 2.0, 1e6, math.inf])
 def test_things_without_anything_in_common_count_one_each(q):
     assert vendi(torch.eye(5), q) == pytest.approx(5)
     assert vendi(torch.ones(5, 3), q) == pytest.approx(1)
@@ -61,11 +62,68 @@ def test_a_wider_set_scores_higher():
     assert scores[0] < scores[1] < scores[2]
 
 
-def test_nothing_and_a_bad_order_are_refused():
-    with pytest.raises(InputError, match="z holds no embeddings"):
-        vendi(torch.zeros(0, 3))
-    with pytest.raises(InputError, match="q is 0; expected a number above 0"):
-        vendi(torch.eye(3), 0)
+def of_shares(shares):
+    """Make embeddings in which each kind, at right angles to the others, has its share of 1000."""
+    kinds = torch.eye(len(shares), dtype=torch.float64)
+    return kinds.repeat_interleave(torch.tensor([round(1000 * share) for share in shares]), 0)
+
+
+def hill(shares, q):
+    """Compute Hill's number of order q by its definition."""
+    if q == 1:
+        return math.exp(-sum(p * math.log(p) for p in shares))
+    return 1 / max(shares) if q == math.inf else sum(p**q for p in shares) ** (1 / (1 - q))
+
+
+SHARES = (0.5, 0.3, 0.15, 0.05)
+
+
+@pytest.mark.parametrize("q", [0, 1e-9, 0.3, 1, 1.5, 1.999999, 2, 2.000001, 5, 60, 300, math.inf])
+def test_every_order_in_closed_form(q):
+    assert vendi(of_shares(SHARES), q) == pytest.approx(hill(SHARES, q), rel=1e-9)
+
+
+def test_order_0_is_the_rank_and_order_infinity_the_largest_share():
+    z = normal(30, 4, 0)
+    assert vendi(z, 0) == pytest.approx(4)
+    assert vendi(of_shares(SHARES), 0) == pytest.approx(4)
+    assert vendi(of_shares(SHARES), math.inf) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("step", [1e-3, 1e-6, 1e-9, 1e-12, 1e-15])
+def test_order_1_is_the_limit_from_both_sides(step):
+    """Without digits lost in a division of 0 by 0."""
+    z = normal(20, 8, 0)
+    for q in (1 - step, 1 + step):
+        assert vendi(z, q) == pytest.approx(vendi(z), rel=step + 1e-12)
+
+
+@pytest.mark.parametrize("q", [1e3, 1e6, 1e12, 1e300, 1.7e308])
+def test_large_orders_come_near_the_limit_and_do_not_overflow(q):
+    z = normal(20, 8, 0)
+    limit = vendi(z, math.inf)
+    assert limit <= vendi(z, q) <= limit ** (q / (q - 1)) * 20 ** (1 / q)
+    assert vendi(z, q) == pytest.approx(limit, rel=5 / q + 1e-9)
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 6),
+    st.lists(st.floats(0, 40) | st.sampled_from([0.0, 1.0, 1e9, math.inf]), min_size=2, max_size=6),
+    st.integers(0, 999),
+)
+def test_a_larger_order_never_scores_more(n, d, orders, seed):
+    z = normal(n, d, seed)
+    scores = [vendi(z, q) for q in sorted(orders)]
+    for larger, smaller in pairwise(scores):
+        assert smaller <= larger * (1 + 1e-9)
+    assert scores[-1] >= 1 - 1e-9 and scores[0] <= min(n, d) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("q", [-1, -math.inf, math.nan, True])
+def test_a_bad_order_is_refused(q):
+    with pytest.raises(InputError, match=f"q is {q!r}; expected 0 or more"):
+        vendi(torch.eye(3), q)
 
 
 def test_total_variance_is_half_the_mean_squared_distance():
@@ -74,5 +132,5 @@ def test_total_variance_is_half_the_mean_squared_distance():
     assert total_variance(z) == pytest.approx(apart.item() / 2)
     assert total_variance(2 * z) == pytest.approx(4 * total_variance(z))
     assert total_variance(torch.ones(4, 2)) == 0
-    with pytest.raises(InputError, match="1 embeddings"):
+    with pytest.raises(InputError, match="z holds 1 embeddings; expected at least 2"):
         total_variance(z[:1])

@@ -1,16 +1,22 @@
 """Fidelity against torch-fidelity, brute force and closed forms, and in the right direction."""
 
 import math
+import statistics
+from itertools import combinations, permutations, starmap
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_fidelity.metric_kid import kernel_mmd
+from torch.nn.functional import normalize
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from creativelib.errors import InputError
-from creativelib.metrics.realism import fidelity, frechet, kid
+from creativelib.metrics.realism import cmmd, fidelity, frechet
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def normal(n, d, seed, mean=0.0, spread=1.0):
@@ -82,48 +88,105 @@ def test_a_shift_costs_its_square_exactly():
 
 
 def test_too_few_pictures_are_refused():
-    with pytest.raises(InputError, match="drawn holds 5 pictures; expected more than k = 5"):
+    with pytest.raises(InputError, match="drawn holds 5 embeddings; expected at least 6"):
         fidelity(normal(5, 2, 0), normal(9, 2, 0))
-    with pytest.raises(InputError, match="b holds 1 pictures"):
+    with pytest.raises(InputError, match="b holds 1 embeddings"):
         frechet(normal(5, 2, 0), normal(1, 2, 0))
 
 
-@given(st.integers(3, 20), st.integers(1, 8), st.integers(0, 999))
-def test_kid_is_torch_fidelitys_for_sets_of_one_size(n, d, seed):
-    a = normal(n, d, seed)
-    b = normal(n, d, seed + 1, mean=0.5)
-    wanted = kernel_mmd(
-        a.numpy(),
-        b.numpy(),
-        kid_kernel="poly",
-        kid_kernel_poly_degree=3,
-        kid_kernel_poly_gamma=None,
-        kid_kernel_poly_coef0=1.0,
+@given(st.integers(3, 9), st.integers(3, 9), st.integers(1, 4), st.integers(0, 999))
+def test_cmmd_by_brute_force(n, m, d, seed):
+    drawn = normal(n, d, seed, mean=0.5).tolist()
+    reference = normal(m, d, seed + 1).tolist()
+    width = statistics.median_low(starmap(math.dist, combinations(reference, 2)))
+
+    def kernel(x, y):
+        return math.exp(-(math.dist(x, y) ** 2) / (2 * width**2))
+
+    own, other = (statistics.mean(starmap(kernel, permutations(z, 2))) for z in (drawn, reference))
+    across = statistics.mean(kernel(x, y) for x in drawn for y in reference)
+    found = cmmd(torch.tensor(drawn), torch.tensor(reference)).value
+    assert found == pytest.approx(own + other - 2 * across, abs=1e-5)
+
+
+def test_cmmd_does_not_depend_on_the_number_of_pictures_and_its_error_is_that_of_repeated_draws():
+    draws = range(60)
+    shifted, more, same = (
+        [cmmd(normal(n, 6, 2 * i, mean=mean), normal(2 * n, 6, 2 * i + 1)) for i in draws]
+        for n, mean in ((10, 0.4), (30, 0.4), (10, 0.0))
     )
-    assert kid(a, b).value == pytest.approx(wanted, abs=1e-9)
+    few, many, none = (
+        torch.tensor([found.value for found in each]) for each in (shifted, more, same)
+    )
+    assert (few.mean() - many.mean()).abs() < 3 * few.std() / 60**0.5
+    assert none.mean().abs() < 3 * none.std() / 60**0.5 < many.mean() / 2
+    errors = torch.tensor([found.error for found in more])
+    assert (errors.square().mean().sqrt() / many.std()).item() == pytest.approx(1, abs=0.25)
 
 
-def test_kid_does_not_depend_on_the_number_of_pictures_and_its_error_is_that_of_repeated_draws():
-    estimates = {
-        n: [kid(normal(n, 6, 3 * i), normal(2 * n, 6, 3 * i + 1, mean=0.4)) for i in range(300)]
-        for n in (10, 40)
+def species(n, seed):
+    """Draw unit embeddings as the judge's of one category: 64 dimensions, species about a mean.
+
+    Their total variance is near that of the judge's pets, 0.3.
+    """
+    mean = normalize(normal(1, 64, 0), dim=1)
+    centers = normal(12, 64, 1)[torch.randint(12, (n,), generator=seeded(seed))]
+    return normalize(mean + 0.08 * centers + 0.03 * normal(n, 64, seed), dim=1)
+
+
+def kid(a, b):
+    """Compute the kernel distance with the kernel (x'y / d + 1)^3, unbiased."""
+
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def among(x):
+        return (kernel(x, x).sum() - kernel(x, x).trace()) / (len(x) * (len(x) - 1))
+
+    return (among(a) + among(b) - 2 * kernel(a, b).mean()).item()
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_cmmd_sees_copies_a_narrow_set_and_a_shift(n):
+    """All score worse than any of twenty fresh samples; KID sees no copies of the mean picture."""
+    reference = species(200, 2)
+    fresh = [species(n, 10 + i) for i in range(20)]
+    drawn = fresh[0]
+    center = drawn.mean(0)
+    worse = {
+        "copies of the mean": reference.mean(0).expand(n, -1),
+        "copies of one picture": drawn[:1].expand(n, -1),
+        "a set at half the distance from its mean": center + 0.5 * (drawn - center),
+        "a shift": drawn + 0.3 * normalize(normal(1, 64, 4), dim=1),
     }
-    for each in estimates.values():
-        values = torch.tensor([one.value for one in each])
-        errors = torch.tensor([one.error for one in each])
-        ratio = errors.square().mean().sqrt() / values.std()
-        assert ratio.item() == pytest.approx(1, abs=0.25)
-    few, many = (torch.tensor([one.value for one in estimates[n]]) for n in (10, 40))
-    assert (few.mean() - many.mean()).abs() < 3 * few.std() / 300**0.5
-    same = torch.tensor(
-        [kid(normal(10, 6, 2 * i), normal(10, 6, 2 * i + 1)).value for i in range(300)]
-    )
-    assert same.mean().abs() < 3 * same.std() / 300**0.5 < many.mean() / 3
+    best = max(cmmd(z, reference).value for z in fresh)
+    assert abs(best) < 0.02
+    for name, z in worse.items():
+        assert cmmd(z, reference).value > 1.5 * best, name
+    blind = worse["copies of the mean"]
+    assert kid(blind, reference) < max(kid(z, reference) for z in fresh)
 
 
-def test_kid_of_a_shift_grows():
-    a = normal(60, 5, 0)
-    found = [kid(normal(60, 5, 1, mean=mean), a).value for mean in (0.0, 0.5, 1.0)]
-    assert found == sorted(found)
-    with pytest.raises(InputError, match="a holds 2"):
-        kid(a[:2], a)
+def test_cmmd_grows_with_the_shift_and_with_the_collapse():
+    reference = species(200, 2)
+    drawn = species(64, 3)
+    center = drawn.mean(0)
+    direction = normalize(normal(1, 64, 4), dim=1)
+    shifts = [cmmd(drawn + step * direction, reference).value for step in (0.0, 0.2, 0.4)]
+    narrow = [cmmd(center + s * (drawn - center), reference).value for s in (1.0, 0.6, 0.3, 0.0)]
+    assert shifts == sorted(shifts) and narrow == sorted(narrow)
+
+
+def test_cmmd_is_the_same_in_other_units():
+    drawn = species(16, 3)
+    reference = species(60, 2)
+    found = cmmd(drawn, reference)
+    assert cmmd(30 * drawn, 30 * reference).value == pytest.approx(found.value, rel=1e-9)
+
+
+def test_cmmd_of_what_no_kernel_can_tell_is_refused():
+    reference = species(20, 2)
+    with pytest.raises(InputError, match="drawn holds 2 embeddings; expected at least 3"):
+        cmmd(reference[:2], reference)
+    with pytest.raises(InputError, match="reference holds 20 embeddings, most of them equal"):
+        cmmd(reference, reference[:1].expand(20, -1))

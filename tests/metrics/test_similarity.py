@@ -45,5 +45,5 @@ def test_a_typical_member_is_less_typical_of_its_category_alone(menagerie):
 
 
 def test_without_negatives():
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="negatives holds 0 embeddings; expected at least 1"):
         negative_distance(X[None], X, torch.zeros(0, 3))

@@ -26,7 +26,7 @@ def scores():
 def test_a_copier_is_near_and_covers_nothing(scores):
     assert scores["copier"].distance < 0.05 < scores["truth"].distance
     assert scores["copier"].fidelity.recall < 0.1 < 0.8 < scores["truth"].fidelity.recall
-    assert scores["copier"].fid > 5 * scores["truth"].fid
+    assert scores["copier"].frechet > 5 * scores["truth"].frechet
 
 
 def test_a_mode_dropper_is_seen_by_recall_and_coverage(scores):
@@ -41,6 +41,6 @@ def test_parts_are_those_of_the_other_functions_and_the_nearest_shown_counts():
     rest = normal(30, 1)
     shown = normal(3, 2)
     found = fewshot(drawn, rest, shown, k=2)
-    assert found.fidelity == fidelity(drawn, rest, 2) and found.fid == frechet(drawn, rest)
+    assert found.fidelity == fidelity(drawn, rest, 2) and found.frechet == frechet(drawn, rest)
     nearest = [min((a - b).norm().item() for b in shown) for a in drawn]
     assert found.distance == pytest.approx(sum(nearest) / 20, rel=1e-5)
