@@ -1,0 +1,93 @@
+"""Group inference: of many candidates, keep the set that is good and diverse as a whole.
+
+    z = group_inference(pipe, "pet", 16, generator=g)   # (16, d)
+
+Source: Parmar et al., ICLR 2026, arXiv 2508.15773. There quality is the cosine of CLIP's embeddings
+of text and picture, diversity 1 minus the cosine of DINO's, both of decoded predictions, and each
+choice is a quadratic integer program for a solver. Here the prior's prediction is an embedding of
+CLIP already and serves for both, nothing is decoded, and a greedy search chooses.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ...english import clean_word
+from ...errors import MOST, InputError, share, whole, within
+from ...unclip.pipeline import Pipeline
+from ...unclip.prior import PriorSampling
+from ..baselines import photo
+
+
+def group_inference(
+    pipe: Pipeline,
+    word: str,
+    n: int,
+    *,
+    generator: torch.Generator,
+    candidates: int = 4,
+    diversity: float = 1.5,
+    kept: float = 0.5,
+    sampling: PriorSampling = PriorSampling(steps=10),
+) -> Float[Tensor, "n d"]:
+    """Draw n embeddings of the prompt: the best set among `candidates` times as many.
+
+    candidates: beginnings for each embedding of the set; with 1 nothing is left to choose.
+    diversity: the paper's lambda, the weight of all pairs' diversity beside the sum of qualities.
+    kept: the share of the candidates that goes on after each step, but n at least, and n after the
+        last. Those that are dropped cost nothing any more.
+
+    Raises InputError for fewer than 1 candidate, a weight below 0 and a share out of (0, 1].
+    """
+    word = clean_word("word", word)
+    whole("n", n, 1)
+    whole("candidates", candidates, 1)
+    within("diversity", diversity, 0, MOST)
+    share("kept", kept)
+    cond = pipe.encode_text([photo(word)])
+    text = normalize(cond.pooled.float(), dim=-1)
+
+    def resample_fn(x0_pred: Tensor, progress: float) -> Tensor:
+        m = x0_pred.shape[1]
+        size = n if progress >= 1 else max(n, math.ceil(kept * m))
+        rows = normalize(x0_pred[0], dim=-1)
+        chosen = best_set((rows @ text.T)[:, 0], diversity * (1 - rows @ rows.T), size)
+        return chosen[None]
+
+    return pipe.sample_prior(
+        cond, n * candidates, noise=generator, sampling=sampling, resample_fn=resample_fn
+    )[0]
+
+
+def best_set(
+    quality: Float[Tensor, " m"], diversity: Float[Tensor, "m m"], n: int
+) -> Int[Tensor, " n"]:
+    """Choose n of m so that the sum of their qualities and of all pairs' diversities is large.
+
+    Starts with all, leaves out whatever adds least until n are left, then swaps one member for
+    another while that raises the sum. No swap raises the sum of what is returned, in increasing
+    order; a better set that differs in more members may exist. Raises InputError unless n is
+    between 1 and m.
+    """
+    m = len(quality)
+    if not 1 <= n <= m:
+        raise InputError(f"n is {n}; expected 1 to the number of candidates, {m}")
+    pairs = diversity.double() - torch.diag(diversity.double().diagonal())
+    quality = quality.double()
+    member = torch.ones(m, dtype=torch.bool, device=quality.device)
+    for _ in range(m - n):
+        worth = quality + pairs @ member.double()
+        member[worth.masked_fill(~member, torch.inf).argmin()] = False
+    while True:
+        worth = quality + pairs @ member.double()
+        # Row i leaves, column j comes.
+        gain = worth[None] - pairs - worth[:, None]
+        gain = gain.masked_fill(~member[:, None] | member[None], -torch.inf)
+        best = int(gain.argmax())
+        if not gain.view(-1)[best] > 1e-9:
+            return member.nonzero()[:, 0]
+        member[best // m] = False
+        member[best % m] = True
