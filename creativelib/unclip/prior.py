@@ -34,7 +34,7 @@ GUIDANCE_RANGE = (1, 1000)
 Generators = torch.Generator | Sequence[torch.Generator]
 # (x0_pred (k, n, d), progress from 0 to 1) -> modified x0_pred.
 DenoisedFn = Callable[[Tensor, float], Tensor]
-# (x0_pred (k, n, d), progress) -> the indices (k, m) of the samples that go on, n or fewer. One that
+# (x0_pred (k, n, d), progress) -> the indices (k, m) of the samples that go on, at most n. One that
 # comes twice goes on as two.
 ResampleFn = Callable[[Tensor, float], Tensor]
 # (k conditions, progress) -> the k conditions of this step.

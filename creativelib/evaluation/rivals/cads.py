@@ -1,6 +1,6 @@
 """CADS: the prompt's condition begins as noise and clears up while sampling.
 
-    z = cads(pipe, "pet", 16, generator=g)   # (16, d)
+    z = condition_annealing(pipe, "pet", 16, generator=g)   # (16, d)
 
 Source: Sadat et al., ICLR 2024, arXiv 2310.17347. There it noises the text's tokens for a network
 that denoises latents of pictures. Here the prior is sampled, and it sees the prompt twice, as
@@ -23,7 +23,7 @@ from ...unclip.prior import PriorSampling
 from ..baselines import photo
 
 
-def cads(
+def condition_annealing(
     pipe: Pipeline,
     word: str,
     n: int,

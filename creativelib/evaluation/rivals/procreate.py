@@ -1,6 +1,6 @@
 """ProCreate: each sample moves away from the nearest of what one has already seen.
 
-z = procreate(pipe, "pet", 16, generator=g)   # (16, d)
+z = propulsion(pipe, "pet", 16, generator=g)   # (16, d)
 """
 
 import torch
@@ -15,7 +15,7 @@ from ...unclip.prior import Noise, PriorSampling
 from ..baselines import photo
 
 
-def procreate(
+def propulsion(
     pipe: Pipeline,
     word: str,
     n: int,

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from creativelib.errors import InputError
-from creativelib.evaluation.rivals.cads import add_noise, cads
+from creativelib.evaluation.rivals.cads import add_noise, condition_annealing
 from creativelib.evaluation.rivals.groups import best_set, group_inference
 from creativelib.evaluation.rivals.particles import (
     particle_guidance,
@@ -17,13 +17,13 @@ from creativelib.evaluation.rivals.particles import (
     sparse_repellency,
     squared_widths,
 )
-from creativelib.evaluation.rivals.procreate import likeness_gradient, procreate
+from creativelib.evaluation.rivals.procreate import likeness_gradient, propulsion
 from creativelib.metrics.diversity import total_variance
 from creativelib.unclip.conditions import PartialStart
 from creativelib.unclip.prior import PriorSampling
 
 FIVE = PriorSampling(steps=5)
-METHODS = (cads, particle_guidance, sparse_repellency, procreate, group_inference)
+METHODS = (condition_annealing, particle_guidance, sparse_repellency, propulsion, group_inference)
 
 
 def seeded(seed=0):
@@ -51,12 +51,10 @@ def test_each_draws_n_and_the_same_from_the_same_noise(pipe, method, n):
 @pytest.mark.parametrize(
     "method",
     [
-        partial(cads, scale=0.0),
-        # Clear from the beginning.
-        partial(cads, clear=1 - 1e-9, blind=1.0, scale=0.0),
+        partial(condition_annealing, scale=0.0),
         partial(particle_guidance, strength=0.0),
         partial(sparse_repellency, radius=0.0),
-        partial(procreate, strength=0.0),
+        partial(propulsion, strength=0.0),
         partial(group_inference, candidates=1),
     ],
 )
@@ -68,25 +66,29 @@ def test_without_its_strength_each_is_plain_sampling(pipe, method, guidance):
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    "method, settings, message",
     [
-        (partial(cads, scale=-0.1), r"scale is -0.1; expected a number in \[0, "),
-        (partial(cads, clear=1.5), r"clear is 1.5; expected a number in \[0, 1\]"),
-        (partial(cads, blind=float("nan")), r"blind is nan; expected a number in \[0, 1\]"),
-        (partial(cads, clear=0.9, blind=0.6), "clear is 0.9 with blind 0.6; expected less"),
-        (partial(cads, rescaled=2), r"rescaled is 2; expected a number in \[0, 1\]"),
-        (partial(particle_guidance, strength=-1), r"strength is -1; expected a number in \[0, "),
-        (partial(sparse_repellency, radius="1"), r"radius is '1'; expected a number in \[0, "),
-        (partial(procreate, strength=float("inf")), r"strength is inf; expected a number in \[0, "),
-        (partial(procreate, references=0), "references is 0; expected 1 or more"),
-        (partial(group_inference, candidates=0), "candidates is 0; expected 1 or more"),
-        (partial(group_inference, diversity=-1), r"diversity is -1; expected a number in \[0, "),
-        (partial(group_inference, kept=0), r"kept is 0; expected a share in \(0, 1\]"),
+        (condition_annealing, {"scale": -0.1}, r"scale is -0.1; expected a number in \[0, "),
+        (condition_annealing, {"clear": 1.5}, r"clear is 1.5; expected a number in \[0, 1\]"),
+        (condition_annealing, {"blind": torch.nan}, r"blind is nan; expected a number in \[0, 1\]"),
+        (
+            condition_annealing,
+            {"clear": 0.9, "blind": 0.6},
+            "clear is 0.9 with blind 0.6; expected",
+        ),
+        (condition_annealing, {"rescaled": 2}, r"rescaled is 2; expected a number in \[0, 1\]"),
+        (particle_guidance, {"strength": -1}, r"strength is -1; expected a number in \[0, "),
+        (sparse_repellency, {"radius": "1"}, r"radius is '1'; expected a number in \[0, "),
+        (propulsion, {"strength": torch.inf}, r"strength is inf; expected a number in \[0, "),
+        (propulsion, {"references": 0}, "references is 0; expected 1 or more"),
+        (group_inference, {"candidates": 0}, "candidates is 0; expected 1 or more"),
+        (group_inference, {"diversity": -1}, r"diversity is -1; expected a number in \[0, "),
+        (group_inference, {"kept": 0}, r"kept is 0; expected a share in \(0, 1\]"),
     ],
 )
-def test_wrong_settings_are_refused(pipe, call, message):
+def test_wrong_settings_are_refused(pipe, method, settings, message):
     with pytest.raises(InputError, match=message):
-        call(pipe, "pet", 2, generator=seeded())
+        method(pipe, "pet", 2, generator=seeded(), **settings)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -135,7 +137,7 @@ def test_a_condition_of_each_step_is_the_networks(pipe):
 
 
 def test_an_annealed_condition_raises_the_variance(menagerie):
-    drawn = cads(menagerie, "pet", 64, generator=seeded(1), sampling=FIVE)
+    drawn = condition_annealing(menagerie, "pet", 64, generator=seeded(1), sampling=FIVE)
     usual = plain(menagerie, "pet", 64, generator=seeded(1))
     assert total_variance(drawn) > 1.02 * total_variance(usual)
 
@@ -208,7 +210,7 @@ def test_what_is_led_away_from_references_is_further_from_them(pipe):
         return (normalize(z, dim=-1) @ normalize(seen, dim=-1).T).amax(1).mean().item()
 
     drawn = [
-        procreate(pipe, "pet", 8, generator=seeded(1), strength=s, references=16, sampling=FIVE)
+        propulsion(pipe, "pet", 8, generator=seeded(1), strength=s, references=16, sampling=FIVE)
         for s in (0.0, 0.3, 1.0)
     ]
     assert torch.equal(drawn[0], usual)
