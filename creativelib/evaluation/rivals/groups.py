@@ -5,7 +5,10 @@
 Source: Parmar et al., ICLR 2026, arXiv 2508.15773. There quality is the cosine of CLIP's embeddings
 of text and picture, diversity 1 minus the cosine of DINO's, both of decoded predictions, and each
 choice is a quadratic integer program for a solver. Here the prior's prediction is an embedding of
-CLIP already and serves for both, nothing is decoded, and a greedy search chooses.
+CLIP already and serves for both, nothing is decoded, and a greedy search chooses. There each step
+drops the same share, until the set's size is reached early on: without noise on the way, the first
+predictions show where a sample ends. The prior adds noise at each step, so here the size is reached
+with the last one.
 """
 
 import math
@@ -16,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...english import clean_word
-from ...errors import MOST, InputError, share, whole, within
+from ...errors import MOST, InputError, whole, within
 from ...unclip.pipeline import Pipeline
 from ...unclip.prior import PriorSampling
 from ..baselines import photo
@@ -30,29 +33,27 @@ def group_inference(
     generator: torch.Generator,
     candidates: int = 4,
     diversity: float = 1.5,
-    kept: float = 0.5,
     sampling: PriorSampling = PriorSampling(steps=10),
 ) -> Float[Tensor, "n d"]:
     """Draw n embeddings of the prompt: the best set among `candidates` times as many.
 
     candidates: beginnings for each embedding of the set; with 1 nothing is left to choose.
     diversity: the paper's lambda, the weight of all pairs' diversity beside the sum of qualities.
-    kept: the share of the candidates that goes on after each step, but n at least, and n after the
-        last. Those that are dropped cost nothing any more.
 
-    Raises InputError for fewer than 1 candidate, a weight below 0 and a share out of (0, 1].
+    All candidates go on after the first step, the same share of them after each other one, and n
+    after the last. Those that are dropped cost nothing any more.
+
+    Raises InputError for fewer than 1 candidate and a weight below 0.
     """
     word = clean_word("word", word)
     whole("n", n, 1)
     whole("candidates", candidates, 1)
     within("diversity", diversity, 0, MOST)
-    share("kept", kept)
     cond = pipe.encode_text([photo(word)])
     text = normalize(cond.pooled.float(), dim=-1)
 
     def resample_fn(x0_pred: Tensor, progress: float) -> Tensor:
-        m = x0_pred.shape[1]
-        size = n if progress >= 1 else max(n, math.ceil(kept * m))
+        size = math.ceil(n * candidates ** (1 - progress))
         rows = normalize(x0_pred[0], dim=-1)
         chosen = best_set((rows @ text.T)[:, 0], diversity * (1 - rows @ rows.T), size)
         return chosen[None]
