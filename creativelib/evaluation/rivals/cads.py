@@ -22,6 +22,11 @@ from ...unclip.pipeline import Pipeline
 from ...unclip.prior import PriorSampling
 from ..baselines import photo
 
+# Chosen by how many of 16 pets and 16 buildings were valid and novel. The paper's settings for
+# Stable Diffusion, 0.25 and 0.6, hardly change what this prior draws.
+SCALE = 1.0
+CLEAR = 0.3
+
 
 def condition_annealing(
     pipe: Pipeline,
@@ -29,8 +34,8 @@ def condition_annealing(
     n: int,
     *,
     generator: torch.Generator,
-    scale: float = 0.25,
-    clear: float = 0.6,
+    scale: float = SCALE,
+    clear: float = CLEAR,
     blind: float = 0.9,
     rescaled: float = 1.0,
     sampling: PriorSampling = PriorSampling(steps=10),

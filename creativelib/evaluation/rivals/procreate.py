@@ -14,6 +14,9 @@ from ...unclip.pipeline import Pipeline
 from ...unclip.prior import Noise, PriorSampling
 from ..baselines import photo
 
+# Chosen by how many of 16 pets and 16 buildings were valid and novel; with 1 none is valid.
+STRENGTH = 0.3
+
 
 def propulsion(
     pipe: Pipeline,
@@ -21,7 +24,7 @@ def propulsion(
     n: int,
     *,
     generator: torch.Generator,
-    strength: float = 0.5,
+    strength: float = STRENGTH,
     references: int = 64,
     sampling: PriorSampling = PriorSampling(steps=10),
 ) -> Float[Tensor, "n d"]:
