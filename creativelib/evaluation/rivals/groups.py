@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 
 from ...english import clean_word
 from ...errors import MOST, InputError, whole, within
+from ...fitting.precision import to_float64
 from ...unclip.pipeline import Pipeline
 from ...unclip.prior import PriorSampling
 from ..baselines import photo
@@ -79,19 +80,20 @@ def best_set(
     m = len(quality)
     if not 1 <= n <= m:
         raise InputError(f"n is {n}; expected 1 to the number of candidates, {m}")
-    pairs = diversity.double() - torch.diag(diversity.double().diagonal())
-    quality = quality.double()
-    member = torch.ones(m, dtype=torch.bool, device=quality.device)
+    own = to_float64(quality)
+    pairs = to_float64(diversity)
+    pairs = pairs - torch.diag(pairs.diagonal())
+    member = torch.ones(m, dtype=torch.bool, device=own.device)
     for _ in range(m - n):
-        worth = quality + pairs @ member.double()
+        worth = own + pairs @ member.to(own)
         member[worth.masked_fill(~member, torch.inf).argmin()] = False
     while True:
-        worth = quality + pairs @ member.double()
+        worth = own + pairs @ member.to(own)
         # Row i leaves, column j comes.
         gain = worth[None] - pairs - worth[:, None]
         gain = gain.masked_fill(~member[:, None] | member[None], -torch.inf)
         best = int(gain.argmax())
         if not gain.view(-1)[best] > 1e-9:
-            return member.nonzero()[:, 0]
+            return member.nonzero()[:, 0].to(quality.device)
         member[best // m] = False
         member[best % m] = True
