@@ -31,6 +31,7 @@ from .loading import load_parts
 from .offload import Offloader
 from .prior import (
     GUIDANCE_RANGE,
+    ConditionFn,
     DenoisedFn,
     Generators,
     Noise,
@@ -173,6 +174,7 @@ class Pipeline:
         resample_fn: ResampleFn | None = None,
         start: PartialStart | None = None,
         negative: TextCondition | None = None,
+        condition_fn: ConditionFn | None = None,
     ) -> Float[Tensor, "k n d"]:
         """Draw n image embeddings for each of k conditions; differentiable in the condition.
 
@@ -180,10 +182,12 @@ class Pipeline:
             each condition its own, so that it gets the embeddings it would get alone. Or `Noise`.
         sampling: guidance and steps.
         denoised_fn: changes each step's x0_pred, see `steering.guidance`.
-        resample_fn: lets samples go on as copies of others, see `steering.guidance`.
+        resample_fn: lets samples go on as copies of others, see `steering.guidance`, or drops some:
+            then fewer than n are returned.
         start: start at given embeddings instead of at noise.
         negative: what guidance leads away from instead of the empty prompt (negative prompting):
             one condition, or one for each of k.
+        condition_fn: changes the conditions at each step, see `evaluation.rivals.cads`.
 
         Raises InputError unless n >= 1 and generators number 1 or k, for another number of
         negatives, and for a negative with guidance of 1 or less, which would ignore it.
@@ -212,6 +216,7 @@ class Pipeline:
                 start=start,
                 denoised_fn=denoised_fn,
                 resample_fn=resample_fn,
+                condition_fn=condition_fn,
             )
 
     def decode(

@@ -34,8 +34,11 @@ GUIDANCE_RANGE = (1, 1000)
 Generators = torch.Generator | Sequence[torch.Generator]
 # (x0_pred (k, n, d), progress from 0 to 1) -> modified x0_pred.
 DenoisedFn = Callable[[Tensor, float], Tensor]
-# (x0_pred (k, n, d), progress) -> for each sample, the index (k, n) of the sample to copy.
+# (x0_pred (k, n, d), progress) -> the indices (k, m) of the samples that go on, at most n. One that
+# comes twice goes on as two.
 ResampleFn = Callable[[Tensor, float], Tensor]
+# (k conditions, progress) -> the k conditions of this step.
+ConditionFn = Callable[[TextCondition, float], TextCondition]
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ def sample_embeddings(
     start: PartialStart | None = None,
     denoised_fn: DenoisedFn | None = None,
     resample_fn: ResampleFn | None = None,
+    condition_fn: ConditionFn | None = None,
 ) -> Float[Tensor, "k n d"]:
     """Denoise from noise to n image embeddings for each of k conditions.
 
@@ -200,8 +204,8 @@ def sample_embeddings(
     def embeddings(x: Tensor) -> Float[Tensor, "k n d"]:
         return (x * std + mean).float().view(k, n, -1)
 
-    parts = noise.noise.flatten(1, 2).to(dtype)
-    x_t = parts[0]
+    parts = noise.noise.to(dtype)
+    x_t = parts[0].flatten(0, 1)
     first = 0
     if start is not None:
         first = start.first_step(steps)
@@ -209,11 +213,12 @@ def sample_embeddings(
         x_t = schedule.add_noise(first, x0, x_t)
     owner = torch.arange(k * n, device=x_t.device) // n
     cond, negative = aligned(cond, negative)
-    predict = partial(predict_x0, network=network, cond=cond, negative=negative, guidance=guidance)
+    predict = partial(predict_x0, network=network, negative=negative, guidance=guidance)
     for index in range(first, steps):
-        at_t = partial(predict, t=schedule.timesteps[index])
-        x0_pred = in_batches(at_t, EMBEDDING_ROWS, x_t, owner)
         progress = index / (steps - 1)
+        now = cond if condition_fn is None else condition_fn(cond, progress)
+        at_t = partial(predict, t=schedule.timesteps[index], cond=now)
+        x0_pred = in_batches(at_t, EMBEDDING_ROWS, x_t, owner)
         if denoised_fn is not None:
             wanted = denoised_fn(embeddings(x0_pred), progress)
             x0_pred = ((wanted.flatten(0, 1) - mean) / std).to(x0_pred)
@@ -222,9 +227,11 @@ def sample_embeddings(
             rows = (chosen + torch.arange(k, device=x_t.device)[:, None] * n).flatten()
             x0_pred = x0_pred[rows]
             x_t = x_t[rows]
+            n = chosen.shape[1]
+            owner = torch.arange(k * n, device=x_t.device) // n
         # The last step adds no noise, so it needs none of its own.
-        part = parts[min(index - first + 1, len(parts) - 1)]
-        x_t = schedule.step(index, x0_pred, x_t, part)
+        part = parts[min(index - first + 1, len(parts) - 1), :, :n]
+        x_t = schedule.step(index, x0_pred, x_t, part.flatten(0, 1))
     return embeddings(x_t)
 
 
