@@ -1,17 +1,15 @@
 """What budgets buy: a method's share for its seconds and evaluations, and what selection adds."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
+from benchmarks.evaluation.categories import TRUTH, Row
 from benchmarks.figures import Figure
 from creativelib.evaluation.methods import BASES, SELECTED, variant
 from creativelib.metrics.table import compare
 from creativelib.notebook.plots import frontier
 
-Row = dict[str, Any]
-TRUTH = "true: valid and novel"
 SECONDS = "seconds a picture"
 # Rows that were measured before evaluations were counted have the first alone.
 COSTS = (SECONDS, "prior evaluations a picture", "decoder evaluations a picture")

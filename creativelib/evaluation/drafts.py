@@ -36,6 +36,7 @@ from .baselines import (
     sample_parts,
     sample_prompt,
 )
+from .rivals.asking import questions_at_each_step
 from .samples import Samples, decoded
 from .workbench import Workbench
 
@@ -110,6 +111,22 @@ def mixtures(bench: Workbench, word: str, m: int, seed: int) -> Draft:
     """Draw between random species."""
     generator = seeded(seed)
     z = sample_mix(bench.pipe, list(category(word).species), m, generator=generator)
+    return _plainly_decoded(bench, z[None], generator)
+
+
+def sampled(
+    bench: Workbench, word: str, m: int, seed: int, *, draw: Callable[..., Float[Tensor, "m d"]]
+) -> Draft:
+    """Draw as a function of `rivals` does."""
+    generator = seeded(seed)
+    z = draw(bench.pipe, word, m, generator=generator)
+    return _plainly_decoded(bench, z[None], generator)
+
+
+def asking_often(bench: Workbench, word: str, m: int, seed: int) -> Draft:
+    """Draw with a question at each step. As in `asking`, each candidate is asked about."""
+    generator = seeded(seed)
+    z = questions_at_each_step(bench.pipe, bench.vqa, word, m, generator=generator)
     return _plainly_decoded(bench, z[None], generator)
 
 

@@ -32,6 +32,13 @@ from ..world import CATEGORIES, category
 from . import drafts
 from .drafts import ADAPTIVE, CONCEPTS, MILD_GUIDANCE, TWO_NEGATIVES, Draft
 from .protocol import Cell, Protocol, Row, run_protocol
+from .rivals.boost import boost_and_skip
+from .rivals.cads import condition_annealing
+from .rivals.groups import group_inference
+from .rivals.minority import minority_guidance
+from .rivals.minority_prompt import minority_prompt
+from .rivals.particles import particle_guidance, sparse_repellency
+from .rivals.procreate import propulsion
 from .samples import Samples, decoded
 from .scores import FLOOR_SIZE, NEIGHBORS, score
 from .workbench import Workbench
@@ -42,6 +49,8 @@ SEEDS = 5
 # With 16 pictures, 125 are the best 16 of 2,000.
 SELECTED = 4
 MORE = {"plain": (16, 125), "random parts": (16,)}
+# Asks 28 questions for each candidate: measured without selection only.
+SLOWEST = "adaptive negative prompt, 28 questions"
 
 # (pipe, word, n, generator) -> n image embeddings, or embeddings with their pictures.
 OwnMethod = Callable[[Pipeline, str, int, torch.Generator], "Tensor | Samples"]
@@ -79,6 +88,10 @@ def _learned(learn: Callable[[Workbench, str, int], Any], settings: Mapping[str,
     return Method(partial(drafts.of_concepts, learn=learn), settings, groups=CONCEPTS)
 
 
+def _rival(draw: Callable[..., Tensor]) -> Method:
+    return Method(partial(drafts.sampled, draw=draw), {})
+
+
 # Each as it is usually run: steering chooses by itself, the others do not.
 BASES: dict[str, Method] = {
     "plain": _with(drafts.plain_sampling),
@@ -99,6 +112,15 @@ BASES: dict[str, Method] = {
     "ConceptLab, two negatives": _learned(drafts.two_negatives, asdict(TWO_NEGATIVES)),
     "ConceptLab, adaptive": _learned(drafts.adaptive, asdict(ADAPTIVE)),
     "ConceptLab, settled": _learned(drafts.settled, asdict(ADAPTIVE)),
+    "CADS": _rival(condition_annealing),
+    "particle guidance": _rival(particle_guidance),
+    "SPELL": _rival(sparse_repellency),
+    "ProCreate": _rival(propulsion),
+    "group inference": _rival(group_inference),
+    "Boost-and-Skip": _rival(boost_and_skip),
+    "minority guidance": _rival(minority_guidance),
+    "MinorityPrompt": _rival(minority_prompt),
+    SLOWEST: Method(drafts.asking_often, {}),
 }
 
 
@@ -115,7 +137,7 @@ def variant(name: str, candidates: int, usual: int = 1) -> str:
 
 def family(name: str, method: Method) -> dict[str, Method]:
     """Return a method without selection, with it, and with more candidates, by their names."""
-    counts = (1, SELECTED, *MORE.get(name, ()))
+    counts = (1,) if name == SLOWEST else (1, SELECTED, *MORE.get(name, ()))
     return {variant(name, c, method.candidates): replace(method, candidates=c) for c in counts}
 
 
