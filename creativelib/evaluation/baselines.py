@@ -22,7 +22,7 @@ from ..english import article, clean_word, clean_words, singular
 from ..errors import InputError, above, whole
 from ..files import atomic_write
 from ..pictures import save_gallery
-from ..unclip.conditions import PartialStart
+from ..unclip.conditions import PartialStart, TextCondition
 from ..unclip.latent import slerp
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import MOST_STEPS, Noise, PriorSampling
@@ -237,15 +237,8 @@ def adaptive_negatives(
     negatives: list[list[str]] = [[] for _ in range(n)]
     for left in range(steps - 1, 0, -1):
         pictures = pipe.decode(z.transpose(0, 1), generator=generator, steps=5)[0]
-        replies = vqa.ask(pictures, what_kind(word))
-        for own, reply in zip(negatives, replies, strict=True):
-            answer = normalize_answer(reply, pipe)
-            is_new = answer and answer not in (*own, word, singular(word))
-            if is_new and fits_context(answer, pipe, [TEMPLATE]):
-                own.append(answer)
-            while not fits_context(" and a ".join(own), pipe, [TEMPLATE]):
-                own.pop(0)
-        against = pipe.encode_text([photo(*own) if own else "" for own in negatives])
+        negatives = with_answers(pipe, vqa, pictures, word, negatives)
+        against = naming(pipe, negatives)
         z = pipe.sample_prior(
             cond,
             1,
@@ -255,6 +248,35 @@ def adaptive_negatives(
             negative=against,
         )
     return _decoded(pipe, z[:, 0], generator)
+
+
+def with_answers(
+    pipe: Pipeline,
+    vqa: Vqa,
+    pictures: Float[Tensor, "n 3 h w"],
+    word: str,
+    negatives: Sequence[Sequence[str]],
+) -> list[list[str]]:
+    """Ask what kind of a category's thing each picture shows; add the answer to its negatives.
+
+    Known answers and the category itself are not added. The oldest negatives are dropped where the
+    prompt that names all no longer fits.
+    """
+    grown = [list(own) for own in negatives]
+    replies = vqa.ask(pictures, what_kind(word))
+    for own, reply in zip(grown, replies, strict=True):
+        answer = normalize_answer(reply, pipe)
+        is_new = answer and answer not in (*own, word, singular(word))
+        if is_new and fits_context(answer, pipe, [TEMPLATE]):
+            own.append(answer)
+        while not fits_context(" and a ".join(own), pipe, [TEMPLATE]):
+            own.pop(0)
+    return grown
+
+
+def naming(pipe: Pipeline, negatives: Sequence[Sequence[str]]) -> TextCondition:
+    """Encode a prompt for each picture that names its negatives; the empty one names none."""
+    return pipe.encode_text([photo(*own) if own else "" for own in negatives])
 
 
 def _decoded(pipe: Pipeline, z: Float[Tensor, "n d"], generator: torch.Generator) -> Samples:

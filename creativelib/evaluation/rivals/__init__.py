@@ -1,0 +1,1 @@
+"""Rivals from the literature, each in a file of its own."""
