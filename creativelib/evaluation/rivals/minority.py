@@ -23,7 +23,7 @@ def minority_guidance(
     n: int,
     *,
     generator: torch.Generator,
-    strength: float = 1.0,
+    strength: float = 0.4,
     level: float = 0.8,
     sampling: PriorSampling = PriorSampling(steps=10),
 ) -> Float[Tensor, "n d"]:
