@@ -71,21 +71,23 @@ def sample_prompt(
     generator: torch.Generator,
     guidance: float = 1.0,
     temperature: float = 1.0,
+    steps: int = STEPS,
 ) -> Float[Tensor, "n d"]:
     """Draw embeddings for the prompt. Guidance makes samples alike; 1 is none.
 
     `temperature` scales the noise that each of the prior's steps adds. A diffusion model has no
     temperature; this is one of several things that go by the name. Raises InputError for one that
-    is not above 0, and for a guidance below 1.
+    is not above 0, for a guidance below 1, and for steps out of range.
     """
     word = clean_word("word", word)
     whole("n", n, 1)
+    whole("steps", steps, 1, MOST_STEPS)
     above("temperature", temperature, 0)
     d = pipe.prior.config.embedding_dim
-    noise = Noise.draw(generator, STEPS, 1, n, d, pipe.device).noise
+    noise = Noise.draw(generator, steps, 1, n, d, pipe.device).noise
     scaled = Noise(torch.cat([noise[:1], temperature * noise[1:]]))
     cond = pipe.encode_text([photo(word)])
-    sampling = PriorSampling(guidance=guidance, steps=STEPS)
+    sampling = PriorSampling(guidance=guidance, steps=steps)
     return pipe.sample_prior(cond, n, noise=scaled, sampling=sampling)[0]
 
 

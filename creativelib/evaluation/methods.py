@@ -49,8 +49,8 @@ SEEDS = 5
 # With 16 pictures, 125 are the best 16 of 2,000.
 SELECTED = 4
 MORE = {"plain": (16, 125), "random parts": (16,)}
-# Asks 28 questions for each candidate: measured without selection only.
-SLOWEST = "adaptive negative prompt, 28 questions"
+# Without selection only: one chooses by itself, the other asks 28 questions about each candidate.
+ALONE = ("group inference", "adaptive negative prompt, 28 questions")
 
 # (pipe, word, n, generator) -> n image embeddings, or embeddings with their pictures.
 OwnMethod = Callable[[Pipeline, str, int, torch.Generator], "Tensor | Samples"]
@@ -95,6 +95,8 @@ def _rival(draw: Callable[..., Tensor]) -> Method:
 # Each as it is usually run: steering chooses by itself, the others do not.
 BASES: dict[str, Method] = {
     "plain": _with(drafts.plain_sampling),
+    # The number of steps that most rivals from the literature take.
+    "plain, 10 steps": _with(drafts.plain_sampling, steps=10),
     "guidance 4": _with(drafts.plain_sampling, guidance=4.0),
     "temperature 2": _with(drafts.plain_sampling, temperature=2.0),
     "negative prompt, prior": Method(drafts.against_on_prior, {"on": "prior"}),
@@ -120,7 +122,7 @@ BASES: dict[str, Method] = {
     "Boost-and-Skip": _rival(boost_and_skip),
     "minority guidance": _rival(minority_guidance),
     "MinorityPrompt": _rival(minority_prompt),
-    SLOWEST: Method(drafts.asking_often, {}),
+    "adaptive negative prompt, 28 questions": Method(drafts.asking_often, {}),
 }
 
 
@@ -137,7 +139,7 @@ def variant(name: str, candidates: int, usual: int = 1) -> str:
 
 def family(name: str, method: Method) -> dict[str, Method]:
     """Return a method without selection, with it, and with more candidates, by their names."""
-    counts = (1,) if name == SLOWEST else (1, SELECTED, *MORE.get(name, ()))
+    counts = (1,) if name in ALONE else (1, SELECTED, *MORE.get(name, ()))
     return {variant(name, c, method.candidates): replace(method, candidates=c) for c in counts}
 
 

@@ -80,7 +80,7 @@ def condition_annealing(
 
 
 def clarity(time: float, clear: float, blind: float) -> float:
-    """Return gamma, the share of the prompt in its condition's variance (the paper's eq. 2).
+    """Return gamma, the share of the prompt in its condition's variance (the paper's schedule).
 
     >>> [round(clarity(time, 0.6, 0.9), 2) for time in (1, 0.8, 0.75, 0.6, 0)]
     [0.0, 0.33, 0.5, 1.0, 1.0]
@@ -96,7 +96,7 @@ def add_noise(
     rescaled: float,
     generator: torch.Generator,
 ) -> Float[Tensor, "k *s"]:
-    """Noise k conditions, each with noise of its own (the paper's eq. 3 and 4)."""
+    """Noise k conditions, each with noise of its own, as the paper does."""
     axes = tuple(range(1, values.ndim))
     mean = values.mean(axes, keepdim=True)
     std = values.std(axes, keepdim=True)

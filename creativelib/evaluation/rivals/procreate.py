@@ -35,7 +35,7 @@ def propulsion(
         step.
     references: plain samples, which stand for what one has seen.
 
-    Source: Lu et al., ECCV 2024, arXiv 2408.02226, section 4. There references are training
+    Source: Lu et al., ECCV 2024, arXiv 2408.02226. There references are training
     pictures and what was drawn before; likeness is the cosine of DreamSim's embeddings; and the
     gradient passes several steps of the denoiser. Here all samples are drawn at once, likeness is
     the cosine of the prior's own embeddings, and the gradient is taken where the prediction is.
