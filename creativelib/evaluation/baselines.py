@@ -18,11 +18,6 @@ from torch import Tensor
 from ..conceptlab.answers import fits_context, normalize_answer
 from ..english import article, clean_word, clean_words, singular
 from ..errors import InputError, above, whole
-<<<<<<< HEAD
-=======
-from ..files import atomic_write
-from ..pictures import save_gallery
->>>>>>> rivals-b
 from ..unclip.conditions import PartialStart, TextCondition
 from ..unclip.latent import slerp
 from ..unclip.pipeline import Pipeline
@@ -333,13 +328,6 @@ def with_answers(
 def naming(pipe: Pipeline, negatives: Sequence[Sequence[str]]) -> TextCondition:
     """Encode a prompt for each picture that names its negatives; the empty one names none."""
     return pipe.encode_text([photo(*own) if own else "" for own in negatives])
-<<<<<<< HEAD
-=======
-
-
-def _decoded(pipe: Pipeline, z: Float[Tensor, "n d"], generator: torch.Generator) -> Samples:
-    return Samples(z, pipe.decode(z[None], generator=generator)[0])
->>>>>>> rivals-b
 
 
 def _rng(generator: torch.Generator) -> random.Random:

@@ -24,13 +24,9 @@ def minority_guidance(
     *,
     generator: torch.Generator,
     strength: float = 1.0,
-<<<<<<< HEAD
-    level: float = 0.8,
-=======
     # Here the scores of 24 pets rose with the strength, from 0.1 to 2. At the paper's 0.8 they did
     # not.
     level: float = 0.5,
->>>>>>> rivals-b
     sampling: PriorSampling = PriorSampling(steps=10),
 ) -> Float[Tensor, "n d"]:
     """Draw n embeddings of the prompt, pushed up the gradient of their minority score.
@@ -45,14 +41,9 @@ def minority_guidance(
     2024, arXiv 2301.12334) that needs no classifier of scores. As there, the reconstruction counts
     as a constant, the gradient passes the network that predicts, and its largest coordinate is
     scaled to 1. There the score is LPIPS between pictures and every fifth of 250 steps is guided,
-<<<<<<< HEAD
-    with a strength of 0.2 to 0.4; here it is the distance between embeddings and every step but the
-    last is, which adds no noise. The push has no prompt's guidance in it, only the sampling has.
-=======
     at level 0.8 with a strength of 0.2 to 0.4. Here it is the distance between embeddings, and
     every step but the last is guided, since that one adds no noise. The push has no prompt's
     guidance in it, only the sampling has.
->>>>>>> rivals-b
     """
     word = clean_word("word", word)
     whole("n", n, 1)
