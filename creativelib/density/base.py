@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +22,13 @@ from ..fitting.precision import to_float64
 from ..sharing import normal_tensors
 from .moments import Moments
 
-# Version of the file format. It is part of every name under which a density is cached.
-FORMAT = 2
+# Version of the file format. It is part of every name under which a density is cached. Up to 2,
+# `fit_surprisal` was that of samples which the fit had seen. Older files are read as they are.
+FORMAT = 3
+
+
+class FewSamplesWarning(UserWarning):
+    """A quantile was asked of too few samples: it lies beyond all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +51,13 @@ class Subspace:
 
     @classmethod
     @normal_tensors()
-    def fit(cls, moments: Moments, pca: float, residual: bool) -> "Subspace":
+    def fit(
+        cls, moments: Moments, pca: float, residual: bool, most: int | None = None
+    ) -> "Subspace":
         """Fit to the moments of samples.
 
-        `pca` is the share of the variance that the components explain, in (0, 1].
+        `pca` is the share of the variance that the components explain, in (0, 1]. There are at most
+        `most` of them.
 
         Raises InputError for a share out of range, fewer than 3 samples, and samples that do not
         vary. With `residual`, it also raises for samples that vary in the components only.
@@ -69,6 +78,7 @@ class Subspace:
         d = len(variance)
         # The tolerance excludes directions of rounding noise when pca is 1.
         q = int((variance.cumsum(0) < pca * total * (1 - 1e-12)).sum()) + 1
+        q = q if most is None else min(q, most)
         rest = variance[q:].sum() / max(d - q, 1) if residual else variance.new_zeros(())
         if residual and q < d and rest <= 1e-9 * total / d:
             raise InputError(
@@ -170,7 +180,7 @@ class Density(ABC):
     kind: ClassVar[str]
     # Principal components of the samples.
     subspace: Subspace
-    # Surprisals of the fitted samples in nats, sorted.
+    # Surprisals of samples like the fitted ones in nats, sorted, by fits that have not seen them.
     fit_surprisal: Float[Tensor, " n"]
 
     @abstractmethod
@@ -204,8 +214,8 @@ class Density(ABC):
             f"  surprisal of {n} fitted samples",
         ]
         if n:  # a density under construction has none yet
-            median = self.quantile(0.5)
-            tail = self.quantile(0.99)
+            median = self._quantile(0.5)
+            tail = self._quantile(0.99)
             lines[2] += f": median {median:.1f} nats, 99th percentile {tail:.1f} nats"
         return "\n".join(lines)
 
@@ -218,18 +228,43 @@ class Density(ABC):
         inside = self.subspace.project(z)
         return (inside / self.subspace.variances.sqrt().to(inside.device)).to(z)
 
+    def least_surprisal(self) -> float:
+        """Return the surprisal of the densest point in nats; minus infinity if it is not known."""
+        return -math.inf
+
     def quantile(self, share: float) -> float:
-        """Return the surprisal, in nats, that this share of the fitted samples stays below.
+        """Return the surprisal, in nats, that this share of new samples stays below on average.
+
+        It is read off samples that the fit has not seen. Of a new sample the k-th of n stays below
+        with the probability k / (n + 1), whatever the distribution, and in between is interpolated
+        (Hyndman and Fan 1996, definition 6). Of fewer samples than that needs, 99 for a share of
+        0.99, the largest is returned, with a FewSamplesWarning.
 
         Raises InputError for a share outside [0, 1].
         """
         within("share", share, 0, 1)
-        return torch.quantile(self.fit_surprisal, share).item()
+        n = len(self.fit_surprisal)
+        if n < share * (n + 1) and share < 1:
+            needed = math.ceil(share / (1 - share) - 1e-9)
+            warnings.warn(
+                f"the quantile {share:g} of {n} samples lies beyond all of them; expected at least "
+                f"{needed} samples",
+                FewSamplesWarning,
+                stacklevel=2,
+            )
+        return self._quantile(share)
+
+    def _quantile(self, share: float) -> float:
+        n = len(self.fit_surprisal)
+        place = min(max(share * (n + 1) - 1, 0), n - 1)
+        low = int(place)
+        below, above = self.fit_surprisal[[low, min(low + 1, n - 1)]].tolist()
+        return below + (place - low) * (above - below)
 
     def percentile_of(self, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """Return the percentage of fitted samples that are less surprising than each value.
+        """Return the percentage of samples that are less surprising than each value.
 
-        Values are in nats.
+        They are those of `quantile`. Values are in nats.
         """
         values = to_float64(surprisal).contiguous()
         below = torch.searchsorted(self.fit_surprisal.to(values.device), values)

@@ -7,7 +7,7 @@ import torch
 
 from creativelib.conceptlab import answers
 from creativelib.conceptlab.answers import ADDED, EMPTY, ITSELF, KNOWN, LONG, WEAK
-from creativelib.conceptlab.constraints import Thresholds
+from creativelib.conceptlab.constraints import Thresholds, calibrate
 from creativelib.conceptlab.learning import iter_learn, learn_concept
 from creativelib.conceptlab.settings import LearnConfig
 from creativelib.errors import InputError
@@ -231,3 +231,25 @@ def test_bad_input(pipe):
     ):
         with pytest.raises(InputError, match=f"{name} is"):
             LearnConfig(**{name: value})
+
+
+def test_thresholds_are_those_of_each_template(menagerie, monkeypatch):
+    """A ceiling from "a photo of a {}" is never reached in sketches: there it changes nothing."""
+    seen = []
+
+    def notes(pipe, concept, objectives, *args, **kwargs):
+        seen.extend(objectives)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("creativelib.conceptlab.learning.optimize", notes)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter_learn(menagerie, "pet", negatives=["cat"]))
+    templates = LearnConfig().templates
+    assert len(seen) == len(templates)
+    ceilings = {}
+    for template, objective in zip(templates, seen, strict=True):
+        found = calibrate(menagerie, "pet", template, generator=torch.Generator().manual_seed(0))
+        terms = {term.name: term for _, term in objective.parts}
+        assert (terms["positive"].ceiling, terms["negative"].floor) == (found.ceiling, found.floor)
+        ceilings[template] = found.ceiling
+    assert len(set(ceilings.values())) == len(set(templates))

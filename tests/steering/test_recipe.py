@@ -332,7 +332,7 @@ def test_inversion_comes_near_pictures(pipe):
         ("samples", 0),
         ("steps", 0),
         ("lr", 0.0),
-        ("dial", -1.0),
+        ("dial", float("inf")),
         ("floor", -0.5),
         ("kind", "verb"),
         ("on_invalid", "cry"),
