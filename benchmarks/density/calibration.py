@@ -70,7 +70,9 @@ def below(density: Density, new: Float[Tensor, "m d"], fitted: Tensor) -> tuple[
     return held, seen
 
 
-def share_figures(name: str, pools: dict[str, Tensor], fit: Fit, sizes: dict[int, int]) -> list[Figure]:
+def share_figures(
+    name: str, pools: dict[str, Tensor], fit: Fit, sizes: dict[int, int]
+) -> list[Figure]:
     """Average the shares below both tails over shuffles, then over categories."""
     figures = []
     for n, seeds in sizes.items():

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 import torch
