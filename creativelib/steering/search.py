@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 # Multiples of the first guess that are tried in turn until the goal is passed.
-SCALES = tuple(2.0**i for i in range(-3, 12))
+SCALES = tuple(2.0**i for i in range(-6, 12))
 # Most parts that an interval is cut into, one after the other.
 CUTS = 20
 
@@ -74,5 +74,6 @@ def _bracket(
             torch.where(nearer, last - third, last),
         )
     turn = (first + last) / 2
-    high = torch.where(passed, high, turn)
-    return low, high, passed | (excess(high) >= 0)
+    value = excess(turn)
+    high = torch.where(passed | (value <= most), high, turn)
+    return low, high, passed | (value >= 0)
