@@ -11,8 +11,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..fitting.precision import to_float64
 from ..sharing import gradients, normal_tensors
-from .base import Density, Subspace
+from .base import Density
 from .moments import Moments
+from .subspace import Subspace
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,9 +15,10 @@ from ..errors import InputError, above, whole
 from ..fitting.precision import to_float64
 from ..seeds import check_seed, seeded
 from ..sharing import SeededInit, gradients, normal_tensors
-from .base import Density, Subspace
+from .base import Density
 from .folds import held_out_surprisal
 from .moments import Moments
+from .subspace import Subspace
 
 # Share of the samples that is held out to choose the best state.
 HELD_OUT = 0.1

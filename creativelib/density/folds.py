@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..seeds import seeded
-from .base import Density, Subspace
+from .base import Density
 from .moments import Moments
+from .subspace import Subspace
 
 # Folds that samples are dealt into.
 FOLDS = 10

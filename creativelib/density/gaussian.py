@@ -12,9 +12,10 @@ from torch import Tensor
 from ..errors import whole
 from ..fitting.precision import to_float64
 from ..sharing import normal_tensors
-from .base import Density, Subspace
+from .base import Density
 from .folds import held_out_surprisal
 from .moments import Moments
+from .subspace import Subspace
 
 # Most surprisals of a stream that are stored for quantiles.
 MAX_SURPRISALS = 20_000

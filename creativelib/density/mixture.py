@@ -12,9 +12,10 @@ from ..errors import InputError, whole
 from ..fitting.precision import to_float64
 from ..seeds import UNMIXED, check_seed, mixed
 from ..sharing import normal_tensors
-from .base import Density, Subspace
+from .base import Density
 from .folds import held_out_surprisal
 from .moments import Moments
+from .subspace import Subspace
 
 # Added to the variances of each Gaussian, as a share of the mean variance, so that none of them
 # collapses onto a few samples.
