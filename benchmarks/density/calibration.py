@@ -119,7 +119,7 @@ def main() -> None:
     prior = {name: drawn(pipe, name) for name in tqdm(names, desc="prior")}
     world = {name: pictured(pipe, name) for name in tqdm(names, desc="pictures")}
     few = {n: seeds for n, seeds in SEEDS.items() if n <= PICTURES // 2}
-    mixtures = {100: 2, 400: 1}
+    mixtures = {400: 1}
     figures = [
         *share_figures("Gaussian, prior", prior, gaussian, SEEDS),
         *share_figures("Gaussian, pictures", world, gaussian, few),

@@ -31,7 +31,7 @@ def held_out_surprisal(
     fit: Callable[[Tensor, Subspace], Density],
     folds: int = FOLDS,
     enough: float = math.inf,
-) -> Float[Tensor, " n"]:
+) -> Float[Tensor, " m"]:
     """Return surprisals of samples under fits to other ones, in nats, sorted.
 
     density: the fit to all of them. Fits to a part have at most as many components, so that without
