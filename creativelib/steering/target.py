@@ -16,6 +16,8 @@ from .settings import STEER_DEFAULTS, TAIL, SteerConfig
 
 # Samples that the anchor's floor is read off.
 FLOOR_SAMPLES = 64
+# How near a target is near enough, in units of the dial.
+NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def rarity_target(density: Density, dial: float) -> Target:
 
     On the dial 0 is the median surprisal of typical samples and 1 their 99th percentile. Below 0
     lies what is more typical than the median. A concept may stop half way from the 99th percentile
-    to a target beyond it, or else at the target.
+    to a target beyond it, or else NEAR the target: the pull ebbs away there, and some would never
+    quite arrive.
 
     Raises InputError for a dial that is not a finite number, and for one whose target lies below
     the density's least surprisal; warns as `Density.quantile` does where samples are too few.
@@ -78,7 +81,8 @@ def rarity_target(density: Density, dial: float) -> Target:
             f"dial is {dial}, a surprisal of {surprisal:.1f} nats, and that of the most typical "
             f"embedding is {least:.1f}; expected at least {lowest}"
         )
-    return Target(surprisal, stop_at=min(surprisal, (tail + surprisal) / 2))
+    near = surprisal - NEAR * (tail - typical)
+    return Target(surprisal, stop_at=min(near, (tail + surprisal) / 2))
 
 
 def dial_of(density: Density, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:

