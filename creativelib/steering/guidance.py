@@ -33,7 +33,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "middle": lambda progress: 4 * progress * (1 - progress),
 }
 # How near its goal a move has to end, as a share of the way.
-CLOSE = 0.005
+CLOSE = 0.01
 # Largest root mean square of a push on latents, which have unit scale: to first order a rare
 # picture is a few wild pixels away.
 MAX_PUSH_RMS = 0.1

@@ -33,7 +33,7 @@ KINDS = {
     "gaussian without a residual": lambda z: GaussianDensity.fit(z, residual=False),
     "gaussian in all directions": lambda z: GaussianDensity.fit(z, pca=1.0),
     "mixture": lambda z: MixtureDensity.fit(z, k=2),
-    "flow": lambda z: FlowDensity.fit(z, steps=4),
+    "flow": lambda z: FlowDensity.fit(z, steps=2),
 }
 
 
@@ -41,7 +41,7 @@ KINDS = {
 def test_new_samples_lie_below_the_tail_as_often_as_it_says(kind):
     """Of 100 fitted samples; in the fit's own surprisals up to half of new ones lie beyond it."""
     shares = []
-    for seed in range(2 if kind == "flow" else 6):
+    for seed in range(1 if kind == "flow" else 6):
         density = KINDS[kind](draw(100, seed))
         surprisal = density.surprisal(draw(4000, 100))
         shares.append((surprisal < density.quantile(0.99)).double().mean().item())
