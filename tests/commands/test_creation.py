@@ -197,13 +197,13 @@ def test_the_command_runs(stack, tmp_path, monkeypatch, capsys):
             "--device",
             "cpu",
             "--dial",
-            "-0.2",
+            "-0.1",
         ]
     )
     told = capsys.readouterr().out
     assert "typical pictures above" in told
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["settings"]["dial"] == -0.2
+    assert report["settings"]["dial"] == -0.1
     first, last = report["steering"]["dial"]
     assert f"steered: pet, on the dial to {first:.2f}, {last:.2f}" in told
 

@@ -205,7 +205,8 @@ def test_every_kind_describes_itself(fitted):
     assert lines[0] == f"{type(fitted).__name__} (kind {fitted.kind!r})"
     assert lines[1].strip() == f"{q} principal components of 6 dimensions, {residual} a residual"
     assert lines[2].strip() == (
-        f"surprisal of {len(fitted.fit_surprisal)} fitted samples: median {fitted.quantile(0.5):.1f} nats, "
+        f"surprisal of {len(fitted.fit_surprisal)} fitted samples: "
+        f"median {fitted.quantile(0.5):.1f} nats, "
         f"99th percentile {fitted.quantile(0.99):.1f} nats"
     )
 
