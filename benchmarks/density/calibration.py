@@ -1,7 +1,5 @@
 """python -m benchmarks.density.calibration: how many new samples lie below a density's tail.
 
-It takes some five minutes on one core.
-
 For each category, 4,000 samples of the prior for "a photo of a {category}" are shuffled by a seed;
 a density is fitted to the first n, and the others are counted that lie below its 99th percentile.
 Likewise for the world's own pictures, with the frequencies of the truth, through CLIP's image
