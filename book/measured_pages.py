@@ -102,6 +102,12 @@ PAGES = (
                 "density/recovery.py --clip",
                 density,
             ),
+            Measurement(
+                "density-calibration",
+                "How many new samples lie below the tail",
+                "density/calibration.py",
+                listed,
+            ),
             Measurement("density_cost", "What a density costs", "density/cost.py", listed),
         ],
     ),

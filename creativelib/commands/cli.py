@@ -39,8 +39,11 @@ class Create:
     """cpu or cuda; by default a GPU if there is one."""
     word: str | None = None
     """The word of the prompt to steer; by default the last one that names what to draw."""
+    dial: float = 1.3
+    """How rare: 0 is the median of what the model usually makes, 1 its 99th percentile."""
 
     def run(self) -> None:
+        from ..steering.settings import STEER_DEFAULTS
         from .creation import create
 
         creation = create(
@@ -50,12 +53,14 @@ class Create:
             count=self.count,
             model=self.model,
             device=self.device,
+            config=replace(STEER_DEFAULTS, dial=self.dial),
             word=self.word,
         )
         typical = creation.report["typical"]
         creative = creation.report["creative"]
         print(f"{self.out / 'gallery.png'}: typical pictures above, creative ones below")
-        print(f"steered: {creation.report['word']}")
+        dials = ", ".join(f"{value:.2f}" for value in creation.result.dial.tolist())
+        print(f"steered: {creation.report['word']}, on the dial to {dials}")
         print(
             f"median surprisal {typical['surprisal']:.1f} -> {creative['surprisal']:.1f} nats, "
             f"beyond {creative['percentile']:.1f} % of what the model usually makes"

@@ -149,6 +149,7 @@ def create(
             "steps": result.steps,
             "passed": result.passed.tolist(),
             "surprisal": result.surprisal.tolist(),
+            "dial": result.dial.tolist(),
         },
         **{kind: summarize(rows[kind]) for kind in rows},
         "pictures": rows["typical"] + rows["creative"],

@@ -132,7 +132,11 @@ def negative_term(
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Between which cosines a constraint pulls."""
+    """Between which cosines constraints pull in one template.
+
+    Cosines to "a pencil sketch of a pet" are others than those to "a photo of a pet": each template
+    has its own.
+    """
 
     # Positives count up to here.
     ceiling: float
@@ -150,7 +154,7 @@ def calibrate(
     sampling: PriorSampling = PriorSampling(),
     space: str = "prior",
 ) -> Thresholds:
-    """Read thresholds off a CLIP's own cosines.
+    """Read thresholds of one template off a CLIP's own cosines.
 
     The paper's 0.28 and 0.2 are those of ViT-L/14 and mean nothing elsewhere. The ceiling is the
     median cosine between the word's text and what the prior draws for it: being more like a pet

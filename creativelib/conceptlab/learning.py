@@ -10,7 +10,7 @@ show, and that name becomes a negative. Source: Richardson et al., arXiv 2308.02
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,8 @@ class LearnSetup:
     scheduled_negatives: Sequence[str]
     vqa: Vqa | None
     question: str
-    thresholds: Thresholds
+    # For each template.
+    thresholds: Mapping[str, Thresholds]
     # Embeddings of words that concepts are to be like, and, in the decoder's space, unlike.
     texts: TextEmbeddings
     negatives: TextEmbeddings | CollectedImages
@@ -78,7 +79,8 @@ def iter_learn(
     scheduled_negatives: without a VQA, words that become negatives one at a time.
     vqa: names what pictures show, which becomes a negative.
     question: for the VQA; by default what kind of `word` is in the photo.
-    thresholds: by default calibrated with the first template, see `constraints.calibrate`.
+    thresholds: the same for all templates; by default they are calibrated for each, see
+        `constraints.calibrate`.
     checkpoint: a file to which the run is saved, every `config.ask_every` steps (after the
         question, if one is asked) and at the end, and from which it resumes.
 
@@ -115,15 +117,20 @@ def iter_learn(
     plain = config.templates[0]
     generator = seeded(seed)
     start = init(pipe, config.kind, word, config.concepts, generator, plain)
-    if thresholds is None:
-        thresholds = calibrate(
+    if not config.use_thresholds:
+        thresholds = Thresholds(1.0, -1.0)
+    limits = {
+        template: thresholds
+        or calibrate(
             pipe,
             word,
-            plain,
+            template,
             generator=seeded(0),
             sampling=config.sampling,
             space=config.space,
         )
+        for template in dict.fromkeys(config.templates)
+    }
     about = {
         "model": pipe.fingerprint,
         "word": word,
@@ -133,7 +140,7 @@ def iter_learn(
         "question": question if vqa else None,
         "seed": seed,
         "settings": asdict(config),
-        "thresholds": asdict(thresholds),
+        "thresholds": {template: asdict(each) for template, each in limits.items()},
     }
     texts = TextEmbeddings(pipe)
     setup = LearnSetup(
@@ -145,7 +152,7 @@ def iter_learn(
         scheduled_negatives=scheduled_negatives,
         vqa=vqa,
         question=question,
-        thresholds=thresholds if config.use_thresholds else Thresholds(1.0, -1.0),
+        thresholds=limits,
         texts=texts,
         negatives=CollectedImages(pipe) if config.space == "decoder" else texts,
     )
@@ -207,10 +214,10 @@ def objective_in(template: str, state: LearnState, setup: LearnSetup) -> Objecti
         setup.negatives,
         template,
         state.negatives,
-        floor=setup.thresholds.floor,
+        floor=setup.thresholds[template].floor,
         use_max=config.use_max,
     )
-    positive = Positive(setup.texts(template, setup.positives), setup.thresholds.ceiling)
+    positive = Positive(setup.texts(template, setup.positives), setup.thresholds[template].ceiling)
     return 1.0 * negative + config.weight * positive
 
 
@@ -246,7 +253,7 @@ def ask(state: LearnState, setup: LearnSetup) -> LearnState:
     index = state.optimizer_state.index
     plain = config.templates[0]
     # A cosine elsewhere says nothing about the prior's.
-    floor = setup.thresholds.floor if config.space == "prior" else -1.0
+    floor = setup.thresholds[plain].floor if config.space == "prior" else -1.0
     open_concepts = (~state.finished).nonzero()[:, 0].tolist()
     generators = [step_generator(first_seed(setup.seed) + i, -index) for i in open_concepts]
     answers = []

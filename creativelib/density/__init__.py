@@ -3,7 +3,7 @@
 `base.Density` defines the interface that all of them share.
 """
 
-from .base import FORMAT, Density, load
+from .base import FORMAT, Density, FewSamplesWarning, load
 from .custom import CustomDensity
 from .flow import FlowDensity
 from .gaussian import GaussianDensity
@@ -14,6 +14,7 @@ __all__ = [
     "FORMAT",
     "CustomDensity",
     "Density",
+    "FewSamplesWarning",
     "FlowDensity",
     "GaussianDensity",
     "MixtureDensity",

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..fitting.precision import to_float64
 from ..sharing import gradients, normal_tensors
-from .base import Density, Subspace
+from .base import Density
 from .moments import Moments
+from .subspace import Subspace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +42,8 @@ class CustomDensity(Density):
         """Wrap a model; the samples are typical embeddings, and all leading axes count them.
 
         The model itself is not changed. The samples give the quantiles of the surprisal and the
-        principal components, which explain a share `pca` of their variance, in (0, 1]. Model and
+        principal components, which explain a share `pca` of their variance, in (0, 1]. They should
+        be samples that the model was not trained on: those it finds less surprising. Model and
         samples must lie on the same device.
 
         Raises InputError as `GaussianDensity.fit` does, and for a model without a `log_prob` that

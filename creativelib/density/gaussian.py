@@ -12,8 +12,10 @@ from torch import Tensor
 from ..errors import whole
 from ..fitting.precision import to_float64
 from ..sharing import normal_tensors
-from .base import Density, Subspace
+from .base import Density
+from .folds import held_out_surprisal
 from .moments import Moments
+from .subspace import Subspace
 
 # Most surprisals of a stream that are stored for quantiles.
 MAX_SURPRISALS = 20_000
@@ -27,7 +29,7 @@ class GaussianDensity(Density):
     subspace: Subspace
     # Full covariance of the coordinates in the components.
     covariance: Float[Tensor, "q q"]
-    # Surprisals of the fitted samples in nats, sorted.
+    # Surprisals of samples in nats, sorted, by fits that have not seen them.
     fit_surprisal: Float[Tensor, " n"]
     kind = "gaussian"
 
@@ -40,19 +42,25 @@ class GaussianDensity(Density):
 
         `pca` is the share of the variance that the components explain, in (0, 1]. The covariance
         in the subspace is shrunk towards a multiple of the identity by Ledoit and Wolf's estimate
-        (2004), which needs no tuning and vanishes with many samples.
+        (2004), which needs no tuning and vanishes with many samples. Quantiles come from samples
+        that a fit has not seen, see `folds`.
 
         Raises InputError for a share out of range, fewer than 3 samples, values that are not
         finite, and samples that do not vary. With `residual`, it also raises for samples that vary
         in the components only.
         """
+        z = to_float64(z).cpu().reshape(-1, z.shape[-1])
+        density = cls._shrunk(z, Subspace.fit(Moments.of(z), pca, residual))
+        surprisal = held_out_surprisal(z, density, residual, cls._shrunk)
+        return replace(density, fit_surprisal=surprisal)
+
+    @classmethod
+    def _shrunk(cls, z: Float[Tensor, "n d"], space: Subspace) -> "GaussianDensity":
+        """Fit a shrunk covariance in a subspace, without quantiles."""
         from sklearn.covariance import ledoit_wolf
 
-        z = to_float64(z).cpu().reshape(-1, z.shape[-1])
-        space = Subspace.fit(Moments.of(z), pca, residual)
         covariance = z.new_tensor(ledoit_wolf(space.project(z).numpy(), assume_centered=True)[0])
-        density = cls(space, covariance, z.new_zeros(0))
-        return replace(density, fit_surprisal=density.surprisal(z).sort().values)
+        return cls(space, covariance, z.new_zeros(0))
 
     @classmethod
     @normal_tensors()
@@ -65,10 +73,11 @@ class GaussianDensity(Density):
     ) -> "GaussianDensity":
         """Fit to more samples than memory holds.
 
-        One pass over `parts` (*b d) gives the moments. One pass over `again`, which holds the same
-        samples or some of them, gives the surprisals behind quantiles; evenly spaced ones are
-        stored. The covariance is not shrunk: with that many samples shrinkage vanishes. Raises
-        InputError as `fit` does.
+        One pass over `parts` (*b d) gives the moments. One pass over `again` gives the surprisals
+        behind quantiles; evenly spaced ones are stored. It holds samples of the same kind, which
+        the fit has not seen, or the same ones or some of them: the q (q + 3) / 2 numbers of the fit
+        make those less surprising by about as many nats, divided by their number. The covariance is
+        not shrunk: with that many samples shrinkage vanishes. Raises InputError as `fit` does.
         """
         space = Subspace.fit(Moments.stream(parts), pca, residual)
         density = cls(space, space.variances.diag(), space.mean.new_zeros(0))
@@ -93,6 +102,10 @@ class GaussianDensity(Density):
         inside = self.subspace.project(z)
         value = -inside @ self._precision_axes.to(inside.device)
         return (value + self.subspace.residual_score(z, inside)).to(z)
+
+    def least_surprisal(self) -> float:
+        """Return the surprisal of the mean, in nats: no embedding has less."""
+        return self.surprisal(self.subspace.mean).item()
 
     def whiten(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b q"]:
         """Return coordinates in the subspace in which the density is a standard normal one."""

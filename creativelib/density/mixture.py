@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,12 +12,16 @@ from ..errors import InputError, whole
 from ..fitting.precision import to_float64
 from ..seeds import UNMIXED, check_seed, mixed
 from ..sharing import normal_tensors
-from .base import Density, Subspace
+from .base import Density
+from .folds import held_out_surprisal
 from .moments import Moments
+from .subspace import Subspace
 
 # Added to the variances of each Gaussian, as a share of the mean variance, so that none of them
 # collapses onto a few samples.
 FLOOR = 1e-3
+# Steps to the modes.
+CLIMB = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +36,7 @@ class MixtureDensity(Density):
     means: Float[Tensor, "k q"]
     # Full covariance of each Gaussian.
     covariances: Float[Tensor, "k q q"]
-    # Surprisals of the fitted samples in nats, sorted.
+    # Surprisals of samples in nats, sorted, by fits that have not seen them.
     fit_surprisal: Float[Tensor, " n"]
     kind = "mixture"
 
@@ -48,7 +53,8 @@ class MixtureDensity(Density):
         """Fit to image embeddings with scikit-learn's expectation maximization.
 
         All leading axes of z count samples. Of several `k` the one with the least BIC is taken;
-        those with more parameters than there are numbers in the samples are skipped.
+        those with more parameters than there are numbers in the samples are skipped. Quantiles come
+        from samples that a fit of as many Gaussians has not seen, see `folds`.
 
         Raises InputError as `GaussianDensity.fit` does, for a k below 1, and if every k is above
         the number of samples.
@@ -72,14 +78,27 @@ class MixtureDensity(Density):
             for c in possible
         ]
         best = min(fits, key=lambda fit: fit.bic(inside))
-        density = cls(
+
+        def refit(rest: Tensor, part: Subspace) -> MixtureDensity:
+            k = min(best.n_components, len(rest))
+            again = GaussianMixture(k, random_state=mixed(seed) % UNMIXED, reg_covar=floor)
+            return cls._of(part, again.fit(part.project(rest).numpy()))
+
+        density = cls._of(space, best)
+        surprisal = held_out_surprisal(z, density, residual, refit)
+        return replace(density, fit_surprisal=surprisal)
+
+    @classmethod
+    def _of(cls, space: Subspace, mixture: Any) -> "MixtureDensity":
+        """Take over a mixture of scikit-learn's, without quantiles."""
+        new = space.mean.new_tensor
+        return cls(
             subspace=space,
-            log_weights=z.new_tensor(best.weights_).log(),
-            means=z.new_tensor(best.means_),
-            covariances=z.new_tensor(best.covariances_),
-            fit_surprisal=z.new_zeros(0),
+            log_weights=new(mixture.weights_).log(),
+            means=new(mixture.means_),
+            covariances=new(mixture.covariances_),
+            fit_surprisal=new([]),
         )
-        return replace(density, fit_surprisal=density.surprisal(z).sort().values)
 
     def log_prob(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Return the log-density in nats; differentiable."""
@@ -100,6 +119,23 @@ class MixtureDensity(Density):
         axes = self.subspace.axes.to(inside.device)
         value = -torch.einsum("...k,...kq->...q", posterior, pulls) @ axes
         return (value + self.subspace.residual_score(z, inside)).to(z)
+
+    @torch.no_grad()
+    def least_surprisal(self) -> float:
+        """Return the surprisal of the densest point, in nats.
+
+        From each Gaussian's mean, a fixed-point iteration climbs to a mode of the mixture
+        (Carreira-Perpinan 2000, "Mode-finding for mixtures of Gaussian distributions").
+        """
+        precisions = torch.linalg.inv(self.covariances)
+        pulls = torch.einsum("kpq,kq->kp", precisions, self.means)
+        inside = self.means
+        for _ in range(CLIMB):
+            posterior = self._joint_log_prob(inside).softmax(-1)
+            precision = torch.einsum("mk,kpq->mpq", posterior, precisions)
+            inside = torch.linalg.solve(precision, posterior @ pulls)
+        modes = self.subspace.mean + inside @ self.subspace.axes
+        return self.surprisal(modes).min().item()
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n embeddings, in float64. Without a residual they lie in the subspace."""

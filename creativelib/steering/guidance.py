@@ -22,6 +22,7 @@ from ..sharing import gradients
 from ..unclip.conditions import PartialStart, TextCondition
 from ..unclip.pipeline import Pipeline
 from ..unclip.prior import DenoisedFn, Generators, PriorSampling, ResampleFn
+from .search import reach
 
 # Strength of the push as a function of progress from noise (0) to the end (1). Nothing is pushed at
 # the last step, so that the denoiser has the last word.
@@ -31,6 +32,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "falling": lambda progress: 1.0 - progress,
     "middle": lambda progress: 4 * progress * (1 - progress),
 }
+# How near its goal a move has to end, as a share of the way.
+CLOSE = 0.01
 # Largest root mean square of a push on latents, which have unit scale: to first order a rare
 # picture is a few wild pixels away.
 MAX_PUSH_RMS = 0.1
@@ -41,11 +44,12 @@ def move_to_surprisal(
 ) -> Float[Tensor, "*b d"]:
     """Move embeddings so that their surprisal closes a share of the way to a target in nats.
 
-    For a Gaussian this is exact, up to its shrinkage, and no further than its mean. The move is
-    along the gradient in whitened coordinates, so that a step counts in standard deviations and
-    stays in the density's subspace: the plain gradient would point out of it, where the variance is
-    least and pictures break soonest. There a Gaussian's surprisal has the second derivative 1, so a
-    step of length a adds slope * a + a^2 / 2 nats; other densities are treated as if they had.
+    The move is straight, along the gradient in whitened coordinates, so that a step counts in
+    standard deviations and stays in the density's subspace: the plain gradient would point out of
+    it, where the variance is least and pictures break soonest. There a Gaussian's surprisal has the
+    second derivative 1, so a step of length a adds slope * a + a^2 / 2 nats. Where that misses the
+    goal by more than CLOSE of the way, as it does for other densities, a line search finds it. A
+    goal below all that lies on the path ends at the lowest: for a Gaussian, at its mean.
     """
     space = density.subspace
     score = to_float64(density.score(z))
@@ -54,9 +58,20 @@ def move_to_surprisal(
     # Of the surprisal, in nats per standard deviation.
     slope = -(score @ axes.T) * deviations
     length = slope.norm(dim=-1).clamp_min(1e-6)
-    gap = share * (target - to_float64(density.surprisal(z)))
+    before = to_float64(density.surprisal(z))
+    gap = share * (target - before)
     step = (length.square() + 2 * gap).clamp_min(0).sqrt() - length
-    return z + ((step / length)[..., None] * slope * deviations @ axes).to(z)
+
+    def moved(step: Tensor) -> Tensor:
+        return z + ((step / length)[..., None] * slope * deviations @ axes).to(z)
+
+    def excess(scale: Tensor) -> Tensor:
+        gone = to_float64(density.surprisal(moved(scale * step))) - before
+        return gap.sign() * (gone - gap)
+
+    with torch.no_grad():
+        scale = reach(excess, -gap.abs(), CLOSE * gap.abs())
+    return moved(scale * step)
 
 
 def rarity_denoised_fn(

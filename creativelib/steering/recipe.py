@@ -159,9 +159,9 @@ def advance(state: SteerState, step: Step, setup: SteerSetup) -> SteerState:
     """Update statuses after one step: target reached, and the check's result if one is due."""
     surprisal = setup.density.surprisal(step.z).median(1).values.cpu()
     if step.index == 0:
-        state = replace(state, surprisal=surprisal, valid_surprisal=surprisal)
+        state = replace(state, began=surprisal, surprisal=surprisal, valid_surprisal=surprisal)
     running = state.status == RUNNING
-    arrived = running & (surprisal >= setup.target.stop_at)
+    arrived = running & setup.target.reached(surprisal, state.began)
     if setup.vqa is not None:
         asked = running if _check_is_due(step.index, setup.config) else arrived
         if not asked.any():
@@ -232,8 +232,9 @@ def steer(
 ) -> SteerResult:
     """Steer k concepts of a word towards rare members of it; see `iter_steer` for the arguments.
 
-    Each concept is kept as it was when the median surprisal of its samples first reached
-    `Target.stop_at`: continuing would cost validity and gain nothing. The loop ends when all
+    Each concept is kept as it was when the median surprisal of its samples first came near enough
+    to the target, from the side where it began (see `Target.reached`): continuing would cost
+    validity and gain nothing. The loop ends when all
     concepts have passed or were stopped, or after `config.steps`. A loop whose values are no longer
     finite ends with what it had. `progress` shows a bar with the surprisal and the last check's
     share of "yes".

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import atomic_write, write_json
 from ..unclip.pipeline import Pipeline
 from .state import PASSED, STOPPED, SteerState
-from .target import Target, rarity_target
+from .target import Target, dial_of, rarity_target
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class SteerResult:
     target: Target
     # Each concept's median surprisal, in nats.
     surprisal: Float[Tensor, " k"]
-    # Whether it reached `target.stop_at`.
+    # Whether it came near enough to the target, see `Target.reached`.
     passed: Bool[Tensor, " k"]
     # Whether a check ended its run before.
     stopped: Bool[Tensor, " k"]
@@ -38,13 +38,20 @@ class SteerResult:
     # Time that checks took.
     check_seconds: float
 
+    @property
+    def dial(self) -> Float[Tensor, " k"]:
+        """Where each concept ended, in units of the dial."""
+        return dial_of(self.density, self.surprisal)
+
     def __repr__(self) -> str:
         surprisals = ", ".join(f"{value:.1f}" for value in self.surprisal.tolist())
+        dials = ", ".join(f"{value:.2f}" for value in self.dial.tolist())
         return (
             f"SteerResult({len(self.concept)} concepts of {self.concept.word!r} in "
             f"{self.steps} steps)\n"
             f"  surprisal {surprisals} nats (typical {self.density.quantile(0.5):.1f}, "
             f"target {self.target.surprisal:.1f})\n"
+            f"  on the dial {dials}\n"
             f"  passed {int(self.passed.sum())}, stopped by a check {int(self.stopped.sum())}"
         )
 

@@ -24,7 +24,7 @@ COUNTS = {
     "pullback_steps": (2, MOST_STEPS),
 }
 RANGES = {
-    "dial": (0, MOST),
+    "dial": (-MOST, MOST),
     "anchor": (0, MOST),
     "floor": (0, MOST),
     "spread": (0, MOST),
@@ -48,8 +48,9 @@ class SteerConfig:
     # Step length in units of the concept's scale; by default the kind's own, see `LR`.
     lr: float | None = None
     # The target on the scale of the model's typical samples: 0 is their median surprisal, 1 their
-    # 99th percentile. Just past the tail by default: far past it pictures turn to mush, and all
-    # seeds to the same creature.
+    # 99th percentile, and below 0 lies what is more typical than the median, down to the densest
+    # point (see `rarity_target`). Just past the tail by default: far past it pictures turn to mush,
+    # and all seeds to the same creature.
     dial: float = 1.3
     # Weight of the anchor. By default leaving the category costs the bundled models some 300 nats.
     anchor: float = 2000.0

@@ -28,11 +28,13 @@ class SteerState:
     valid: Concept
     # What the run will return.
     result: Concept
+    # Median surprisal of the samples at the first step, in nats: the side that a concept came from.
+    began: Float[Tensor, " k"]
     # Median surprisal of the result's samples, in nats.
     surprisal: Float[Tensor, " k"]
     # The same of `valid`.
     valid_surprisal: Float[Tensor, " k"]
-    # RUNNING, PASSED (reached `Target.stop_at`) or STOPPED (by a check).
+    # RUNNING, PASSED (see `Target.reached`) or STOPPED (by a check).
     status: Int[Tensor, " k"]
     # Weight of the anchor relative to `SteerConfig.anchor`.
     anchor_scale: Float[Tensor, " k"]
@@ -57,6 +59,7 @@ class SteerState:
             optimizer_state=OptimizerState(),
             valid=concept,
             result=concept,
+            began=nothing,
             surprisal=nothing,
             valid_surprisal=nothing,
             status=torch.zeros(k, dtype=torch.long),
@@ -118,4 +121,12 @@ class SteerState:
 
 
 _CONCEPTS = ("concept", "valid", "result")
-_ROWS = ("surprisal", "valid_surprisal", "status", "anchor_scale", "valid_share", "rejected")
+_ROWS = (
+    "began",
+    "surprisal",
+    "valid_surprisal",
+    "status",
+    "anchor_scale",
+    "valid_share",
+    "rejected",
+)

@@ -1,18 +1,23 @@
 """Where steering goes: the density of typical samples, a target beyond them, the anchor's floor."""
 
+import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..density import Density, GaussianDensity
-from ..errors import finite
+from ..errors import InputError, finite
 from ..seeds import seeded
 from ..unclip.pipeline import Pipeline
 from .settings import STEER_DEFAULTS, TAIL, SteerConfig
 
 # Samples that the anchor's floor is read off.
 FLOOR_SAMPLES = 64
+# How near a target is near enough, in units of the dial.
+NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,20 @@ class Target:
 
     # Where the pull leads.
     surprisal: float
-    # Where a concept has gone far enough.
+    # Where a concept that began below has gone far enough.
     stop_at: float
+
+    def reached(
+        self, surprisal: Float[Tensor, " k"], began: Float[Tensor, " k"]
+    ) -> Bool[Tensor, " k"]:
+        """Say which concepts have gone far enough from where they began, on either side.
+
+        From above, that is as far beyond the target as `stop_at` lies before it.
+        """
+        from_above = 2 * self.surprisal - self.stop_at
+        return torch.where(
+            began < self.surprisal, surprisal >= self.stop_at, surprisal <= from_above
+        )
 
 
 def fit_baseline(
@@ -44,14 +61,34 @@ def fit_baseline(
 def rarity_target(density: Density, dial: float) -> Target:
     """Turn the dial into a target.
 
-    A concept may stop half way from the baseline's 99th percentile to the target, or at a target
-    below that percentile. Raises InputError for a dial that is not a finite number.
+    On the dial 0 is the median surprisal of typical samples and 1 their 99th percentile. Below 0
+    lies what is more typical than the median. A concept may stop half way from the 99th percentile
+    to a target beyond it, or else NEAR the target: the pull ebbs away there, and some would never
+    quite arrive.
+
+    Raises InputError for a dial that is not a finite number, and for one whose target lies below
+    the density's least surprisal; warns as `Density.quantile` does where samples are too few.
     """
     finite("dial", dial)
     typical = density.quantile(0.5)
     tail = density.quantile(TAIL)
     surprisal = typical + dial * (tail - typical)
-    return Target(surprisal, stop_at=min(surprisal, (tail + surprisal) / 2))
+    least = density.least_surprisal()
+    if surprisal < least:
+        # Rounded up, so that it can be reached.
+        lowest = math.ceil(1000 * (least - typical) / (tail - typical)) / 1000
+        raise InputError(
+            f"dial is {dial}, a surprisal of {surprisal:.1f} nats, and that of the most typical "
+            f"embedding is {least:.1f}; expected at least {lowest}"
+        )
+    near = surprisal - NEAR * (tail - typical)
+    return Target(surprisal, stop_at=min(near, (tail + surprisal) / 2))
+
+
+def dial_of(density: Density, surprisal: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Turn surprisals in nats into units of the dial: the inverse of `rarity_target`."""
+    typical = density.quantile(0.5)
+    return (surprisal - typical) / (density.quantile(TAIL) - typical)
 
 
 def anchor_floor(pipe: Pipeline, prompt: str, config: SteerConfig = STEER_DEFAULTS) -> float:

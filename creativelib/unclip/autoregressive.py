@@ -23,8 +23,8 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from ..density.base import Subspace
 from ..density.moments import Moments
+from ..density.subspace import Subspace
 from ..errors import InputError, listed, shown, whole, within
 from ..files import atomic_write, write_json
 from ..fitting.precision import to_float64

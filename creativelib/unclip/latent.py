@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from ..density.base import Subspace
+from ..density.subspace import Subspace
 from ..errors import InputError, whole
 from ..pictures import check_pictures, fit_picture
 from .batches import in_batches

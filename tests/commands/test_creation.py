@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from creativelib.commands.report import describe, summarize
 from creativelib.concept import TokenConcept
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
-from creativelib.steering.settings import SteerConfig
+from creativelib.steering.settings import STEER_DEFAULTS, SteerConfig
 
 CONFIG = SteerConfig(concepts=2, samples=2, steps=4, baseline_samples=60)
 
@@ -183,9 +182,8 @@ def test_bad_input_ends_the_command_with_2_and_one_line(stack, tmp_path, capsys,
 
 
 def test_the_command_runs(stack, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys.modules["creativelib.commands.creation"], "create", partial(create, config=CONFIG)
-    )
+    assert STEER_DEFAULTS.dial == cli.Create.dial
+    monkeypatch.setattr("creativelib.steering.settings.STEER_DEFAULTS", CONFIG)
     cli.main(
         [
             "create",
@@ -198,9 +196,16 @@ def test_the_command_runs(stack, tmp_path, monkeypatch, capsys):
             str(stack),
             "--device",
             "cpu",
+            "--dial",
+            "-0.1",
         ]
     )
-    assert "typical pictures above" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "typical pictures above" in told
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["settings"]["dial"] == -0.1
+    first, last = report["steering"]["dial"]
+    assert f"steered: pet, on the dial to {first:.2f}, {last:.2f}" in told
 
 
 def test_no_traceback_from_the_shell(tmp_path):

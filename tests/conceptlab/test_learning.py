@@ -231,3 +231,25 @@ def test_bad_input(pipe):
     ):
         with pytest.raises(InputError, match=f"{name} is"):
             LearnConfig(**{name: value})
+
+
+def test_thresholds_are_those_of_each_template(pipe, monkeypatch):
+    """A ceiling from "a photo of a {}" is slack in sketches and out of reach elsewhere."""
+    seen = []
+
+    def calibrated(pipe, word, template, **settings):
+        return Thresholds(ceiling=len(template) / 50, floor=len(template) / 100)
+
+    def notes(pipe, concept, objectives, *args, **kwargs):
+        seen.extend(objectives)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("creativelib.conceptlab.learning.calibrate", calibrated)
+    monkeypatch.setattr("creativelib.conceptlab.learning.optimize", notes)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter_learn(pipe, "pet", negatives=["cat"], config=CONFIG))
+    assert len(seen) == len(CONFIG.templates)
+    for template, objective in zip(CONFIG.templates, seen, strict=True):
+        terms = {term.name: term for _, term in objective.parts}
+        assert terms["positive"].ceiling == len(template) / 50
+        assert terms["negative"].floor == len(template) / 100

@@ -98,7 +98,9 @@ def test_whitened_samples_are_standard():
 def test_quantile_and_percentile_agree():
     z = samples(1001)
     density = GaussianDensity.fit(z)
-    assert density.quantile(0.5) == pytest.approx(density.surprisal(z).median().item())
+    # Held-out samples are slightly more surprising than fitted ones.
+    own = density.surprisal(z).median().item()
+    assert own < density.quantile(0.5) == pytest.approx(own, abs=0.1)
     percentiles = density.percentile_of(
         torch.tensor([density.quantile(0.0), density.quantile(0.9), 1e9])
     )
@@ -131,7 +133,7 @@ def test_few_samples_give_a_regularized_fit():
 KINDS = {
     "gaussian": GaussianDensity.fit,
     "mixture": lambda z, **settings: MixtureDensity.fit(z, k=3, **settings),
-    "flow": lambda z, **settings: FlowDensity.fit(z, steps=60, **settings),
+    "flow": lambda z, **settings: FlowDensity.fit(z, steps=30, **settings),
 }
 
 
@@ -203,7 +205,8 @@ def test_every_kind_describes_itself(fitted):
     assert lines[0] == f"{type(fitted).__name__} (kind {fitted.kind!r})"
     assert lines[1].strip() == f"{q} principal components of 6 dimensions, {residual} a residual"
     assert lines[2].strip() == (
-        f"surprisal of 600 fitted samples: median {fitted.quantile(0.5):.1f} nats, "
+        f"surprisal of {len(fitted.fit_surprisal)} fitted samples: "
+        f"median {fitted.quantile(0.5):.1f} nats, "
         f"99th percentile {fitted.quantile(0.99):.1f} nats"
     )
 
@@ -324,7 +327,7 @@ def test_a_flow_integrates_to_one_and_beats_a_gaussian_on_a_bent_cloud():
 
 
 def test_a_flow_is_a_gaussian_far_out():
-    density = FlowDensity.fit(samples(), pca=1.0, residual=False, steps=60)
+    density = FlowDensity.fit(samples(), pca=1.0, residual=False, steps=5)
     far = 20 * torch.tensor([[1.0, -1, 1, 1, -1, 1], [-1, -1, -2, 1, 1, 3]], dtype=torch.float64)
     space = density.subspace
     z = space.mean + (far * space.variances.sqrt()) @ space.axes

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from creativelib.density import GaussianDensity, MixtureDensity
+from creativelib.density import FlowDensity, GaussianDensity, MixtureDensity
 from creativelib.errors import InputError
 from creativelib.steering.guidance import (
     guide_decoder,
@@ -60,6 +60,62 @@ def test_a_push_reaches_its_target_and_stays_in_the_subspace():
         assert torch.allclose(moved - z, (moved - z) @ axes.T @ axes, atol=1e-9)
         half = move_to_surprisal(made, z, target, share=0.5)
         assert torch.allclose(made.surprisal(half), (made.surprisal(z) + target) / 2, rtol=1e-2)
+
+
+def two_clouds():
+    return torch.cat(
+        [
+            torch.randn(300, 6, generator=seeded(0)) * torch.linspace(2, 0.5, 6),
+            torch.randn(300, 6, generator=seeded(1)) * 0.3 + 6,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        GaussianDensity.fit(two_clouds()[:40]),
+        GaussianDensity.fit(two_clouds(), pca=0.8),
+        MixtureDensity.fit(two_clouds(), k=3),
+        MixtureDensity.fit(two_clouds(), k=3, pca=0.9, residual=False),
+        FlowDensity.fit(two_clouds(), steps=10),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_full_push_reaches_its_target_under_every_density(made, dtype):
+    """One step, as if the surprisal were quadratic, ended at 579 nats for 123."""
+    z = two_clouds()[::30].view(4, 5, 6).to(dtype)
+    before = made.surprisal(z).double()
+    typical = made.fit_surprisal[len(made.fit_surprisal) // 2].item()
+    for target in (before.max().item() + 3, typical + 30, typical + 1000):
+        for share in (1.0, 0.3):
+            goal = before + share * (target - before)
+            moved = move_to_surprisal(made, z, target, share)
+            reached = made.surprisal(moved).double()
+            assert ((reached - goal).abs() <= 0.0101 * (goal - before).abs() + 1e-3).all()
+            assert moved.dtype == dtype
+    low = made.surprisal(move_to_surprisal(made, z, typical - 1000)).double()
+    assert (low < before).all()
+    # What lies between, on the way there, is reached from above.
+    middle = ((low + before) / 2)[0, 0].item()
+    down = made.surprisal(move_to_surprisal(made, z[0, 0], middle)).double()
+    assert down.item() == pytest.approx(middle, abs=0.0101 * (before[0, 0] - middle).item() + 1e-3)
+
+
+def test_a_gaussians_push_is_the_closed_one():
+    """The fit has many samples, so that its shrinkage vanishes."""
+    made = GaussianDensity.fit(
+        torch.randn(20_000, 8, generator=seeded(0)) * torch.linspace(3, 0.3, 8)
+    )
+    z = made.sample(40, seeded(0)).float()
+    target = made.quantile(0.99) + 10
+    deviations = made.subspace.variances.sqrt()
+    slope = -(made.score(z).double() @ made.subspace.axes.T) * deviations
+    length = slope.norm(dim=-1)
+    gap = target - made.surprisal(z).double()
+    step = (length.square() + 2 * gap).sqrt() - length
+    by_hand = z + ((step / length)[..., None] * slope * deviations @ made.subspace.axes).float()
+    assert torch.allclose(move_to_surprisal(made, z, target), by_hand, atol=1e-5)
 
 
 def test_a_push_to_less_than_the_least_ends_at_the_mean(density):
