@@ -16,10 +16,20 @@ install_import_hook(
 import pytest
 import torch
 
+from creativelib.unclip import pipeline
 from creativelib.unclip.pipeline import Pipeline, load
 from stacks import DIM, hub_folder, make_kandinsky_22
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def other_decoding() -> Iterator[tuple[float, int]]:
+    """Let stacks of random weights decode in few steps by default; give the package's default."""
+    default = pipeline.OTHER_DECODING
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "OTHER_DECODING", (default[0], 5))
+        yield default
 
 
 @pytest.fixture(scope="session")

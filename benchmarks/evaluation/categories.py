@@ -21,7 +21,7 @@ def category_figures(rows: Sequence[Row]) -> list[Figure]:
         for category in frame.columns.unique(0):
             value, low, high = 100 * frame.loc[method, category]
             figures.append(Figure(f"{method}: {category}", value, "%", low=low, high=high))
-        figures.append(Figure(f"{method}: intraclass correlation", alike[method], ""))
+        figures.append(Figure(f"{method}: intraclass correlation", float(alike.loc[method]), ""))
     return figures
 
 

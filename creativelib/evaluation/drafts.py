@@ -7,6 +7,7 @@ Each function draws m embeddings of a category with a seed. Selection stands bet
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -68,7 +69,7 @@ def negative_pair(word: str, seed: int) -> list[str]:
     return list(negative_pairs(word)[seed % 3])
 
 
-def plain_sampling(bench: Workbench, word: str, m: int, seed: int, **settings: float) -> Draft:
+def plain_sampling(bench: Workbench, word: str, m: int, seed: int, **settings: Any) -> Draft:
     """Draw from the prompt alone."""
     generator = seeded(seed)
     z = sample_prompt(bench.pipe, word, m, generator=generator, **settings)

@@ -46,6 +46,7 @@ DECODER = Recipe(
 SHARE = 0.9  # share of the minutes for the first stage
 CHANNELS = 8  # of the latents; with four, thin outlines and small parts blurred
 SHRINK = 8  # ratio of a picture's side to that of its latents
+MEASURED = 64  # batches from which the scale of the latents is measured
 # Deviation of the noise added to latents of unit scale, so that the decoder tolerates errors of the
 # diffusion model.
 NOISE = 0.08
@@ -132,7 +133,7 @@ def main(run: Run) -> dict:
     start = facts["together"]["steps"]
     generator = seeded(0, device)
     with torch.no_grad():
-        z = torch.cat([encode(batch(start, generator)) for _ in range(64)])
+        z = torch.cat([encode(batch(start, generator)) for _ in range(MEASURED)])
     fold_scale(model, z.mean((0, 2, 3)), z.std((0, 2, 3)))
     # Rounded to float16, as they are shipped.
     for part in (model.encoder, model.quant_conv):

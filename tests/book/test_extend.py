@@ -36,7 +36,7 @@ def test_a_program_is_short_and_runs(
     """They run in one process, so that the libraries are loaded once for all five."""
     assert len(own_lines(PROGRAMS[number])) < MOST_LINES
     # The table's own figures compare with 456 pictures, which would take a minute.
-    monkeypatch.setattr(scores, "SEEN", 24)
+    monkeypatch.setattr(scores, "SEEN", 12)
     monkeypatch.setattr(scores, "FLOOR_SIZE", 16)
     monkeypatch.setattr(scores, "FLOOR_SAMPLES", 1)
     monkeypatch.chdir(tmp_path)

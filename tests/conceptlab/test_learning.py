@@ -156,7 +156,7 @@ def test_scheduled_negatives_are_added_one_at_a_time(pipe):
 
 
 def test_concepts_move_away_from_negatives(menagerie):
-    config = LearnConfig(concepts=1, steps=60, templates=("a photo of a {}",))
+    config = LearnConfig(concepts=1, steps=30, templates=("a photo of a {}",))
     result = learn_concept(menagerie, "pet", negatives=["cat", "dog"], config=config)
     z = result.concept.sample(
         menagerie, "a photo of a {}", 16, noise=torch.Generator().manual_seed(1)

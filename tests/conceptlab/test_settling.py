@@ -50,7 +50,7 @@ def test_the_cache_does_not_keep_a_model_in_memory(stack):
 
 def test_a_settled_concept_varies_less(menagerie):
     concept = TokenConcept.init(menagerie, "pet", 1)
-    settled = settle(menagerie, "pet", concept, negatives=[["cat", "dog"]], steps=30)
+    settled = settle(menagerie, "pet", concept, negatives=[["cat", "dog"]], steps=15)
     assert isinstance(settled, LoraConcept) and settled.word == "pet"
 
     def spread(each, template):

@@ -126,7 +126,7 @@ def test_every_word_of_the_world_is_known(stack):
 
 def test_clip_tells_the_categories_apart(stack):
     """A coarse check that the right weights are bundled; benchmarks/models/bundled.py measures."""
-    scenes = sample_scenes(64, seeded(0), wild=0.0)
+    scenes = sample_scenes(48, seeded(0), wild=0.0)
     z = stack.encode_images(draw(scenes, stack.decoder.side))
     text = stack.encode_text([f"a photo of {captions.article(c.name)}" for c in CATEGORIES]).pooled
     found = cosine_similarity(z[:, None], text[None], dim=-1).argmax(1)
@@ -134,7 +134,7 @@ def test_clip_tells_the_categories_apart(stack):
 
 
 def test_the_autoencoder_keeps_pictures(stack):
-    x = draw(sample_scenes(32, seeded(1)), stack.decoder.side)
+    x = draw(sample_scenes(12, seeded(1)), stack.decoder.side)
     latents = stack.decoder.encode(x)
     out = stack.decoder.render(latents).clamp(0, 1)
     assert (-10 * (out - x).square().mean((1, 2, 3)).log10()).mean() > 26

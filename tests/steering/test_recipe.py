@@ -173,19 +173,35 @@ def test_checked_concepts_move_as_they_would_alone(pipe, density):
     assert torch.allclose(both.concept.vectors[0], one.concept.vectors[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("checked", [False, True])
+@pytest.fixture(scope="module", params=["subject", "lora"])
+def slow_config(request):
+    """Be slow enough that no concept reaches the target, which would be checked too."""
+    lr = 0.2 if request.param == "subject" else 0.001
+    return replace(CHECKED, kind=request.param, concepts=2, lr=lr)
+
+
+@pytest.fixture(scope="module", params=[False, True])
+def answers(request):
+    return ((["yes", "no"], ["yes", "yes"]),) if request.param else ()
+
+
+@pytest.fixture(scope="module")
+def full(pipe, density, slow_config, answers):
+    """Run from beginning to end."""
+    vqa = Says(*answers[0]) if answers else None
+    return steer(pipe, "pet", density=density, config=slow_config, vqa=vqa)
+
+
 @pytest.mark.parametrize("stop_at", [1, 4, 8])
-@pytest.mark.parametrize("kind", ["subject", "lora"])
 def test_an_interrupted_run_resumes_to_the_same_result(
-    pipe, density, tmp_path, checked, stop_at, kind
+    pipe, density, tmp_path, slow_config, answers, full, stop_at
 ):
-    # Slow enough that no concept reaches the target, which would be checked too.
-    config = replace(CHECKED, kind=kind, concepts=2, lr=0.2 if kind == "subject" else 0.001)
+    config = slow_config
+    checked = bool(answers)
 
     def vqa():
-        return Says(["yes", "no"], ["yes", "yes"]) if checked else None
+        return Says(*answers[0]) if answers else None
 
-    full = steer(pipe, "pet", density=density, config=config, vqa=vqa())
     file = tmp_path / "run.safetensors"
     runs = iter_steer(pipe, "pet", density=density, config=config, vqa=vqa(), checkpoint=file)
     for run in runs:

@@ -71,6 +71,9 @@ def shrink_stages(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
     plan = replace(clip.PLAN, recipe=short(clip.PLAN.recipe))
     patch.setattr(clip, "PLAN", plan)
     patch.setattr(semantica, "CONTROL_STEPS", 2)
+    patch.setattr(vqmodel, "MEASURED", 2)
+    for module in (judge, oracle):
+        patch.setattr(module, "SETTLED", 2)
     full = oracle.recipe
     patch.setattr(oracle, "recipe", lambda name, stage: short(full(name, stage)))
     few = partial(pages.world_corpus, n=2)

@@ -103,14 +103,14 @@ def test_slots_are_a_numbering_of_all_values():
 
 
 def test_losses_fall_when_the_answer_is_learned():
-    scenes = sample_scenes(16, generator())
+    scenes = sample_scenes(8, generator())
     x = draw(scenes, SIDE)
-    broken = torch.zeros(16, dtype=torch.bool)
+    broken = torch.zeros(8, dtype=torch.bool)
     torch.manual_seed(0)
     net = Net("residual", SIDE).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     first = losses(net, x, scenes, broken)["loss"].item()
-    for _ in range(25):
+    for _ in range(15):
         loss = losses(net, x, scenes, broken)["loss"]
         optimizer.zero_grad()
         loss.backward()

@@ -46,7 +46,7 @@ from creativelib.steering.pullback import draw_rare, valid_share
 from creativelib.steering.recipe import steer
 from creativelib.steering.settings import SteerConfig
 from creativelib.steering.target import fit_baseline
-from creativelib.unclip import latent, loading
+from creativelib.unclip import latent, loading, pipeline
 from creativelib.unclip.pipeline import Pipeline, load
 from creativelib.unclip.prior import Noise, PriorSampling
 from creativelib.vision.vqa import ZeroShotVqa
@@ -98,12 +98,13 @@ def real(request, cache, device) -> Pipeline:
     return load(request.param, device)
 
 
-def test_name_revisions_and_defaults_are_recorded(real):
+def test_name_revisions_and_defaults_are_recorded(real, other_decoding):
     assert real.name in NAMES and not real.has_truth
     assert set(real.revisions.values()) == {COMMIT}
     assert set(MODELS[real.name].hub) <= set(real.revisions)
     assert real.dtype == networks.default_dtype(real.device)
-    assert real.decode_defaults == (4.0, 25)
+    assert other_decoding == (4.0, 25)
+    assert real.decode_defaults == pipeline.OTHER_DECODING
 
 
 def test_a_text_becomes_pictures(real):

@@ -117,13 +117,18 @@ def test_more_components_reconstruct_more_exactly():
 
 @pytest.fixture(scope="module")
 def pictures():
-    return draw(sample_scenes(12, seeded(3)))
+    return draw(sample_scenes(6, seeded(3)))
 
 
 @pytest.fixture(scope="module")
 def inverted(menagerie, pictures):
     with torch.no_grad():
         return ddim_inversion(menagerie, pictures)
+
+
+@pytest.fixture(scope="module")
+def returned(menagerie, inverted):
+    return back(menagerie, inverted)
 
 
 def back(pipe, inverted, **options):
@@ -138,28 +143,25 @@ def back(pipe, inverted, **options):
         )[:, 0]
 
 
-def test_inverted_pictures_come_back(menagerie, pictures, inverted):
+def test_inverted_pictures_come_back(menagerie, pictures, inverted, returned):
     with torch.no_grad():
         ceiling = psnr(
             menagerie.render_latents(menagerie.encode_latents(pictures)), pictures
         ).mean()
         once = ddim_inversion(menagerie, pictures, rounds=1)
-    found = psnr(back(menagerie, inverted), pictures).mean()
+    found = psnr(returned, pictures).mean()
     assert found > 24 and found > ceiling - 1
     assert found > psnr(back(menagerie, once), pictures).mean()
     assert 0.8 < inverted.noise.std() < 1.2
 
 
-def test_the_noise_is_each_pictures_own(menagerie, pictures, inverted, monkeypatch):
+def test_the_noise_is_each_pictures_own(menagerie, pictures, inverted, returned, monkeypatch):
     swapped = Inverted(inverted.z, inverted.noise.roll(1, 0))
-    assert (
-        psnr(back(menagerie, swapped), pictures).mean()
-        < psnr(back(menagerie, inverted), pictures).mean() - 5
-    )
-    monkeypatch.setattr("creativelib.unclip.latent.PICTURE_ROWS", 5)
+    assert psnr(back(menagerie, swapped), pictures).mean() < psnr(returned, pictures).mean() - 5
+    monkeypatch.setattr("creativelib.unclip.latent.PICTURE_ROWS", 2)
     with torch.no_grad():
         torch.testing.assert_close(
-            ddim_inversion(menagerie, pictures).noise, inverted.noise, atol=1e-3, rtol=0
+            ddim_inversion(menagerie, pictures[:3]).noise, inverted.noise[:3], atol=1e-3, rtol=0
         )
 
 
@@ -221,16 +223,16 @@ def test_variations_keep_what_clip_saw_and_vary_the_more_the_larger_eta(
 ):
     with torch.no_grad():
         near, far = (
-            variations(menagerie, inverted, 3, generator=seeded(0), eta=eta) for eta in (0.2, 1.0)
+            variations(menagerie, inverted, 2, generator=seeded(0), eta=eta) for eta in (0.2, 1.0)
         )
         z = menagerie.encode_images(far)
-    assert far.shape == (12, 3, 3, 64, 64)
+    assert far.shape == (6, 2, 3, 64, 64)
     assert psnr(near, pictures[:, None]).mean() > psnr(far, pictures[:, None]).mean() + 2
     assert near.std(1).mean() < far.std(1).mean()
     assert cosine_similarity(z, inverted.z[:, None], dim=-1).mean() > 0.8
 
 
-def test_interpolation_ends_at_the_pictures(menagerie, inverted, pictures):
+def test_interpolation_ends_at_the_pictures(menagerie, inverted, returned):
     first, second = (
         Inverted(inverted.z[rows], inverted.noise[rows]) for rows in (slice(0, 3), slice(3, 6))
     )
@@ -240,8 +242,8 @@ def test_interpolation_ends_at_the_pictures(menagerie, inverted, pictures):
             menagerie, first, second, weights=torch.tensor([0.0, 0.5]), noise=first.noise
         )
     assert between.shape == (3, 3, 3, 64, 64)
-    torch.testing.assert_close(between[:, 0], back(menagerie, first), atol=1e-3, rtol=0)
-    torch.testing.assert_close(between[:, 2], back(menagerie, second), atol=1e-3, rtol=0)
+    torch.testing.assert_close(between[:, 0], returned[:3], atol=1e-3, rtol=0)
+    torch.testing.assert_close(between[:, 2], returned[3:], atol=1e-3, rtol=0)
     torch.testing.assert_close(fixed[:, 0], between[:, 0], atol=1e-3, rtol=0)
     assert not torch.allclose(fixed[:, 1], between[:, 1], atol=1e-2)
 
