@@ -39,8 +39,11 @@ class Create:
     """cpu or cuda; by default a GPU if there is one."""
     word: str | None = None
     """The word of the prompt to steer; by default the last one that names what to draw."""
+    batches: int = 1
+    """Batches of concepts, each of which turns away from what those before it show."""
 
     def run(self) -> None:
+        from ..steering.habituation import HabituationConfig
         from .creation import create
 
         creation = create(
@@ -51,6 +54,7 @@ class Create:
             model=self.model,
             device=self.device,
             word=self.word,
+            habituation=HabituationConfig(batches=self.batches),
         )
         typical = creation.report["typical"]
         creative = creation.report["creative"]
