@@ -109,7 +109,8 @@ def iter_in_turn(
     The first batch is the run of `iter_steer` with the same arguments. With a checkpoint each batch
     has a file of its own: that of batch i > 0 ends in -i. Finished batches are read from theirs.
 
-    Raises InputError at once as `iter_steer` does.
+    Raises InputError at once for a bad word, template or seed, and at its batch for a checkpoint of
+    another run.
     """
     word = clean_word("word", word)
     check_template(template)
