@@ -85,6 +85,7 @@ JOBS = (
     ),
     *by_part("conceptlab.runs", "conceptlab", "main", "adaptive", "ablation", "weight", "mix"),
     benchmark("steering.goodhart", results=["goodhart-dial"]),
+    benchmark("steering.galleries", results=["steering-habituation"]),
     benchmark("density.calibration", results=["density-calibration"]),
     benchmark("density.recovery", results=["density"]),
     benchmark(

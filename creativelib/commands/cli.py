@@ -41,8 +41,11 @@ class Create:
     """The word of the prompt to steer; by default the last one that names what to draw."""
     dial: float = 1.3
     """How rare: 0 is the median of what the model usually makes, 1 its 99th percentile."""
+    batches: int = 1
+    """Batches of concepts, each of which turns away from what those before it show."""
 
     def run(self) -> None:
+        from ..steering.habituation import HabituationConfig
         from ..steering.settings import STEER_DEFAULTS
         from .creation import create
 
@@ -55,6 +58,7 @@ class Create:
             device=self.device,
             config=replace(STEER_DEFAULTS, dial=self.dial),
             word=self.word,
+            habituation=HabituationConfig(batches=self.batches),
         )
         typical = creation.report["typical"]
         creative = creation.report["creative"]

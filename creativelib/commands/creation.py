@@ -25,11 +25,16 @@ from ..evaluation.baselines import Samples
 from ..files import cache_folder, claim, make_writable, write_json
 from ..pictures import save_gallery, save_picture
 from ..seeds import check_seed, seeded
+from ..steering.habituation import (
+    NO_HABITUATION,
+    HabituationConfig,
+    Turn,
+    iter_in_turn,
+    result_of_turn,
+)
 from ..steering.pullback import draw_rare
-from ..steering.recipe import iter_steer
-from ..steering.result import SteerResult, result_of
+from ..steering.result import SteerResult
 from ..steering.settings import STEER_DEFAULTS, SteerConfig
-from ..steering.state import SteerState
 from ..steering.target import fit_baseline
 from ..unclip.pipeline import Pipeline, load
 from .report import MOST_PICTURES, describe, model_of, provenance, summarize
@@ -69,6 +74,7 @@ def create(
     device: str | None = None,
     config: SteerConfig = STEER_DEFAULTS,
     word: str | None = None,
+    habituation: HabituationConfig = NO_HABITUATION,
 ) -> Creation:
     """Draw `count` typical and `count` creative pictures of a prompt.
 
@@ -78,6 +84,8 @@ def create(
     count: 1 to MOST_PICTURES.
     seed: 0 to 2**63 - 1.
     word: the word of the prompt to steer; by default see `find_subject`.
+    habituation: batches of `config.concepts` that are steered one after the other, each away from
+        what those before it show; by default one batch. See `iter_in_turn`.
 
     Raises InputError, before any long work, for an empty prompt and one with {}, for words that the
     bundled model does not know, for a word that is not in the prompt or not one token of the model,
@@ -91,7 +99,12 @@ def create(
     check_kind(config.kind)
     folder = Path(out)
     make_writable("out", folder)
-    progress = Progress(config.steps + 4)
+    settings = asdict(config)
+    # Folders of runs without habituation stay what they were.
+    if habituation.batches > 1:
+        settings["habituation"] = asdict(habituation)
+    steps = config.steps * habituation.batches
+    progress = Progress(steps + 4)
     with torch.no_grad():
         with progress.stage("load", "loading the model"):
             pipe = load(model, device)
@@ -104,17 +117,23 @@ def create(
                 "seed": seed,
                 "count": count,
                 "model": model_of(pipe),
-                "settings": asdict(config),
+                "settings": settings,
             }
             claim(folder, arguments)
         with progress.stage("density", "learning what is typical"):
             density, cached = typical_density(pipe, prompt, config)
-        with progress.stage("steer", "steering", config.steps):
-            states = iter_steer(
-                pipe, subject.word, density, config=config, seed=seed, template=subject.template
+        with progress.stage("steer", "steering", steps):
+            turns = iter_in_turn(
+                pipe,
+                subject.word,
+                density,
+                config=config,
+                habituation=habituation,
+                seed=seed,
+                template=subject.template,
             )
-            *_, last = progress.watch(states)
-            result = result_of(last, density, config.dial)
+            *_, last = progress.watch(turns)
+            result = result_of_turn(last, density, config.dial)
         with progress.stage("draw", "drawing"):
             samples = _draw_both(pipe, subject, result, count, config, seed)
         with progress.stage("judge", "judging"):
@@ -136,7 +155,7 @@ def create(
         "category": subject.category,
         "seed": seed,
         "count": count,
-        "settings": asdict(config),
+        "settings": settings,
         **provenance(pipe),
         "density": {
             "components": len(density.subspace.axes),
@@ -284,11 +303,11 @@ class Progress:
         self.seconds[name] = round(time.perf_counter() - started, 2)
         self.bar.update(end - self.bar.n)
 
-    def watch(self, states: Iterable[SteerState]) -> Iterator[SteerState]:
+    def watch(self, turns: Iterable[Turn]) -> Iterator[Turn]:
         """Move the bar by one tick for each state."""
-        for state in states:
+        for turn in turns:
             self.bar.update()
-            yield state
+            yield turn
 
 
 def _draw_both(

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from creativelib.commands.report import describe, summarize
 from creativelib.concept import TokenConcept
 from creativelib.density import GaussianDensity
 from creativelib.errors import InputError
+from creativelib.steering.habituation import HabituationConfig
 from creativelib.steering.settings import STEER_DEFAULTS, SteerConfig
 
 CONFIG = SteerConfig(concepts=2, samples=2, steps=4, baseline_samples=60)
@@ -221,3 +222,14 @@ def test_no_traceback_from_the_shell(tmp_path):
         and ended.stderr.startswith("error: prompt is ''")
         and "Traceback" not in ended.stderr
     )
+
+
+def test_batches_turn_away_from_what_was_shown(make, tmp_path):
+    """Without batches a run is what it was, and so are its folder's settings."""
+    plain = make()
+    twice = make(out=tmp_path / "twice", habituation=HabituationConfig(batches=2), count=4)
+    first = plain.result.concept.vectors
+    assert torch.equal(twice.result.concept.vectors[: len(first)], first)
+    assert len(twice.result.concept) == 2 * len(first) == len(twice.report["steering"]["passed"])
+    assert twice.report["settings"]["habituation"] == {"batches": 2, "weight": 40.0}
+    assert plain.report["settings"] == asdict(CONFIG)
