@@ -53,7 +53,7 @@ def test_a_mixture_is_learned_from_image_embeddings_of_pictures(menagerie):
         .pooled[:, None]
         .expand(-1, 2, -1)
     )
-    config = MixConfig(kind="subject", steps=20, lr=0.05, templates=("a photo of a {}",))
+    config = MixConfig(kind="subject", steps=40, lr=0.05, templates=("a photo of a {}",))
     of_pictures, of_texts = (
         mix(menagerie, "pet", each[None], config=config) for each in (pictures, texts)
     )
