@@ -63,7 +63,7 @@ book: $(READY)
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
 notebooks: $(READY)
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --coalesce-streams \
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False --coalesce-streams \
 	    --ExecutePreprocessor.timeout=300 $(NOTEBOOKS)
 
 results: $(READY)

@@ -87,6 +87,7 @@ JOBS = (
     benchmark("steering.goodhart", results=["goodhart-dial"]),
     benchmark("steering.galleries", results=["steering-habituation"]),
     benchmark("density.calibration", results=["density-calibration"]),
+    benchmark("density.crowds", results=["density-crowds"]),
     benchmark("density.recovery", results=["density"]),
     benchmark(
         "density.recovery",

@@ -103,6 +103,12 @@ PAGES = (
                 density,
             ),
             Measurement(
+                "density-crowds",
+                "Who is ranked: ordinary pictures, the world's, and wild ones",
+                "density/crowds.py",
+                listed,
+            ),
+            Measurement(
                 "density-calibration",
                 "How many new samples lie below the tail",
                 "density/calibration.py",
