@@ -36,7 +36,7 @@ from .rivals.boost import boost_and_skip
 from .rivals.cads import condition_annealing
 from .rivals.groups import group_inference
 from .rivals.minority import minority_guidance
-from .rivals.minority_prompt import minority_prompt
+from .rivals.minority_prompt import minority_words
 from .rivals.particles import particle_guidance, sparse_repellency
 from .rivals.procreate import propulsion
 from .samples import Samples, decoded
@@ -121,7 +121,7 @@ BASES: dict[str, Method] = {
     "group inference": _rival(group_inference),
     "Boost-and-Skip": _rival(boost_and_skip),
     "minority guidance": _rival(minority_guidance),
-    "MinorityPrompt": _rival(minority_prompt),
+    "MinorityPrompt": _rival(minority_words),
     "adaptive negative prompt, 28 questions": Method(drafts.asking_often, {}),
 }
 

@@ -40,7 +40,7 @@ def median_distance(reference: Float[Tensor, "m d"]) -> float:
 def gaussian_kernel(
     x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], width: float
 ) -> Float[Tensor, "n m"]:
-    """Compute exp(-|x - y|^2 / (2 width^2)) of all pairs; it is 1 for a picture and itself.
+    """Compute `exp(-|x - y|^2 / (2 width^2))` of all pairs; it is 1 for a picture and itself.
 
     Raises InputError for a width that is not above 0, and as `distances` does.
     """

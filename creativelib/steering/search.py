@@ -69,10 +69,8 @@ def _bracket(
     for _ in range(CUTS):
         third = (last - first) / 3
         nearer = excess(first + third) > excess(last - third)
-        first, last = (
-            torch.where(nearer, first, first + third),
-            torch.where(nearer, last - third, last),
-        )
+        first = torch.where(nearer, first, first + third)
+        last = torch.where(nearer, last - third, last)
     turn = (first + last) / 2
     value = excess(turn)
     high = torch.where(passed | (value <= most), high, turn)

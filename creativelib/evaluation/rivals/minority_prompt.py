@@ -1,6 +1,6 @@
 """MinorityPrompt: a word is learned at each sampling step that makes the prior predict the unusual.
 
-    z = minority_prompt(pipe, "pet", 16, generator=g)   # (16, d)
+    z = minority_words(pipe, "pet", 16, generator=g)   # (16, d)
 
 It is the nearest kin of rarity steering: a token learns through the text encoder and the prior.
 Rarity steering asks a density of the prior's samples what is rare; here the prior itself is asked.
@@ -21,7 +21,7 @@ from .denoiser import Denoiser, Probe
 
 
 @normal_tensors()
-def minority_prompt(
+def minority_words(
     pipe: Pipeline,
     word: str,
     n: int,

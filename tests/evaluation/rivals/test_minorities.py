@@ -12,7 +12,7 @@ from creativelib.evaluation.rivals.asking import questions_at_each_step
 from creativelib.evaluation.rivals.boost import boost_and_skip
 from creativelib.evaluation.rivals.denoiser import Denoiser, Probe
 from creativelib.evaluation.rivals.minority import minority_guidance, score_gradient
-from creativelib.evaluation.rivals.minority_prompt import learn, minority_prompt, prompt_score
+from creativelib.evaluation.rivals.minority_prompt import learn, minority_words, prompt_score
 from creativelib.metrics.diversity import total_variance
 from creativelib.unclip.pipeline import load
 from creativelib.unclip.prior import PriorSampling
@@ -46,7 +46,7 @@ def guide(pipe, n, generator, **settings):
 
 
 def prompt(pipe, n, generator, **settings):
-    return minority_prompt(pipe, "pet", n, generator=generator, **{"sampling": STEPS, **settings})
+    return minority_words(pipe, "pet", n, generator=generator, **{"sampling": STEPS, **settings})
 
 
 def ask(pipe, n, generator, **settings):
