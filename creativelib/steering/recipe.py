@@ -234,10 +234,9 @@ def steer(
 
     Each concept is kept as it was when the median surprisal of its samples first came near enough
     to the target, from the side where it began (see `Target.reached`): continuing would cost
-    validity and gain nothing. The loop ends when all
-    concepts have passed or were stopped, or after `config.steps`. A loop whose values are no longer
-    finite ends with what it had. `progress` shows a bar with the surprisal and the last check's
-    share of "yes".
+    validity and gain nothing. The loop ends when all concepts have passed or were stopped, or after
+    `config.steps`. A loop whose values are no longer finite ends with what it had. `progress` shows
+    a bar with the surprisal and the last check's share of "yes".
     """
     word = clean_word("word", word)
     check_template(template)

@@ -665,3 +665,63 @@ def test_in_16_bits_runs_end_where_they_end_in_32():
         found = figures(f"kandinsky-precision-{device}")
         holds = [figure["holds"] for figure in found.values() if figure["bar"]]
         assert holds and all(holds)
+
+
+def quoted(chapter: str, start: str, words: list[str]) -> None:
+    """Find words in the paragraph or item of a chapter that has the text `start`."""
+    file = next((RESULTS.parents[1] / "notebooks").glob(f"{chapter}-*.ipynb"))
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    text = next(line for line in prose.split("\n") if start in line)
+    assert [each for each in words if each not in text] == []
+
+
+def test_guidance_is_quoted_as_measured():
+    found = values("steering-guidance")
+
+    def percent(way: str, what: str) -> str:
+        return f"{found[f'guidance, {way}: {what}']:.0f}"
+
+    plain = {what: f"{found[f'no guidance: {what}']:.0f}" for what in ("valid", "novel in form")}
+    for way, start in (
+        ("prior, pushed", "**Pushing the prior**"),
+        ("prior, split", "**Splitting the prior**"),
+        ("decoder, pushed", "**Pushing the decoder**"),
+    ):
+        own = [percent(way, "valid") + " %", percent(way, "novel in form") + " %"]
+        if way == "prior, pushed":
+            own += [f"against {plain['valid']}", f"against {plain['novel in form']}"]
+        quoted("04", start, own)
+
+
+def test_the_dial_is_quoted_as_measured():
+    found = figures("steering-dial")
+    both = {dial: found[f"dial {dial}: valid and novel in form"] for dial in (0.5, 1.3)}
+    words = [f"{f['value']:.0f} % ({f['low']:.0f} to {f['high']:.0f})" for f in both.values()]
+    for what in ("valid", "novel in form"):
+        first, last = (found[f"dial {dial}: {what}"]["value"] for dial in (0.5, 1.3))
+        words.append(f"from {first:.0f} to {last:.0f} %")
+    quoted("05", "Twelve pictures a setting", words)
+
+
+def test_pullbacks_against_goodhart_are_quoted_as_measured():
+    found = values("goodhart-dial")
+    words = [
+        f"{found[f'{way}, dial {dial}: valid']:.0f}"
+        for way in ("all pullbacks", "no pullback")
+        for dial in (1, 2, 4)
+    ]
+    quoted("09", "**With all pullbacks**", words)
+
+
+def test_rankings_and_tails_are_quoted_as_measured():
+    more = figures("density-crowds")["mixture more than Gaussian, ordinary"]
+    words = [f"{more['value']:.2f} ({more['low']:.2f} to {more['high']:.2f})"]
+    quoted("03", "over all categories by", words)
+    tails = values("density-calibration")
+    assert 45 < tails["below the tail of 60: Gaussian, prior, by its own samples"] < 55
+    for name, share in tails.items():
+        if name.startswith(
+            ("below the tail of 100", "below the tail of 400", "below the tail of 2")
+        ):
+            assert 96 <= share <= 99.9 or "by its own samples" in name
